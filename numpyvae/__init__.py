@@ -1,0 +1,36 @@
+"""A variational autoencoder in pure NumPy, every gradient written by hand and proven.
+
+The whole gradient path stands in `numpyvae/models/vae.py`, on one screen.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
+    from numpyvae.models.vae import VAE
+    from numpyvae.optimizers import SGD, Adam, Momentum
+
+__version__ = "0.1.0"
+
+__all__ = ["SGD", "VAE", "Adam", "Bernoulli", "Binomial", "Gaussian", "Momentum"]
+
+_HOME = {
+    "VAE": "numpyvae.models.vae",
+    **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
+    **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for.
+
+    So NumPy is not loaded before `numpyvae/__main__.py` has said how many threads it shall use.
+    """
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

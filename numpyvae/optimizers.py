@@ -1,0 +1,166 @@
+"""SGD, Momentum and Adam on the flat vector, in place, with savable state.
+
+`step(theta, grad)` changes theta (P,) and leaves grad as it is. The state that an optimiser builds
+up is made at its first step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from numpyvae.numerics import Array
+from numpyvae.validation import fraction, positive_number
+
+__all__ = ["SGD", "Adam", "Momentum", "Optimizer"]
+
+BLOCK = 32_768
+"""Entries worked on at a time: they and their moments stay in the cache through all passes."""
+
+
+class Optimizer(Protocol):
+    """Anything that moves theta by a gradient."""
+
+    learning_rate: float
+
+    def step(self, theta: Array, grad: Array) -> None: ...
+
+    def state(self) -> dict[str, Array]: ...
+
+    def load_state(self, state: Mapping[str, Array]) -> None: ...
+
+
+class _VectorOptimizer:
+    """What the three share: checks, moments made at the first step, blocks, state in and out."""
+
+    moment_names: tuple[str, ...] = ()
+
+    def __init__(self, learning_rate: float) -> None:
+        self.learning_rate = positive_number("learning_rate", learning_rate)
+        self.n_steps = 0
+        self._moments: dict[str, Array] = {}
+        self._scratch = np.empty(BLOCK)
+
+    def _blocks(self, theta: Array, grad: Array) -> Iterator[tuple[Array, ...]]:
+        """Views of theta, grad, each moment and a scratch array, one block after the other.
+
+        Raises TypeError when theta is not of floats, ValueError when lengths do not fit.
+        """
+        if theta.dtype.kind != "f":
+            raise TypeError(f"theta must be an array of floats, got {theta.dtype}")
+        if theta.ndim != 1 or grad.shape != theta.shape:
+            raise ValueError(
+                f"theta and grad must be vectors of one length, got {theta.shape} and {grad.shape}"
+            )
+        if not self._moments:
+            self._moments = {name: np.zeros_like(theta) for name in self.moment_names}
+        for moment in self._moments.values():
+            if moment.shape != theta.shape:
+                raise ValueError(
+                    f"this optimizer has worked on {len(moment)} parameters and cannot go on with "
+                    f"{len(theta)}: make a new one"
+                )
+        if self._scratch.dtype != theta.dtype:
+            self._scratch = np.empty(BLOCK, theta.dtype)
+        self.n_steps += 1
+        vectors = (theta, grad, *self._moments.values())
+        for start in range(0, len(theta), BLOCK):
+            views = [vector[start : start + BLOCK] for vector in vectors]
+            yield (*views, self._scratch[: len(views[0])])
+
+    def state(self) -> dict[str, Array]:
+        """All that the next step depends on besides theta and grad, as arrays to be saved."""
+        moments = {name: moment.copy() for name, moment in self._moments.items()}
+        return {"n_steps": np.array(self.n_steps), **moments}
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Go on from what `state()` returned; ValueError when it is another optimiser's."""
+        names = self.moment_names if "n_steps" in state and int(state["n_steps"]) else ()
+        if set(state) != {"n_steps", *names}:
+            raise ValueError(f"expected the state {['n_steps', *names]}, got {sorted(state)}")
+        self.n_steps = int(state["n_steps"])
+        self._moments = {name: np.array(state[name]) for name in names}
+
+
+class SGD(_VectorOptimizer):
+    """Stochastic gradient descent: theta <- theta - learning_rate * grad."""
+
+    def __init__(self, learning_rate: float = 1e-2) -> None:
+        super().__init__(learning_rate)
+
+    def step(self, theta: Array, grad: Array) -> None:
+        for th, g, scratch in self._blocks(theta, grad):
+            np.multiply(g, self.learning_rate, out=scratch)
+            th -= scratch
+
+
+class Momentum(_VectorOptimizer):
+    """v <- momentum * v + grad,  theta <- theta - learning_rate * v.
+
+    Source: Polyak 1964 (the heavy ball), in the form of Sutskever et al. 2013 without its rescaling
+    by the learning rate.
+    """
+
+    moment_names = ("velocity",)
+
+    def __init__(self, learning_rate: float = 1e-2, momentum: float = 0.9) -> None:
+        super().__init__(learning_rate)
+        self.momentum = fraction("momentum", momentum)
+
+    def step(self, theta: Array, grad: Array) -> None:
+        for th, g, v, scratch in self._blocks(theta, grad):
+            v *= self.momentum
+            v += g
+            np.multiply(v, self.learning_rate, out=scratch)
+            th -= scratch
+
+
+class Adam(_VectorOptimizer):
+    """Adam, bias-corrected, as published (Kingma & Ba 2015, algorithm 1):
+
+        m <- beta1 m + (1 - beta1) g        m_hat = m / (1 - beta1^t)
+        v <- beta2 v + (1 - beta2) g^2      v_hat = v / (1 - beta2^t)
+        theta <- theta - learning_rate m_hat / (sqrt(v_hat) + epsilon)
+
+    The moments are kept without their factors, M = m / (1 - beta1) and V = v / (1 - beta2), which
+    saves two passes over the parameters:
+
+        M <- beta1 M + g,  V <- beta2 V + g^2,  theta <- theta - rate M / (sqrt(V) + eps)
+
+    with c = (1 - beta2) / (1 - beta2^t), eps = epsilon / sqrt(c) and
+    rate = learning_rate (1 - beta1) / (1 - beta1^t) / sqrt(c).
+    """
+
+    moment_names = ("first_moment", "second_moment")
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+    ) -> None:
+        super().__init__(learning_rate)
+        self.beta1 = fraction("beta1", beta1)
+        self.beta2 = fraction("beta2", beta2)
+        self.epsilon = positive_number("epsilon", epsilon)
+
+    def step(self, theta: Array, grad: Array) -> None:
+        t = self.n_steps + 1
+        root = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**t))
+        rate = self.learning_rate * (1.0 - self.beta1) / (1.0 - self.beta1**t) / root
+        eps = self.epsilon / root
+        for th, g, m, v, scratch in self._blocks(theta, grad):
+            m *= self.beta1
+            m += g
+            v *= self.beta2
+            np.multiply(g, g, out=scratch)
+            v += scratch
+            np.sqrt(v, out=scratch)
+            scratch += eps
+            np.divide(m, scratch, out=scratch)
+            scratch *= rate
+            th -= scratch

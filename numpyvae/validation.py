@@ -1,0 +1,84 @@
+"""Checks of what comes in from outside: each says what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from numpyvae.numerics import Array
+
+__all__ = [
+    "as_matrix",
+    "check_finite",
+    "first_entry",
+    "fraction",
+    "one_of",
+    "positive_int",
+    "positive_number",
+]
+
+
+def positive_int(name: str, value: Any, *, least: int = 1) -> int:
+    """`value` as an int of at least `least`; ValueError or TypeError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def positive_number(name: str, value: Any, *, zero: bool = False) -> float:
+    """`value` as a finite float above zero (`zero=True`: or equal to it)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        bound = "a finite number of at least 0" if zero else "a finite number above 0"
+        raise ValueError(f"{name} must be {bound}, got {value}")
+    return float(value)
+
+
+def fraction(name: str, value: Any) -> float:
+    """`value` as a float in [0, 1)."""
+    number = positive_number(name, value, zero=True)
+    if number >= 1:
+        raise ValueError(f"{name} must lie in [0, 1), got {value}")
+    return number
+
+
+def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
+    """`value` if it is among `choices`."""
+    if value not in choices:
+        expected = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"unknown {name} {value!r}: expected one of {expected}")
+    return value
+
+
+def as_matrix(name: str, x: Any, columns: int, axes: str) -> Array:
+    """`x` as a real numeric array of shape (at least 1, `columns`), not copied."""
+    x = np.asanyarray(x)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got an array of {x.dtype}")
+    if x.ndim != 2 or x.shape[1] != columns:
+        raise ValueError(f"{name} must have shape {axes} with {columns} columns, got {x.shape}")
+    if len(x) == 0:
+        raise ValueError(f"{name} is empty: expected at least one row, got shape {x.shape}")
+    return x
+
+
+def first_entry(where: Array) -> tuple[int, ...]:
+    """The index of the first true entry of a boolean array."""
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(where)), where.shape))
+
+
+def check_finite(name: str, x: Array, *, first_row: int = 0) -> None:
+    """ValueError that says where the first NaN or infinity of (N, D) `x` stands.
+
+    `first_row` is the row number of x[0] in the array that the reader knows.
+    """
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        row, column = first_entry(~np.isfinite(x))
+        value = "NaN" if np.isnan(x[row, column]) else "infinity"
+        raise ValueError(f"{name}[{first_row + row}, {column}] is {value}: expected finite numbers")

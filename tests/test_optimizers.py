@@ -1,0 +1,134 @@
+"""Adam against the published update; SGD and Momentum; state that can be saved and gone on from."""
+
+import math
+
+import numpy as np
+import pytest
+
+from numpyvae import SGD, Adam, Momentum
+from numpyvae.optimizers import BLOCK
+
+
+def published_adam(theta, grads, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """Algorithm 1 of Kingma & Ba 2015, line by line, for one number."""
+    m = v = 0.0
+    for t, g in enumerate(grads, start=1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        theta = theta - learning_rate * m_hat / (math.sqrt(v_hat) + epsilon)
+        yield theta
+
+
+def test_adam_worked_by_hand():
+    """learning rate 0.1, beta1 0.5, beta2 0.75, epsilon tiny; gradients 2, then 0, then -4.
+
+    t=1: m = 1,     m_hat = 1/0.5 = 2;     v = 1,     v_hat = 1/0.25 = 4;          step 2/2 = 1
+    t=2: m = 0.5,   m_hat = 0.5/0.75;      v = 0.75,  v_hat = 0.75/0.4375;         step 0.50917...
+    t=3: m = -1.75, m_hat = -1.75/0.875;   v = 4.5625, v_hat = 4.5625/0.578125;    step -0.71193...
+    """
+    steps = [1.0, (0.5 / 0.75) / math.sqrt(0.75 / 0.4375), -2.0 / math.sqrt(4.5625 / 0.578125)]
+    assert steps[1:] == pytest.approx([0.509175077217, -0.711933504668], rel=1e-8)
+    theta, optimizer = np.array([1.0]), Adam(0.1, beta1=0.5, beta2=0.75, epsilon=1e-300)
+    expected = 1.0
+    for g, step in zip([2.0, 0.0, -4.0], steps, strict=True):
+        optimizer.step(theta, np.array([g]))
+        expected -= 0.1 * step
+        assert theta[0] == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("epsilon", [1e-8, 1e-4, 1.0])
+def test_adam_is_the_published_update(epsilon, rng):
+    scales = 10.0 ** rng.uniform(-6, 3, 50)
+    grads = rng.standard_normal((200, 50)) * scales
+    theta, optimizer = rng.standard_normal(50), Adam(1e-2, epsilon=epsilon)
+    expected = [
+        list(published_adam(th, g, 1e-2, epsilon=epsilon))
+        for th, g in zip(theta, grads.T, strict=True)
+    ]
+    for t, g in enumerate(grads):
+        optimizer.step(theta, g)
+        np.testing.assert_allclose(theta, [e[t] for e in expected], rtol=1e-12, atol=1e-14)
+
+
+def test_adams_first_step_is_the_learning_rate_whatever_the_gradient():
+    theta = np.zeros(3)
+    Adam(1e-3).step(theta, np.array([2.0, -1e-3, 1e5]))
+    np.testing.assert_allclose(theta, [-1e-3, 1e-3, -1e-3], rtol=2e-5)
+
+
+def test_sgd_and_momentum_by_hand():
+    theta = np.array([1.0])
+    sgd = SGD(0.5)
+    sgd.step(theta, np.array([1.0]))
+    assert theta[0] == 0.5
+    theta, momentum = np.array([1.0]), Momentum(0.5, momentum=0.5)
+    for expected in (0.5, -0.25, -1.125):  # velocity 1, 1.5, 1.75
+        momentum.step(theta, np.array([1.0]))
+        assert theta[0] == expected
+
+
+@pytest.mark.parametrize("make", [SGD, Momentum, Adam])
+def test_blocks_change_nothing(make, rng):
+    """A vector of several blocks, the last one short, moves as its parts would by themselves."""
+    n = 2 * BLOCK + 17
+    theta, grads = rng.standard_normal(n), rng.standard_normal((3, n))
+    whole, parts = theta.copy(), np.split(theta.copy(), [100, BLOCK, BLOCK + 1])
+    optimizer, part_optimizers = make(), [make() for _ in parts]
+    for grad in grads:
+        optimizer.step(whole, grad)
+        for o, th, g in zip(
+            part_optimizers, parts, np.split(grad, [100, BLOCK, BLOCK + 1]), strict=True
+        ):
+            o.step(th, np.ascontiguousarray(g))
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", [SGD, Momentum, Adam])
+def test_saved_state_goes_on_as_if_nothing_had_happened(make, dtype, rng):
+    grads = rng.standard_normal((6, 10)).astype(dtype)
+    straight, broken = np.ones(10, dtype), np.ones(10, dtype)
+    optimizer, first, second = make(), make(), make()
+    for grad in grads:
+        optimizer.step(straight, grad)
+    for grad in grads[:3]:
+        first.step(broken, grad)
+    second.load_state(first.state())
+    for grad in grads[3:]:
+        second.step(broken, grad)
+    np.testing.assert_array_equal(straight, broken)
+    assert broken.dtype == dtype
+
+
+@pytest.mark.parametrize("make", [SGD, Momentum, Adam])
+def test_the_gradient_is_left_alone_and_theta_is_changed_in_place(make):
+    theta, grad = np.ones(4), np.ones(4)
+    grad.flags.writeable = False
+    make().step(theta, grad)
+    assert (theta < 1).all()
+
+
+@pytest.mark.parametrize("bad", [0, -1e-3, math.nan, math.inf])
+def test_a_learning_rate_must_be_positive_and_finite(bad):
+    for make in (SGD, Momentum, Adam):
+        with pytest.raises(ValueError, match="learning_rate must be a finite number above 0"):
+            make(bad)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(TypeError, match="learning_rate must be a number, got 'fast'"):
+        Adam("fast")
+    with pytest.raises(ValueError, match=r"beta1 must lie in \[0, 1\)"):
+        Adam(beta1=1.0)
+    with pytest.raises(TypeError, match="theta must be an array of floats, got int64"):
+        SGD().step(np.zeros(3, np.int64), np.zeros(3))
+    with pytest.raises(ValueError, match=r"vectors of one length, got \(3,\) and \(4,\)"):
+        SGD().step(np.zeros(3), np.zeros(4))
+    optimizer = Adam()
+    optimizer.step(np.zeros(3), np.zeros(3))
+    with pytest.raises(ValueError, match="has worked on 3 parameters and cannot go on with 4"):
+        optimizer.step(np.zeros(4), np.zeros(4))
+    with pytest.raises(ValueError, match="expected the state"):
+        Adam().load_state(optimizer.state() | {"velocity": np.zeros(3)})
