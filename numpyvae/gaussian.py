@@ -1,0 +1,102 @@
+"""The diagonal Gaussian: two heads, sample, log-density and KL, each with its backward.
+
+Throughout, `log_var` is the logarithm of the variance, so the standard deviation is
+sigma = exp(log_var / 2). Densities are complete (normalising constants included), in nats, and
+summed over the last axis; the batch is the first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from numpyvae.numerics import Array
+
+__all__ = [
+    "LOG_2PI",
+    "gaussian_log_prob",
+    "gaussian_log_prob_backward",
+    "kl_to_standard_normal",
+    "kl_to_standard_normal_backward",
+    "mean_and_log_var",
+    "mean_and_log_var_backward",
+    "reparameterize",
+    "reparameterize_backward",
+]
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+def mean_and_log_var(output: Array) -> tuple[Array, Array]:
+    """A network's output (N, 2L) is mean (N, L), then log_var (N, L), side by side (views)."""
+    half = output.shape[-1] // 2
+    return output[:, :half], output[:, half:]
+
+
+def mean_and_log_var_backward(dmean: Array, dlog_var: Array) -> Array:
+    """Doutput (N, 2L): dmean, then dlog_var, side by side."""
+    return np.concatenate((dmean, dlog_var), axis=-1)
+
+
+def reparameterize(mean: Array, log_var: Array, noise: Array) -> tuple[Array, Array]:
+    """Z = mean + sigma * noise, sigma = exp(log_var / 2): a sample of N(mean, sigma^2).
+
+    With noise ~ N(0, I) drawn beforehand, z is a deterministic and differentiable function of mean
+    and log_var. All arrays (N, L). Source: Kingma & Welling 2014, section 2.4.
+    """
+    scaled_noise = np.exp(0.5 * log_var) * noise  # sigma * noise, (N, L)
+    return mean + scaled_noise, scaled_noise
+
+
+def reparameterize_backward(dz: Array, cache: Array) -> tuple[Array, Array]:
+    """Dmean = dz,  dlog_var = dz * noise * sigma / 2.
+
+    The 1/2 is d sigma / d log_var = sigma / 2. The noise must be the forward pass's own (here
+    sigma * noise is the cache): new noise would be the gradient of another sample.
+    """
+    scaled_noise = cache
+    return dz, 0.5 * dz * scaled_noise
+
+
+def kl_to_standard_normal(mean: Array, log_var: Array) -> tuple[Array, tuple[Array, Array]]:
+    """KL(N(mean, sigma^2) || N(0, I)) = 1/2 sum_l (mean^2 + sigma^2 - 1 - log sigma^2).
+
+    mean, log_var (N, L) -> (N,) nats. Written with expm1, because sigma^2 - 1 - log_var cancels
+    near log_var = 0. Source: Kingma & Welling 2014, appendix B.
+    """
+    variance_minus_1 = np.expm1(log_var)  # (N, L)
+    kl = 0.5 * (mean * mean + (variance_minus_1 - log_var)).sum(axis=-1)
+    return kl, (mean, variance_minus_1)
+
+
+def kl_to_standard_normal_backward(dkl: Array, cache: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Dmean = dkl * mean,  dlog_var = dkl * (sigma^2 - 1) / 2."""
+    mean, variance_minus_1 = cache
+    dkl = dkl[:, None]
+    return dkl * mean, 0.5 * dkl * variance_minus_1
+
+
+def gaussian_log_prob(x: Array, mean: Array, log_var: Array) -> tuple[Array, tuple[Array, Array]]:
+    """Log N(x; mean, sigma^2) = -1/2 sum_d (log 2 pi + log_var + (x - mean)^2 / sigma^2).
+
+    x, mean, log_var (N, D) -> (N,) nats.
+    """
+    precision = np.exp(-log_var)  # (N, D)
+    residual = x - mean
+    log_prob = -0.5 * (LOG_2PI + log_var + residual * residual * precision).sum(axis=-1)
+    return log_prob, (residual, precision)
+
+
+def gaussian_log_prob_backward(
+    dlog_prob: Array, cache: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
+    """Dx = -dlog_prob r,  dmean = dlog_prob r,  dlog_var = dlog_prob (r (x - mean) - 1) / 2.
+
+    Here r = (x - mean) / sigma^2. Each (N, D).
+    """
+    residual, precision = cache
+    dlog_prob = dlog_prob[:, None]
+    standardized = residual * precision  # (x - mean) / sigma^2
+    dmean = dlog_prob * standardized
+    return -dmean, dmean, 0.5 * dlog_prob * (standardized * residual - 1.0)

@@ -1,0 +1,257 @@
+"""Dense layers and activations: each forward pass with its backward pass directly below.
+
+A layer holds no state: it knows the names and shapes of its parameters, nothing else.
+`forward(params, x) -> (y, cache)` returns what backward needs in an explicit cache, so one network
+can be applied twice before either backward. `backward(params, grads, dy, cache) -> dx` takes
+dy = d loss / d y, adds the parameters' gradients into `grads`, and returns dx = d loss / d x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from numpyvae.numerics import Array, sigmoid, softplus
+from numpyvae.parameters import Initializer, add_product, glorot_uniform, he_normal
+from numpyvae.validation import one_of, positive_int, positive_number
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Dense",
+    "Grads",
+    "Layer",
+    "LeakyReLU",
+    "Params",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+    "mlp",
+]
+
+
+Params = Mapping[str, Array]
+Grads = MutableMapping[str, Array]
+
+
+class Layer(Protocol):
+    """What a network is made of."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Parameter name -> shape; empty for an activation."""
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Any]: ...
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Any) -> Array: ...
+
+
+class Dense:
+    """y = x W + b, with x (N, n_in), W (n_in, n_out), b (n_out,), y (N, n_out).
+
+    dW = x^T dy,  db = sum_n dy_n,  dx = dy W^T.
+
+    Args:
+        name: prefix of the parameter names, "encoder.0" gives "encoder.0.W" and "encoder.0.b".
+        n_in, n_out: widths, at least 1.
+
+    """
+
+    def __init__(self, name: str, n_in: int, n_out: int) -> None:
+        self.W, self.b = f"{name}.W", f"{name}.b"
+        shape = (positive_int("n_in", n_in), positive_int("n_out", n_out))
+        self.shapes: dict[str, tuple[int, ...]] = {self.W: shape, self.b: (n_out,)}
+
+    def initialize(self, params: Params, rng: np.random.Generator, draw: Initializer) -> None:
+        """Write initial weights by `draw`, and zero biases, into `params`."""
+        n_in, n_out = self.shapes[self.W]
+        params[self.W][...] = draw(rng, (n_in, n_out))
+        params[self.b][...] = 0.0
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        y = x @ params[self.W]
+        y += params[self.b]
+        return y, x
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
+        self.backward_params(params, grads, dy, cache)
+        return dy @ params[self.W].T
+
+    def backward_params(self, params: Params, grads: Grads, dy: Array, cache: Array) -> None:
+        """Only dW and db: all that a network's first layer needs, where nobody asks for dx."""
+        x = cache
+        add_product(grads, self.W, x.T, dy)
+        add_product(grads, self.b, np.ones(len(dy), dy.dtype), dy)
+
+
+class Activation:
+    """An elementwise function without parameters: y = f(x), dx = f'(x) dy, all (N, H).
+
+    `initializer` draws the weights of the Dense layer before it.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = {}
+    initializer: Initializer = staticmethod(glorot_uniform)
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Any]:
+        raise NotImplementedError
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Any) -> Array:
+        raise NotImplementedError
+
+
+class ReLU(Activation):
+    """y = max(x, 0),  dx = dy where x > 0, else 0 (also at x = 0)."""
+
+    initializer = staticmethod(he_normal)
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        positive = x.real > 0
+        return x * positive, positive
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
+        return dy * cache
+
+
+class LeakyReLU(Activation):
+    """y = x where x > 0, else slope x;  dx = dy where x > 0, else slope dy.
+
+    Args:
+        slope: of the negative side, at least 0. Source: Maas et al. 2013.
+
+    """
+
+    initializer = staticmethod(he_normal)
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = positive_number("slope", slope, zero=True)
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        positive = x.real > 0
+        return np.where(positive, x, self.slope * x), positive
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
+        return np.where(cache, dy, self.slope * dy)
+
+
+class Tanh(Activation):
+    """y = tanh(x),  dx = (1 - y^2) dy."""
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        y = np.tanh(x)
+        return y, y
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
+        y = cache
+        return dy * (1.0 - y * y)
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-x)),  dx = y (1 - y) dy."""
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        y = sigmoid(x)
+        return y, y
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
+        y = cache
+        return dy * (y * (1.0 - y))
+
+
+class Softplus(Activation):
+    """y = log(1 + exp(x)),  dx = sigmoid(x) dy."""
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        return softplus(x), x
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
+        x = cache
+        return dy * sigmoid(x)
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+    "softplus": Softplus,
+}
+
+
+class Sequential:
+    """Layers applied one after the other; backward goes through them in reverse."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.layers = tuple(layers)
+        self.shapes = {name: s for layer in self.layers for name, s in layer.shapes.items()}
+
+    def initialize(self, params: Params, rng: np.random.Generator) -> None:
+        """Draw each Dense layer by the activation that follows it (He for ReLU, else Glorot)."""
+        for layer, following in zip(self.layers, (*self.layers[1:], None), strict=True):
+            if isinstance(layer, Dense):
+                draw = (
+                    following.initializer if isinstance(following, Activation) else glorot_uniform
+                )
+                layer.initialize(params, rng, draw)
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, list[Any]]:
+        cache = []
+        for layer in self.layers:
+            x, layer_cache = layer.forward(params, x)
+            cache.append(layer_cache)
+        return x, cache
+
+    def backward(
+        self,
+        params: Params,
+        grads: Grads,
+        dy: Array,
+        cache: Sequence[Any],
+    ) -> Array:
+        dy = self._backward_above_first(params, grads, dy, cache)
+        return self.layers[0].backward(params, grads, dy, cache[0])
+
+    def backward_params(
+        self,
+        params: Params,
+        grads: Grads,
+        dy: Array,
+        cache: Sequence[Any],
+    ) -> None:
+        """The same without dx: saves the widest matrix product where x is data."""
+        dy = self._backward_above_first(params, grads, dy, cache)
+        first = self.layers[0]
+        if isinstance(first, Dense):
+            first.backward_params(params, grads, dy, cache[0])
+        else:
+            first.backward(params, grads, dy, cache[0])
+
+    def _backward_above_first(
+        self,
+        params: Params,
+        grads: Grads,
+        dy: Array,
+        cache: Sequence[Any],
+    ) -> Array:
+        for layer, layer_cache in zip(self.layers[:0:-1], cache[:0:-1], strict=True):
+            dy = layer.backward(params, grads, dy, layer_cache)
+        return dy
+
+
+def mlp(name: str, widths: Sequence[int], activation: str) -> Sequential:
+    """Dense layers of the given widths with `activation` between them, none after the last.
+
+    `mlp("encoder", (64, 128, 4), "relu")` is Dense 64-128, ReLU, Dense 128-4, with parameters
+    "encoder.0.W", "encoder.0.b", "encoder.1.W", "encoder.1.b".
+    """
+    make_activation = ACTIVATIONS[one_of("activation", activation, ACTIVATIONS)]
+    layers: list[Layer] = []
+    for i, (n_in, n_out) in enumerate(pairwise(widths)):
+        layers += [make_activation()] if i else []
+        layers += [Dense(f"{name}.{i}", n_in, n_out)]
+    return Sequential(layers)
