@@ -35,12 +35,12 @@ def mean_and_log_var(output: Array) -> tuple[Array, Array]:
 
 
 def mean_and_log_var_backward(dmean: Array, dlog_var: Array) -> Array:
-    """Doutput (N, 2L): dmean, then dlog_var, side by side."""
+    """doutput (N, 2L): dmean, then dlog_var, side by side."""
     return np.concatenate((dmean, dlog_var), axis=-1)
 
 
 def reparameterize(mean: Array, log_var: Array, noise: Array) -> tuple[Array, Array]:
-    """Z = mean + sigma * noise, sigma = exp(log_var / 2): a sample of N(mean, sigma^2).
+    """z = mean + sigma * noise, sigma = exp(log_var / 2): a sample of N(mean, sigma^2).
 
     With noise ~ N(0, I) drawn beforehand, z is a deterministic and differentiable function of mean
     and log_var. All arrays (N, L). Source: Kingma & Welling 2014, section 2.4.
@@ -50,7 +50,7 @@ def reparameterize(mean: Array, log_var: Array, noise: Array) -> tuple[Array, Ar
 
 
 def reparameterize_backward(dz: Array, cache: Array) -> tuple[Array, Array]:
-    """Dmean = dz,  dlog_var = dz * noise * sigma / 2.
+    """dmean = dz,  dlog_var = dz * noise * sigma / 2.
 
     The 1/2 is d sigma / d log_var = sigma / 2. The noise must be the forward pass's own (here
     sigma * noise is the cache): new noise would be the gradient of another sample.
@@ -71,7 +71,7 @@ def kl_to_standard_normal(mean: Array, log_var: Array) -> tuple[Array, tuple[Arr
 
 
 def kl_to_standard_normal_backward(dkl: Array, cache: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Dmean = dkl * mean,  dlog_var = dkl * (sigma^2 - 1) / 2."""
+    """dmean = dkl * mean,  dlog_var = dkl * (sigma^2 - 1) / 2."""
     mean, variance_minus_1 = cache
     dkl = dkl[:, None]
     return dkl * mean, 0.5 * dkl * variance_minus_1
@@ -91,7 +91,7 @@ def gaussian_log_prob(x: Array, mean: Array, log_var: Array) -> tuple[Array, tup
 def gaussian_log_prob_backward(
     dlog_prob: Array, cache: tuple[Array, Array]
 ) -> tuple[Array, Array, Array]:
-    """Dx = -dlog_prob r,  dmean = dlog_prob r,  dlog_var = dlog_prob (r (x - mean) - 1) / 2.
+    """dx = -dlog_prob r,  dmean = dlog_prob r,  dlog_var = dlog_prob (r (x - mean) - 1) / 2.
 
     Here r = (x - mean) / sigma^2. Each (N, D).
     """

@@ -95,7 +95,7 @@ class Binomial:
     def log_prob_backward(
         self, params: Params, grads: Grads, dlog_prob: Array, cache: Any
     ) -> Array:
-        """Doutput = dlog_prob (x - n sigmoid(logits))."""
+        """doutput = dlog_prob (x - n sigmoid(logits))."""
         x, tanh_half = cache
         n = self.total_count
         doutput = x - (0.5 * n) * (1.0 + tanh_half)
@@ -196,7 +196,7 @@ class Gaussian:
     def log_prob_backward(
         self, params: Params, grads: Grads, dlog_prob: Array, cache: Any
     ) -> Array:
-        """Dmean = dlog_prob (x - mean) / var,  dlog_var = dlog_prob ((x - mean)^2 / var - 1) / 2.
+        """dmean = dlog_prob (x - mean) / var,  dlog_var = dlog_prob ((x - mean)^2 / var - 1) / 2.
 
         The shared log_var gets the sum over examples and dimensions.
         """

@@ -28,5 +28,5 @@ class StandardNormal:
         return kl_to_standard_normal(mean, log_var)
 
     def kl_backward(self, dkl: Array, cache: Any) -> tuple[Array, Array]:
-        """Dkl (N,) -> dmean (N, L), dlog_var (N, L)."""
+        """dkl (N,) -> dmean (N, L), dlog_var (N, L)."""
         return kl_to_standard_normal_backward(dkl, cache)
