@@ -1,0 +1,151 @@
+"""Getting the gradient to be checked: an array, a dict, or a function, called and watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .calls import busiest_ratio, count_calls
+from .evaluation import as_scalar
+from .state import Check
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
+
+__all__ = ["Yours", "collect"]
+
+
+class Yours:
+    """The gradient under test: flat, with what is wrong about its form."""
+
+    def __init__(
+        self, vector: Vector, problems: dict[str, str], misfits: dict[str, NDArray[Any]]
+    ) -> None:
+        self.vector, self.problems, self.misfits = vector, problems, misfits
+        self.eps = 0.0  # the precision of the gradient's own dtype, where that is less than float64
+        self.is_narrow = False  # whether its dtype is less than float64
+        self.many_calls = (
+            0  # how often f ran while the gradient was computed, if suspiciously often
+        )
+
+
+def collect(check: Check, grad: Any, counts: dict[Any, int]) -> Yours:
+    """The gradient as a flat vector; a callable is called again after f was called elsewhere."""
+    if not callable(grad):
+        raw = _without_value(check, grad)
+        yours = Yours(*check.point.flatten(raw))
+        _look_at_dtype(check, yours, raw)
+        return yours
+    raw, outer = count_calls(lambda: _call(check, grad))
+    yours = Yours(*check.point.flatten(_without_value(check, raw)))
+    _look_at_dtype(check, yours, raw)
+    calls = busiest_ratio(counts, outer)
+    if calls >= max(8, check.point.size):
+        yours.many_calls = calls
+    if not check.unknown:
+        _call_again(check, grad, yours.vector)
+    return yours
+
+
+def _call(check: Check, grad: Any) -> Any:
+    """Call grad at a copy of theta; what it returns is copied: it may reuse its buffer."""
+    vector = check.point.vector.copy()
+    raw = grad(check.point.structure(vector))
+    if not np.array_equal(vector, check.point.vector, equal_nan=True):
+        check.fail(
+            "changes theta", "grad changes theta in place: it must not touch what it is given."
+        )
+    return _copied(raw)
+
+
+def _copied(raw: Any) -> Any:
+    if isinstance(raw, Mapping):
+        return {k: None if v is None else np.array(v) for k, v in raw.items()}
+    if isinstance(raw, tuple):
+        return tuple(_copied(v) for v in raw)
+    return None if raw is None else np.array(raw)
+
+
+def _without_value(check: Check, raw: Any) -> Any:
+    """The gradient of ``(value, gradient)``, as loss_and_grad returns it; value is compared."""
+    if not (
+        isinstance(raw, tuple) and len(raw) == 2 and np.size(raw[0]) == 1 and np.ndim(raw[0]) == 0
+    ):
+        return raw
+    value = as_scalar(raw[0])
+    if (
+        np.isfinite(check.value)
+        and abs(value - check.value) > 1e-9 * abs(check.value) + check.noise + 1e-12
+    ):
+        check.warn(
+            f"The value returned beside the gradient is {value!r}, but f(theta) is {check.value!r}."
+        )
+    return raw[1]
+
+
+def _look_at_dtype(check: Check, yours: Yours, raw: Any) -> None:
+    if isinstance(raw, tuple) and len(raw) == 2:
+        raw = raw[1]
+    parts = raw.items() if isinstance(raw, Mapping) else [("", raw)]
+    kinds: dict[Any, list[str]] = {}
+    for name, value in parts:
+        kinds.setdefault(getattr(value, "dtype", np.dtype(np.float64)), []).append(str(name))
+    for kind, names in kinds.items():
+        where = f" of {', '.join(names)}" if any(names) else ""
+        if kind in (np.float32, np.float16):
+            yours.is_narrow = True
+            text = f"The gradient{where} is {kind}: it is good to {np.finfo(kind).eps:.0e} only."
+            if check.point.was_narrow:
+                yours.eps = max(yours.eps, float(np.finfo(kind).eps))
+                check.warn(text)
+            else:
+                check.fail("dtype", f"{text} theta is float64: give every buffer theta's dtype.")
+        elif kind.kind in "iub":
+            check.warn(
+                f"The gradient{where} is {kind}: an integer buffer cuts off what is behind the "
+                "point."
+            )
+
+
+def _call_again(check: Check, grad: Any, first: Vector) -> None:
+    """Call f somewhere else, then grad at theta again: it must give the same."""
+    if not np.all(np.isfinite(first)):
+        return
+    check.real.along(check.direction())(2.0**-5)
+    second = _flat(check, grad)
+    if _same(second, first):
+        return
+    if _same(second, 2.0 * first):
+        check.fail(
+            "accumulates",
+            "The second call of grad doubles the first: gradients add up from call to call. Set "
+            "them to zero at the start of the backward pass.",
+        )
+        return
+    check.real.neighbour()
+    third = _flat(check, grad)
+    if _same(third, first):
+        check.fail(
+            "stale cache",
+            "grad(theta) depends on where f was called last: it uses a stale cache of that "
+            "forward pass.",
+        )
+    else:
+        check.fail(
+            "not deterministic",
+            "grad is not deterministic: two calls at the same theta differ, while f is. Does the "
+            "backward pass draw new noise, or keep a state?",
+        )
+
+
+def _flat(check: Check, grad: Any) -> Vector:
+    return check.point.flatten(_without_value(check, _call(check, grad)))[0]
+
+
+def _same(a: Vector, b: Vector) -> bool:
+    size = float(np.max(np.abs(b), initial=0.0))
+    return bool(np.all(np.abs(a - b) <= 1e-6 * np.abs(b) + 1e-9 * size))

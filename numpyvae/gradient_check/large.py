@@ -1,0 +1,182 @@
+"""Checks whose cost does not grow with the number of parameters: directions, and Taylor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .differences import TaylorTest, random_direction, taylor_test
+from .gradients import Yours
+from .judge import FAIL, KINK, WORDS, Comparison, Worst
+from .methods import directional_slopes
+from .points import describe_shape
+from .report import GradientReport
+from .state import Check
+from .traps import look_at_f_again
+from .verdict import conclude
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
+
+__all__ = ["by_directions", "by_taylor"]
+
+
+def by_directions(check: Check, yours: Yours, k: int) -> GradientReport:
+    """sum(g v) against d/dt f(theta + t v) for k random v.
+
+    Each parameter's part of v is divided by the size of its gradient, so that a small error in a
+    parameter with small slopes shows as well as in one with large slopes. An error in a single
+    entry among many may still go unseen.
+    """
+    if not np.all(np.isfinite(yours.vector)):
+        return conclude(check, yours)
+    by_complex = check.method.endswith("complex")
+    weights = _weights(check, yours.vector)
+    directions = [weights * check.signs(check.point.size) for _ in range(k)]
+    estimate = directional_slopes(check, directions, by_complex)
+    comparison = Comparison(check, np.array([v @ yours.vector for v in directions]), estimate)
+    look_at_f_again(check)
+    if not np.any(np.abs(estimate.value) > estimate.bound):
+        check.cannot_tell("f does not change with theta here: this point tells nothing.")
+    report = _report(check, yours, comparison, [f"direction {i + 1}" for i in range(k)])
+    if report.verdict == "fail":
+        _say_where(check, yours, report, by_complex)
+    return report
+
+
+def _weights(check: Check, gradient: Vector) -> Vector:
+    """One over the size of each parameter's gradient, (P,)."""
+    norms = [float(np.sqrt(np.sum(np.square(gradient[b.indices])))) for b in check.point.blocks]
+    largest = max(norms, default=0.0) or 1.0
+    weights = np.empty(check.point.size)
+    for block, norm in zip(check.point.blocks, norms, strict=True):
+        weights[block.indices] = 1.0 / max(norm, 1e-3 * largest)
+    return np.asarray(weights / np.sqrt(np.sum(weights * weights)))
+
+
+def _report(
+    check: Check, yours: Yours, comparison: Comparison, labels: list[str]
+) -> GradientReport:
+    report = conclude(check, yours)
+    everything = np.arange(len(labels))
+    order = ["pass", "cannot tell", "fail"]
+    report.verdict = max(report.verdict, comparison.verdict(everything), key=order.index)
+    worst = comparison.worst(everything)
+    if worst is not None:
+        report.worst = comparison.describe(worst, labels[worst])
+    report.errors, report.error_bound = comparison.error, comparison.bound
+    report.yours, report.numeric = comparison.yours, comparison.numeric
+    report.kinks = [labels[int(i)] for i in np.flatnonzero(comparison.status == KINK)]
+    report.table = [_row(label, "", comparison, i) for i, label in enumerate(labels)]
+    wrong = int(np.sum(comparison.status == FAIL))
+    if wrong:
+        report.reasons.append(
+            f"{wrong} of {len(labels)} directional slopes differ by more than the tolerance."
+        )
+    elif report.verdict == "cannot tell":
+        report.reasons.append(
+            f"The numerical slopes are known to {float(np.max(comparison.bound)):.1e} only, which "
+            "is more than the tolerance (kinks or noise along the directions)."
+        )
+    return report
+
+
+def _row(label: str, shape: str, comparison: Comparison, i: int) -> dict[str, Any]:
+    status = int(comparison.status[i])
+    return {
+        "parameter": label,
+        "shape": shape,
+        "entries": 1,
+        "wrong": int(status == FAIL),
+        "kinks": int(status == KINK),
+        "worst_relative_error": float(comparison.relative[i]),
+        "verdict": WORDS.get(status, "cannot tell"),
+    }
+
+
+def _say_where(check: Check, yours: Yours, report: GradientReport, by_complex: bool) -> None:
+    """After a failure: one slope for every parameter, and halving down to an entry of the worst."""
+    blocks = [b for b in check.point.blocks if b.indices.size]
+    directions = [check.direction(b.indices) for b in blocks]
+    estimate = directional_slopes(check, directions, by_complex)
+    slopes = np.array([v @ yours.vector for v in directions])
+    comparison = Comparison(check, slopes, estimate)
+    for i, block in enumerate(blocks):  # one slope stands for all entries of the parameter
+        report.table.append(_row(block.name, describe_shape(block.shape), comparison, i))
+    wrong = np.flatnonzero(comparison.status == FAIL)
+    if wrong.size:
+        names = ", ".join(blocks[int(i)].name for i in wrong)
+        report.reasons.append(f"Along each parameter alone, these are wrong: {names}.")
+        worst = comparison.worst(wrong)
+        entry = _halve(check, yours.vector, blocks[int(worst or 0)].indices, by_complex)
+        report.worst = _single(check, yours.vector, entry, by_complex)
+    report.evaluations = check.real.calls + check.complex.calls
+
+
+def _halve(check: Check, gradient: Vector, indices: NDArray[np.intp], by_complex: bool) -> int:
+    """An entry whose error is (nearly) the largest: keep the half with the larger disagreement."""
+    while indices.size > 1:
+        halves = np.array_split(indices, 2)
+        directions = [check.direction(half) * np.sqrt(half.size) / check.scale() for half in halves]
+        numeric = directional_slopes(check, directions, by_complex).value
+        error = np.abs(numeric - np.array([v @ gradient for v in directions]))
+        indices = halves[int(np.argmax(error))]
+    return int(indices[0])
+
+
+def _single(check: Check, gradient: Vector, entry: int, by_complex: bool) -> Worst:
+    unit = np.zeros(check.point.size)
+    unit[entry] = 1.0
+    estimate = directional_slopes(check, [unit], by_complex)
+    return Comparison(check, gradient[[entry]], estimate).describe(0, check.point.entry(entry))
+
+
+def by_taylor(check: Check, yours: Yours, k: int) -> GradientReport:
+    """The order of |f(theta + h v) - f(theta) - h g.v| along k random v: 2 is right, 1 wrong."""
+    if not np.all(np.isfinite(yours.vector)):
+        return conclude(check, yours)
+    structure = check.point.structure
+    theta, gradient = structure(check.point.vector.copy()), structure(yours.vector)
+    tests = []
+    for _ in range(k):
+        v = structure(random_direction(check.point.size, check.rng) * check.scale())
+        tests.append(taylor_test(check.f, theta, gradient, direction=v, noise=check.noise))
+    look_at_f_again(check)
+    resolution = max(t.resolution for t in tests)
+    check.reason = f"it was asked for; a relative error below {resolution:.0e} would not show"
+    report = conclude(check, yours)
+    report.table = [_taylor_row(f"direction {i + 1}", test) for i, test in enumerate(tests)]
+    report.errors = np.array([t.resolution for t in tests])
+    report.error_bound = np.full(k, np.nan)
+    report.evaluations += k * (tests[0].steps.size + 1)
+    order = ["pass", "cannot tell", "fail"]
+    report.verdict = max(report.verdict, *(r["verdict"] for r in report.table), key=order.index)
+    low = min(t.order for t in tests)
+    if any(row["verdict"] != "pass" for row in report.table):
+        text = f"falls with order {low:.2f}" if np.isfinite(low) else "is mostly below rounding"
+        report.reasons.append(f"The Taylor remainder {text}: order 2 is right, 1 is wrong.")
+    return report
+
+
+def _taylor_row(label: str, test: TaylorTest) -> dict[str, Any]:
+    if (
+        np.isnan(test.order)
+        or 1.3 < test.order < 1.7
+        or (test.resolution > 0.01 and test.order > 1.3)
+    ):
+        verdict = "cannot tell"
+    else:
+        verdict = "pass" if test.order > 1.5 else "fail"
+    return {
+        "parameter": label,
+        "shape": "",
+        "entries": 1,
+        "wrong": int(verdict == "fail"),
+        "kinks": 0,
+        "worst_relative_error": float("nan"),
+        "order": test.order,
+        "verdict": verdict,
+    }

@@ -1,0 +1,144 @@
+"""Checking functions that stand in a file, at a point that stands in another."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .checks import check_grad
+from .report import GradientReport
+
+__all__ = ["InputError", "check_files", "load_function", "load_point"]
+
+
+class InputError(ValueError):
+    """A file, function or point that cannot be used: what was expected, and what came."""
+
+
+def check_files(
+    f_spec: str, grad_spec: str, point_path: str | os.PathLike[str], **options: Any
+) -> GradientReport:
+    """Check the gradient ``grad_spec`` of ``f_spec`` at the point stored in ``point_path``.
+
+    f_spec, grad_spec  ``"path/to/my_module.py:f"`` or ``"package.module:f"``
+    point_path         an .npz file (or .npy with one array). If it has an array ``theta``, that is
+                       theta, and its other arrays are passed to both functions by name. Otherwise
+                       one array is theta, and several are a dict of parameters.
+    options            those of :func:`check_grad`
+
+    Raises InputError for everything that is wrong with the three arguments, and for a function that
+    fails at theta.
+    """
+    f, grad = load_function(f_spec), load_function(grad_spec)
+    theta, more = load_point(point_path)
+    if more:
+        f, grad = _with(f, more), _with(grad, more)
+    try:
+        return check_grad(f, theta, grad, **options)
+    except InputError:
+        raise
+    except Exception as error:
+        names = ", ".join(theta) if isinstance(theta, dict) else f"an array of shape {theta.shape}"
+        raise InputError(
+            f"the check could not run with theta = {names} from {os.fspath(point_path)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def load_function(spec: str) -> Callable[..., Any]:
+    """The function that ``"file.py:name"`` or ``"package.module:name"`` stands for."""
+    where, colon, name = spec.rpartition(":")
+    if not colon or not where or not name.replace(".", "_").isidentifier():
+        raise InputError(f"expected FILE.py:FUNCTION or MODULE:FUNCTION, but got {spec!r}")
+    module = _load_file(where) if where.endswith(".py") else _import(where)
+    value = module
+    for part in name.split("."):
+        if not hasattr(value, part):
+            raise InputError(f"{where} has no {name!r}; it has {_functions_of(module)}")
+        value = getattr(value, part)
+    if not callable(value):
+        raise InputError(f"{spec} is not a function, but a {type(value).__name__}")
+    return value
+
+
+def _functions_of(module: Any) -> str:
+    names = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
+    return ", ".join(sorted(names)[:12]) or "no functions"
+
+
+def _load_file(path: str) -> Any:
+    """A Python file as a module, loaded once, so that f and its gradient share what they share."""
+    import importlib.util
+    from pathlib import Path
+
+    full = Path(path).resolve()
+    if not full.is_file():
+        raise InputError(f"there is no file {path}")
+    name = f"_checked_{abs(hash(full)):x}_{full.stat().st_mtime_ns:x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, full)
+    if found is None or found.loader is None:
+        raise InputError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    sys.path.insert(0, str(full.parent))  # so that it can import its neighbours
+    try:
+        found.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(full.parent))
+    return module
+
+
+def _import(name: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
+    """A point from a file: theta (an array, or a dict of arrays) and further arguments by name."""
+    from pathlib import Path
+
+    shown = os.fspath(path)
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {shown}")
+    try:
+        stored = np.load(path, allow_pickle=False)
+        arrays = (
+            {"theta": stored}
+            if isinstance(stored, np.ndarray)
+            else {k: stored[k] for k in stored.files}
+        )
+    except Exception as error:
+        raise InputError(f"{shown} is not an .npz file of plain arrays: {error}") from error
+    if not arrays:
+        raise InputError(f"{shown} holds no arrays: expected theta, or parameters by name")
+    if "theta" in arrays:
+        return arrays.pop("theta"), arrays
+    return (next(iter(arrays.values())) if len(arrays) == 1 else arrays), {}
+
+
+def _with(function: Callable[..., Any], more: dict[str, Any]) -> Callable[[Any], Any]:
+    """``function`` with the further arrays given by name, as far as it takes them."""
+    import inspect
+
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return lambda theta: function(theta, **more)
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        more = {k: v for k, v in more.items() if k in {p.name for p in parameters}}
+    return lambda theta: function(theta, **more)

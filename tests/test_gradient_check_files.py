@@ -1,0 +1,208 @@
+"""Functions in a user's files at a stored point, and the pictures."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from differentiable import log_sum_exp, network
+
+from numpyvae.gradient_check import (
+    InputError,
+    check_files,
+    check_grad,
+    plot_agreement,
+    plot_heatmap,
+    plot_step_sizes,
+    plot_taylor,
+    taylor_test,
+)
+
+MODULE = """
+import numpy as np
+from neighbour import POWER
+
+def f(theta):
+    return np.sum(theta**POWER)
+
+def grad_f(theta):
+    return POWER * theta ** (POWER - 1)
+
+def wrong(theta):
+    return theta
+
+def noisy(theta):
+    return np.random.normal()
+
+def network(p):
+    return np.sum(np.tanh(p["W"] @ p["b"]))
+
+def network_grad(p):
+    d = 1 - np.tanh(p["W"] @ p["b"]) ** 2
+    return {"W": np.outer(d, p["b"]), "b": p["W"].T @ d}
+
+def regression(theta, x, y):
+    return 0.5 * np.sum((x @ theta - y) ** 2)
+
+def regression_grad(theta, x, **more):
+    return x.T @ (x @ theta - more["y"])
+
+class holder:
+    f = staticmethod(f)
+
+number = 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "neighbour.py").write_text("POWER = 3\n")
+    (tmp_path / "mine.py").write_text(MODULE)
+    np.savez(tmp_path / "point.npz", theta=np.array([1.0, 2.0, -0.5]))
+    return tmp_path
+
+
+def run(folder, f, grad, point="point.npz", **options):
+    return check_files(
+        f"{folder}/mine.py:{f}", f"{folder}/mine.py:{grad}", folder / point, **options
+    )
+
+
+def test_right_wrong_and_undecided(folder):
+    assert run(folder, "f", "grad_f").verdict == "pass"
+    assert run(folder, "f", "wrong").verdict == "fail"
+    assert run(folder, "noisy", "wrong").verdict == "cannot tell"
+    assert run(folder, "holder.f", "grad_f", method="central").verdict == "pass"
+
+
+def test_a_point_of_named_parameters(folder, rng):
+    np.savez(folder / "named.npz", W=rng.standard_normal((3, 2)), b=rng.standard_normal(2))
+    report = run(folder, "network", "network_grad", "named.npz")
+    assert report.verdict == "pass"
+    assert [row["parameter"] for row in report.table] == ["W", "b"]
+
+
+def test_a_point_with_further_arguments(folder, rng):
+    data = {"x": rng.standard_normal((5, 2)), "y": rng.standard_normal(5)}
+    np.savez(folder / "data.npz", theta=rng.standard_normal(2), **data)
+    assert run(folder, "regression", "regression_grad", "data.npz").verdict == "pass"
+
+
+def test_other_forms_of_a_point(folder):
+    np.save(folder / "bare.npy", np.ones(3))
+    np.savez(folder / "unnamed.npz", np.ones(3))
+    assert run(folder, "f", "grad_f", "bare.npy").verdict == "pass"
+    assert run(folder, "f", "grad_f", "unnamed.npz").verdict == "pass"
+
+
+def test_everything_that_can_be_wrong_with_the_arguments(folder):
+    np.savez(folder / "objects.npz", theta=np.array([{}], dtype=object))
+    (folder / "broken.py").write_text("1 / 0\n")
+    (folder / "quits.py").write_text("raise SystemExit(0)\n")
+    (folder / "text.npz").write_text("hello")
+    mine, point = f"{folder}/mine.py", folder / "point.npz"
+    bad = {
+        "expected FILE.py:FUNCTION": ("nothing", f"{mine}:f", point),
+        "there is no file": (f"{folder}/none.py:f", f"{mine}:f", point),
+        "has no 'g'; it has f, grad_f": (f"{mine}:g", f"{mine}:f", point),
+        "is not a function, but a int": (f"{mine}:number", f"{mine}:f", point),
+        "cannot be loaded: ZeroDivisionError": (f"{folder}/broken.py:f", f"{mine}:f", point),
+        "cannot be loaded: SystemExit": (f"{folder}/quits.py:f", f"{mine}:f", point),
+        "cannot be imported": ("no_such_module_at_all:f", f"{mine}:f", point),
+        "there is no file .*none.npz": (f"{mine}:f", f"{mine}:f", folder / "none.npz"),
+        "not an .npz file of plain arrays": (f"{mine}:f", f"{mine}:f", folder / "objects.npz"),
+        "text.npz is not an .npz": (f"{mine}:f", f"{mine}:f", folder / "text.npz"),
+        "could not run with theta = an array": (f"{mine}:network", f"{mine}:f", point),
+    }
+    for words, arguments in bad.items():
+        with pytest.raises(InputError, match=words):
+            check_files(*arguments)
+
+
+def test_the_example_runs(tmp_path):
+    example = Path(__file__).parent.parent / "examples" / "02_check_your_own_gradient.py"
+    picture = tmp_path / "figure.png"
+    paths = os.pathsep.join([str(example.parent.parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, str(example), str(picture)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, "MPLBACKEND": "agg"},
+    )
+    assert "gradient check: PASS" in done.stdout
+    assert "W: yours is the transpose of the right one" in done.stdout
+    assert "b: yours is the right one times 1/5 (1/N)" in done.stdout
+    assert picture.stat().st_size > 10_000
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@pytest.fixture
+def close_figures():
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+@pytest.mark.usefixtures("close_figures")
+def test_step_sizes_show_the_v_and_the_flat_line(rng):
+    f, theta, _ = log_sum_exp(rng)
+    lines = {line.get_label().split(",")[0]: line for line in plot_step_sizes(f, theta).lines}
+    central, complex_line = lines["central difference"], lines["complex step"]
+    lowest = np.argmin(central.get_ydata())
+    assert 1e-7 < central.get_xdata()[lowest] < 1e-2  # the bottom of the V
+    assert np.max(complex_line.get_ydata()[:12]) < 1e-13  # no left branch
+    labels = [plot_step_sizes(np.linalg.norm, theta).lines[i].get_label() for i in range(3)]
+    assert not any("complex" in label for label in labels)
+
+
+@pytest.mark.usefixtures("close_figures")
+def test_taylor_picture(rng):
+    f, theta, grad = log_sum_exp(rng)
+    ax = plot_taylor(taylor_test(f, theta, grad))
+    assert "measured order 2.0" in ax.get_title()
+    assert ax.get_xlabel() == "step h"
+    linear = plot_taylor(taylor_test(np.sum, theta, np.ones_like(theta)))
+    assert "zero to rounding" in linear.get_title()
+
+
+@pytest.mark.usefixtures("close_figures")
+def test_heatmap_and_agreement():
+    f, theta, grad = network(np.random.default_rng(0))
+    wrong = grad(theta)
+    wrong["V"] = 2 * wrong["V"]
+    report = check_grad(f, theta, wrong)
+    ax = plot_heatmap(report)
+    assert "V" in ax.get_title()
+    shown = ax.images[0].get_array()
+    np.testing.assert_allclose(shown, grad(theta)["V"], atol=1e-9)
+    assert "b" in plot_heatmap(report, "b").get_title()
+    with pytest.raises(ValueError, match="no parameter 'Z'"):
+        plot_heatmap(report, "Z")
+    with pytest.raises(ValueError, match="no entry-by-entry comparison"):
+        plot_heatmap(check_grad(f, theta, wrong, directions=3))
+    labels = [line.get_label() for line in plot_agreement(report).lines]
+    assert "2 times the right one" in labels
+    assert "identity" in labels
+
+
+@pytest.mark.usefixtures("close_figures")
+@pytest.mark.parametrize("method", ["complex", "central", "directional", "taylor"])
+@pytest.mark.parametrize("factor", [1.0, 2.0, np.nan])
+def test_every_report_can_be_drawn(method, factor):
+    f, theta, grad = network(np.random.default_rng(0))
+    wrong = {**grad(theta), "c": factor * grad(theta)["c"]}
+    figure = check_grad(f, theta, wrong, method=method).plot()
+    figure.canvas.draw()
+    assert len(figure.axes) >= 1
+
+
+@pytest.mark.usefixtures("close_figures")
+def test_reports_without_a_table_can_be_drawn():
+    check_grad(lambda t: np.nan, np.ones(2), np.ones(2)).plot()
+    check_grad(lambda t: np.sum(t**2), 1.5, 3.0).plot()

@@ -1,0 +1,240 @@
+"""check_vjp: one forward/backward pair, every input."""
+
+import numpy as np
+import pytest
+
+from numpyvae.gradient_check import check_vjp
+
+RNG = np.random.default_rng(7)
+W, B, X = RNG.standard_normal((4, 3)), RNG.standard_normal(3), RNG.standard_normal((6, 4))
+
+
+def dense(W, b, x):
+    return x @ W + b, (W, x)
+
+
+def dense_backward(dy, cache):
+    weights, x = cache
+    return x.T @ dy, dy.sum(0), dy @ weights.T
+
+
+def told(report):
+    return " ".join(str(report).split())
+
+
+def test_a_right_pair_passes():
+    report = check_vjp(dense, dense_backward, (W, B, X))
+    assert report.verdict == "pass"
+    assert [row["parameter"] for row in report.table] == ["W", "b", "x"]
+
+
+@pytest.mark.parametrize("method", ["complex", "central", "directional", "taylor"])
+def test_every_method(method):
+    assert check_vjp(dense, dense_backward, (W, B, X), method=method).verdict == "pass"
+    twice = lambda dy, cache: tuple(2 * d for d in dense_backward(dy, cache))  # noqa: E731
+    assert check_vjp(dense, twice, (W, B, X), method=method).verdict == "fail"
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_each_wrong_cotangent_is_named(which):
+    def wrong(dy, cache):
+        out = list(dense_backward(dy, cache))
+        out[which] = 2 * out[which]
+        return tuple(out)
+
+    report = check_vjp(dense, wrong, (W, B, X))
+    assert [r["parameter"] for r in report.table if r["verdict"] == "fail"] == ["Wbx"[which]]
+    assert f"{'Wbx'[which]}: yours is the right one times 2" in told(report)
+    assert "check_vjp(dense" in report.reproduce
+
+
+def test_inputs_by_name_and_cotangents_by_name():
+    inputs = {"x": X, "W": W, "b": B}
+    named = lambda dy, cache: dict(zip("Wbx", dense_backward(dy, cache), strict=True))  # noqa: E731
+    assert check_vjp(dense, named, inputs).verdict == "pass"
+    with pytest.raises(ValueError, match="cotangents for w: f has"):
+        check_vjp(dense, lambda dy, cache: {"w": dy}, inputs)
+
+
+def test_a_single_input():
+    pair = (lambda x: (np.tanh(x), np.tanh(x))), (lambda dy, h: dy * (1 - h * h))
+    assert check_vjp(*pair, (X,)).verdict == "pass"
+    assert check_vjp(*pair, X).verdict == "pass"
+    assert check_vjp(pair[0], lambda dy, h: dy * (1 - h), (X,)).verdict == "fail"
+
+
+def test_a_layer_with_a_dict_of_parameters():
+    def forward(params, x):
+        return dense(params["W"], params["b"], x)
+
+    def backward(dy, cache):
+        dw, db, dx = dense_backward(dy, cache)
+        return {"W": dw, "b": db}, dx
+
+    report = check_vjp(forward, backward, ({"W": W, "b": B}, X))
+    assert report.verdict == "pass"
+    assert [row["parameter"] for row in report.table] == ["params.W", "params.b", "x"]
+
+
+def test_constants_and_inputs_that_are_not_differentiated():
+    def pick(x, labels, scale, mode):
+        assert mode == "sum"
+        return scale * x[np.arange(6), labels], (x.shape, labels, scale)
+
+    def pick_backward(dy, cache):
+        shape, labels, scale = cache
+        dx = np.zeros(shape)
+        dx[np.arange(6), labels] = scale * dy
+        return dx, None, None, None
+
+    inputs = (X, np.array([0, 1, 2, 3, 0, 1]), 3.0, "sum")
+    report = check_vjp(pick, pick_backward, inputs)
+    assert report.verdict == "pass"
+    assert [row["parameter"] for row in report.table] == ["x"]
+    report = check_vjp(dense, lambda dy, c: (*dense_backward(dy, c)[:2], None), (W, B, X))
+    assert report.verdict == "pass"
+    assert "No cotangent came for x" in told(report)
+
+
+def test_a_float_argument_with_a_cotangent():
+    pair = (lambda x, s: (x * s, (x, s))), (lambda dy, c: (dy * c[1], np.sum(dy * c[0])))
+    report = check_vjp(*pair, (X, 0.7))
+    assert (report.verdict, len(report.table)) == ("pass", 2)
+
+
+def test_several_values():
+    def split(x):
+        return (x[:, :2], np.exp(x[:, 2:])), x
+
+    def split_backward(dvalue, x):
+        return np.concatenate([dvalue[0], dvalue[1] * np.exp(x[:, 2:])], axis=1)
+
+    assert check_vjp(split, split_backward, (X,)).verdict == "pass"
+    as_dict = lambda x: (dict(zip("ab", split(x)[0], strict=True)), x)  # noqa: E731
+    backward = lambda d, x: split_backward((d["a"], d["b"]), x)  # noqa: E731
+    assert check_vjp(as_dict, backward, (X,)).verdict == "pass"
+
+
+def test_a_mask_taken_from_the_sign_of_the_gradient():
+    forward = lambda x: (np.where(x.real > 0, x, 0), x > 0)  # noqa: E731
+    assert check_vjp(forward, lambda dy, mask: dy * mask, (X,)).verdict == "pass"
+    assert (
+        check_vjp(forward, lambda dy, mask: np.where(dy > 0, dy, 0) * mask, (X,)).verdict == "fail"
+    )
+
+
+def test_bias_not_summed_over_the_batch():
+    wrong = lambda dy, c: (dense_backward(dy, c)[0], dy, dense_backward(dy, c)[2])  # noqa: E731
+    report = check_vjp(dense, wrong, (W, B, X))
+    assert report.verdict == "fail"
+    assert "b: yours must still be summed over axis 0" in told(report)
+
+
+# ---------------------------------------------------------------- state and mutation
+
+
+def test_f_that_changes_its_input():
+    def sloppy(x):
+        x *= 2.0
+        return x + 0.0, None
+
+    report = check_vjp(sloppy, lambda dy, _: 2 * dy, (X,))
+    assert report.verdict == "fail"
+    assert "f changes its input in place (x)" in told(report)
+
+
+def test_a_backward_that_changes_what_it_is_given():
+    def of_dy(dy, cache):
+        dy *= 1.0 - cache**2
+        return dy
+
+    def of_cache(dy, cache):
+        cache *= -cache
+        cache += 1.0
+        return dy * cache
+
+    tanh = lambda x: (np.tanh(x), np.tanh(x))  # noqa: E731
+    report = check_vjp(tanh, of_dy, (X,))
+    assert "changes the cotangent it is given in place" in told(report)
+    assert report.verdict == "fail"
+    report = check_vjp(tanh, of_cache, (X,))
+    assert "changes its cache in place" in told(report)
+    assert report.verdict == "fail"
+
+
+def test_a_backward_that_adds_to_an_old_buffer():
+    total = np.zeros_like(W)
+
+    def adding(dy, cache):
+        nonlocal total
+        dw, db, dx = dense_backward(dy, cache)
+        total += dw
+        return total, db, dx
+
+    report = check_vjp(lambda W: dense(W, B, X), lambda dy, c: adding(dy, c)[0], (W,))
+    assert report.verdict == "fail"
+    assert "doubles the first" in told(report)
+
+
+def test_a_backward_that_ignores_its_cache():
+    last = {}
+
+    def forward(x):
+        last["h"] = np.real(np.tanh(x))
+        return np.tanh(x), None
+
+    report = check_vjp(forward, lambda dy, _: dy * (1 - last["h"] ** 2), (X,))
+    assert report.verdict == "fail"
+    assert "last forward call of f, and not the cache" in told(report)
+
+
+def test_a_backward_that_draws_noise():
+    noise = np.random.default_rng(0)
+    pair = (lambda x: (2 * x, None)), (lambda dy, _: 2 * dy + noise.standard_normal(dy.shape))
+    report = check_vjp(*pair, (X,))
+    assert "f_backward is not deterministic" in told(report)
+
+
+def test_a_cache_that_is_an_object():
+    class Cache:
+        def __init__(self, h):
+            self.h = h
+
+    def overwriting(dy, cache):
+        cache.h = cache.h * 2
+        return dy
+
+    report = check_vjp(lambda x: (x + 0.0, Cache(x)), overwriting, (X,))
+    assert "changes its cache in place" in told(report)
+
+
+def test_inputs_are_never_changed():
+    given = X.copy()
+
+    def sloppy(x):
+        x[:] = 0.0
+        return x + 1.0, None
+
+    check_vjp(sloppy, lambda dy, _: 0 * dy, (given,))
+    np.testing.assert_array_equal(given, X)
+
+
+def test_float32_inputs_are_converted_and_said():
+    report = check_vjp(dense, dense_backward, (W.astype(np.float32), B, X))
+    assert report.verdict == "pass"
+    assert "W is float32" in told(report)
+
+
+def test_bad_calls():
+    with pytest.raises(TypeError, match=r"must return \(value, cache\)"):
+        check_vjp(lambda x: x, dense_backward, (X,))
+    with pytest.raises(ValueError, match="f has 3 inputs"):
+        check_vjp(dense, lambda dy, c: dy, (W, B, X))
+    with pytest.raises(ValueError, match="returned 2 cotangents"):
+        check_vjp(dense, lambda dy, c: dense_backward(dy, c)[:2], (W, B, X))
+    with pytest.raises(ValueError, match="no cotangent"):
+        check_vjp(dense, lambda dy, c: (None, None, None), (W, B, X))
+    with pytest.raises(ValueError, match="3 different names"):
+        check_vjp(dense, dense_backward, (W, B, X), names=["a", "b"])
+    with pytest.raises(ValueError, match="method must be"):
+        check_vjp(dense, dense_backward, (W, B, X), method="magic")
