@@ -1,0 +1,146 @@
+"""A user's own data from .npy, .npz and .csv files, and writing files whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import os
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from numpyvae.data.npy import read_npy, read_npz
+from numpyvae.numerics import Array
+
+__all__ = ["atomic_write", "read_array"]
+
+FIRST_BYTES = {".npy": b"\x93NUMPY", ".npz": b"PK", ".gz": b"\x1f\x8b", ".pickle": b"\x80"}
+
+
+def read_array(path: str | PathLike[str], key: str | None = None) -> Array:
+    """The numbers of a .npy, .npz or .csv file as an array (N, D), one example a row.
+
+    Images and the like, (N, H, W, ...), are flattened to (N, H * W * ...). A .csv file may begin
+    with a line of column names and gives float64; the others keep their type. A .npy array of
+    64 MiB or more is returned as a read-only `numpy.memmap`, so it may be larger than memory.
+    Nothing is ever unpickled. Whether the numbers are finite is left to whoever uses them.
+
+    Args:
+        path: a file named .npy, .npz or .csv.
+        key: which array of an .npz file. Without it: the only one, or else the one named "x",
+            "x_train" or "data".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: an unknown suffix; a file truncated, damaged or not what its suffix says;
+            pickled objects, text, complex numbers; no numbers at all; an array with less than two
+            axes; a cell that is no number (its row and column are named); a key that does not fit.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".npz", ".csv"):
+        raise ValueError(f"{path}: expected a file named .npy, .npz or .csv, got {suffix!r}")
+    if key is not None and suffix != ".npz":
+        raise ValueError(f"{path}: key={key!r} picks an array of an .npz file, this is a {suffix}")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    _check_first_bytes(path, suffix)
+    if suffix == ".csv":
+        return _read_csv(path)
+    x = read_npy(path) if suffix == ".npy" else read_npz(path, key)
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"{path}: expected real numbers, got an array of {x.dtype}")
+    if x.ndim < 2 or x.size == 0:
+        raise ValueError(
+            f"{path}: expected an array (N, D) of N examples with D values, got shape {x.shape}"
+        )
+    return x if x.ndim == 2 else x.reshape(len(x), -1)
+
+
+def _check_first_bytes(path: Path, suffix: str) -> None:
+    """ValueError if the file is empty or begins like one of another kind than its suffix says."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if not start:
+        raise ValueError(f"{path}: expected numbers, got an empty file")
+    found = next((kind for kind, first in FIRST_BYTES.items() if start.startswith(first)), None)
+    if found != (suffix if suffix in FIRST_BYTES else None):
+        got = f"with {start!r}" if found is None else f"like a {found} file"
+        raise ValueError(f"{path}: expected a {suffix} file, got one that begins {got}")
+
+
+def _read_csv(path: Path) -> Array:
+    """The numbers of a .csv file, (N, D) float64."""
+    numbers = array("d")  # 8 bytes each, where a list would take 32
+    columns = 0
+    for row, cells in _csv_rows(path):
+        if not columns:
+            columns = len(cells)
+            if not any(map(_is_number, cells)):
+                continue  # a line of names
+        if len(cells) != columns:
+            raise ValueError(f"{path}: row {row} has {len(cells)} cells, expected {columns}")
+        try:
+            numbers.extend(map(float, cells))
+        except ValueError:
+            column = [_is_number(cell) for cell in cells].index(False)
+            raise ValueError(
+                f"{path}: row {row}, column {column + 1}: expected a number, "
+                f"got {cells[column][:40]!r} (commas separate the cells)"
+            ) from None
+    if not numbers:
+        raise ValueError(f"{path}: expected numbers, got none")
+    return np.frombuffer(numbers).reshape(-1, columns)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each line that is not blank, with the number of the line, counted from 1."""
+    with path.open(encoding="utf-8-sig", newline="") as file:  # -sig: spreadsheets write a mark
+        lines = csv.reader(file)
+        try:
+            for cells in lines:
+                if any(cell.strip() for cell in cells):
+                    yield lines.line_num, cells
+        except (csv.Error, UnicodeDecodeError) as error:
+            where = f"{path}: row {lines.line_num + 1}"
+            raise ValueError(f"{where}: expected comma-separated text: {error}") from error
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def atomic_write(path: str | PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file, open for writing, that becomes `path` once the block ends without an error.
+
+    with atomic_write("model.npz") as file:
+        np.savez(file, theta=theta)
+
+    Until then it is a temporary file in the same folder, which an error or Ctrl-C removes: readers
+    see the old content or the new, whole, and never a part of it.
+
+    Raises FileNotFoundError if the folder does not exist, IsADirectoryError if `path` is a folder.
+    """
+    target = Path(os.path.realpath(path))  # through a link, or else the link would be replaced
+    if target.is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)}: expected the name of a file, got a folder")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} into")
+    temporary = target.with_name(f".{os.urandom(8).hex()}.part")
+    try:
+        with temporary.open("x+b") as file:  # x: never another's file, and the usual permissions
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""One pass over the data in minibatches, and what turns 8-bit pixels into what a model takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from numpyvae.numerics import Array
+from numpyvae.validation import positive_int
+
+__all__ = ["binarize_pixels", "minibatches", "scale_pixels"]
+
+
+def minibatches(
+    x: Array,
+    batch_size: int,
+    rng: np.random.Generator | None,
+    transform: Callable[..., Array] | None = None,
+    *,
+    shuffle: bool = True,
+) -> Iterator[Array]:
+    """Each row of x (N, D) once, `batch_size` rows at a time; the last minibatch may be smaller.
+
+    Every minibatch is a new array that the caller may keep or change. Of x itself nothing but the
+    rows of one minibatch is ever copied, so it may be a `numpy.memmap` larger than memory.
+
+    Args:
+        x: (N, D) of any dtype, N at least 1.
+        batch_size: B, at least 1.
+        rng: shuffles the rows, and is handed to a transform that draws. None: rows in their order.
+        transform: `transform(batch)` or `transform(batch, rng)`, applied to each minibatch. It gets
+            the generator if its second argument is called `rng` or has no default.
+        shuffle: False keeps the order of the rows while `rng` serves the transform alone.
+
+    Raises:
+        TypeError, ValueError: at the call, not at the first minibatch, for a batch size that is no
+            positive integer, an x that is no array, has other than two axes or no rows, an `rng`
+            that is no generator, a transform that draws without one.
+    """
+    batch_size = positive_int("batch_size", batch_size)
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"x must be a NumPy array (N, D), got {type(x).__name__}")
+    if x.ndim != 2 or len(x) == 0:
+        raise ValueError(f"x must have shape (N, D) with at least one row, got {x.shape}")
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator or None, got {rng!r}")
+    draws = transform is not None and _takes_rng(transform)
+    if draws and rng is None:
+        raise ValueError("transform takes (batch, rng): expected a Generator as rng, got None")
+    order = rng.permutation(len(x)) if shuffle and rng is not None else None
+    batches = _gather(np.asarray(x), batch_size, order)
+    if transform is None:
+        return batches
+    return (transform(batch, rng) for batch in batches) if draws else map(transform, batches)
+
+
+def _gather(x: Array, batch_size: int, order: Array | None) -> Iterator[Array]:
+    """Copies of `batch_size` rows of x (N, D) in the given order (N,)."""
+    for start in range(0, len(x), batch_size):
+        stop = start + batch_size
+        # x.take(rows, axis=0) saves a microsecond, but first copies all of an x that is not in C
+        # order, such as a few columns of a larger array.
+        yield x[start:stop].copy() if order is None else x[order[start:stop]]
+
+
+def _takes_rng(transform: Callable[..., Array]) -> bool:
+    """Whether the second positional argument of `transform` is meant for a generator."""
+    try:
+        parameters = list(inspect.signature(transform).parameters.values())
+    except (TypeError, ValueError):  # written in C and without a signature, such as a ufunc
+        return False
+    by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(by_position) < 2:
+        return False
+    return by_position[1].name == "rng" or by_position[1].default is inspect.Parameter.empty
+
+
+def scale_pixels(x: Array) -> Array:
+    """x / 255: 8-bit pixels as float32 in [0, 1], of any shape.
+
+    Raises TypeError when x is not uint8: floats would be scaled a second time.
+    """
+    if x.dtype != np.uint8:
+        raise TypeError(f"scale_pixels expects uint8 pixels, got {x.dtype}")
+    pixels: Array = np.divide(x, np.float32(255), dtype=np.float32)
+    return pixels
+
+
+def binarize_pixels(x: Array, rng: np.random.Generator) -> Array:
+    """Draw each pixel anew from a Bernoulli distribution whose mean is its brightness.
+
+    P(1) = v / 255 exactly for an 8-bit pixel v, because v of the 255 equally likely integers 0..254
+    lie below v. A float p in [0, 1] gives P(1) = p to the resolution of the random numbers, 2^-24
+    for float32. ("Dynamic binarisation": Burda et al. 2015, section 5.)
+
+    Args:
+        x: uint8, or floats in [0, 1], of any shape.
+        rng: draws one number for each pixel.
+
+    Returns:
+        float32 zeros and ones in the shape of x.
+
+    Raises:
+        TypeError: x is of another dtype.
+        ValueError: a float lies outside [0, 1] or is NaN.
+    """
+    if x.dtype == np.uint8:
+        return (rng.integers(0, 255, size=x.shape, dtype=np.uint8) < x).astype(np.float32)
+    if x.dtype.kind != "f":
+        raise TypeError(f"binarize_pixels expects uint8 or floats in [0, 1], got {x.dtype}")
+    if not ((x >= 0) & (x <= 1)).all():
+        raise ValueError(f"binarize_pixels expects floats in [0, 1], got {x.min()} to {x.max()}")
+    return (rng.random(size=x.shape, dtype=np.float32) < x).astype(np.float32)
