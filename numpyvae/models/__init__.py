@@ -1,0 +1,1 @@
+"""One file for each model; they share `encoder_decoder.py`."""

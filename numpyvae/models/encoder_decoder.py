@@ -1,0 +1,244 @@
+"""What every model here is: an encoder, a decoder, a likelihood, and one flat vector theta.
+
+A model's mathematics (what stands between encoder and decoder, and its way back) is in the file of
+that model; this one holds what would be the same in each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from numpyvae import training
+from numpyvae.layers import ACTIVATIONS, Grads, Params, mlp
+from numpyvae.likelihoods import Likelihood, likelihood_from_config
+from numpyvae.numerics import Array
+from numpyvae.optimizers import Optimizer
+from numpyvae.parameters import Gradients, ParameterLayout
+from numpyvae.storage import read_npz, write_npz
+from numpyvae.validation import as_matrix, check_finite, one_of, positive_int
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EncoderDecoder"]
+
+CHUNK = 1024
+"""Rows that encode, elbo, ... work on at a time, so that memory does not grow with the data."""
+
+
+class EncoderDecoder:
+    """Mirrored encoder D-H-...-C and decoder L-...-H-D' on one parameter vector.
+
+    A subclass says how many numbers the encoder gives for each latent dimension (`heads`, so that
+    C = heads * L) and defines `forward` and `backward`, the mathematics itself.
+    """
+
+    heads: ClassVar[int]
+
+    def __init__(
+        self,
+        data_dim: int,
+        latent_dim: int,
+        hidden_dims: Sequence[int],
+        activation: str,
+        likelihood: Likelihood,
+        seed: int,
+        dtype: DTypeLike,
+    ) -> None:
+        self.data_dim = positive_int("data_dim", data_dim)
+        self.latent_dim = positive_int("latent_dim", latent_dim)
+        if not isinstance(hidden_dims, Iterable):
+            raise TypeError(f"hidden_dims must be a sequence of widths, got {hidden_dims!r}")
+        self.hidden_dims = tuple(positive_int("hidden_dims", width) for width in hidden_dims)
+        self.activation = one_of("activation", activation, ACTIVATIONS)
+        if isinstance(likelihood, type) or not hasattr(likelihood, "log_prob"):
+            raise TypeError(f"likelihood must be an object such as Bernoulli(), got {likelihood!r}")
+        self.likelihood = likelihood
+        self.seed = positive_int("seed", seed, least=0)
+        self.dtype = np.dtype(one_of("dtype", np.dtype(dtype), (np.dtype("f4"), np.dtype("f8"))))
+
+        D, L = self.data_dim, self.latent_dim
+        encoder_widths = (D, *self.hidden_dims, self.heads * L)
+        decoder_widths = (L, *self.hidden_dims[::-1], likelihood.output_dim(D))
+        self.encoder = mlp("encoder", encoder_widths, activation)
+        self.decoder = mlp("decoder", decoder_widths, activation)
+        self.layout = ParameterLayout(
+            {**self.encoder.shapes, **self.decoder.shapes, **likelihood.shapes}
+        )
+        self.theta = self.initial_theta()
+        self.history = training.History()
+        self.epochs_trained = 0
+
+    def __repr__(self) -> str:
+        widths = "-".join(
+            str(width) for width in (self.data_dim, *self.hidden_dims, self.latent_dim)
+        )
+        return f"{type(self).__name__}({widths}, {self.activation}, {self.likelihood!r})"
+
+    def initial_theta(self) -> Array:
+        """Fresh parameters (P,), drawn from `seed`: He or Glorot weights, zero biases.
+
+        The initialisations are made for inputs of size one, so data of a larger scale (counts up to
+        16, say) get first weights that are smaller by it.
+        """
+        theta = np.empty(self.layout.size, self.dtype)
+        params, rng = self.layout.views(theta), np.random.default_rng(self.seed)
+        self.encoder.initialize(params, rng)
+        params["encoder.0.W"][...] /= self.likelihood.data_scale
+        self.decoder.initialize(params, rng)
+        self.likelihood.initialize(params)
+        return theta
+
+    def draw_noise(self, rng: np.random.Generator, n: int) -> Array:
+        """All noise that one step on n examples needs: (n, L) standard normal."""
+        return rng.standard_normal((n, self.latent_dim), self.dtype)
+
+    # The mathematics, as functions of theta.
+
+    def forward(
+        self, params: Params, x: Array, noise: Array
+    ) -> tuple[Any, dict[str, Array], tuple[Any, ...]]:
+        """The loss, the per-example terms (N,) it is made of, and what `backward` needs."""
+        raise NotImplementedError
+
+    def backward(self, params: Params, grads: Grads, cache: tuple[Any, ...]) -> None:
+        """Add d loss / d parameter to every entry of `grads`."""
+        raise NotImplementedError
+
+    def loss(self, theta: Array, x: Array, noise: Array) -> Any:
+        """The loss in nats, a scalar in the dtype of theta (P,), which may be complex.
+
+        x (N, D), and noise as `draw_noise` gives it. Raises ValueError for shapes that do not fit
+        and TypeError for integer theta; the values of x are not looked at (`check_data` does).
+        """
+        return self.loss_and_terms(theta, x, noise)[0]
+
+    def loss_and_terms(self, theta: Array, x: Array, noise: Array) -> tuple[Any, dict[str, Array]]:
+        """As `loss`, with the per-example terms (N,) that the loss is made of."""
+        loss, terms, _ = self.forward(*self._arguments(theta, x, noise))
+        return loss, terms
+
+    def loss_and_grad(
+        self, theta: Array, x: Array, noise: Array, out: Array | None = None
+    ) -> tuple[Any, Array]:
+        """The loss and d loss / d theta (P,), which is written into `out` if given."""
+        loss, grad, _ = self.loss_grad_and_terms(theta, x, noise, out)
+        return loss, grad
+
+    def loss_grad_and_terms(
+        self, theta: Array, x: Array, noise: Array, out: Array | None = None
+    ) -> tuple[Any, Array, dict[str, Array]]:
+        """As `loss_and_grad`, with the terms of `loss_and_terms`."""
+        params, x, noise = self._arguments(theta, x, noise)
+        grad = np.empty_like(theta) if out is None else out
+        if grad.dtype != theta.dtype:
+            raise TypeError(f"out must have theta's dtype {theta.dtype}, got {grad.dtype}")
+        grads = Gradients(self.layout, grad)
+        loss, terms, cache = self.forward(params, x, noise)
+        self.backward(params, grads, cache)
+        grads.zero_untouched()
+        return loss, grad, terms
+
+    def _arguments(self, theta: Array, x: Array, noise: Array) -> tuple[Params, Array, Array]:
+        """Views of theta, and x and noise in theta's (real) dtype, all of shapes that fit."""
+        if theta.dtype.kind not in "fc":
+            raise TypeError(f"theta must be an array of floats, got {theta.dtype}")
+        params, real = self.layout.views(theta), theta.real.dtype
+        x = as_matrix("x", x, self.data_dim, "(N, D)")
+        expected = (len(x), self.latent_dim)
+        if noise.shape != expected:
+            raise ValueError(f"noise must have shape (N, L) = {expected}, got {noise.shape}")
+        return params, x.astype(real, copy=False), noise.astype(real, copy=False)
+
+    # The fitted model, at its current theta.
+
+    def fit(
+        self,
+        x: Array,
+        epochs: int = 50,
+        batch_size: int = 128,
+        optimizer: Optimizer | None = None,
+        validation_data: Array | None = None,
+        callbacks: Sequence[training.Callback] = (),
+        transform: Callable[..., Array] | None = None,
+        verbose: bool = True,
+    ) -> training.History:
+        """Minimise the loss over the rows of x (N, D); see `numpyvae.training.fit`."""
+        return training.fit(
+            self, x, epochs, batch_size, optimizer, validation_data, callbacks, transform, verbose
+        )
+
+    def decode(self, z: Array) -> Array:
+        """E[x|z], the means of p(x|z): z (N, L) -> (N, D)."""
+        z = as_matrix("z", z, self.latent_dim, "(N, L)")
+        check_finite("z", z)
+        params = self.layout.views(self.theta)
+        return self._by_chunks(
+            z, lambda z: self.likelihood.mean(self.decoder.forward(params, z)[0])
+        )
+
+    def check_data(self, x: Array) -> None:
+        """ValueError (TypeError for what is no number) if x (N, D) cannot be this model's data.
+
+        Says which entry is the first that is NaN, infinite, or outside the likelihood's support.
+        """
+        x = as_matrix("x", x, self.data_dim, "(N, D)")
+        for start in range(0, len(x), CHUNK):
+            self.likelihood.check(x[start : start + CHUNK], first_row=start)
+
+    def _by_chunks(self, x: Array, function: Callable[[Array], Array]) -> Array:
+        """`function` of the rows of x, so many at a time that memory stays small."""
+        chunks = (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
+        return np.concatenate([function(chunk.astype(self.dtype, copy=False)) for chunk in chunks])
+
+    # On disk.
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON can hold them."""
+        return {
+            "data_dim": self.data_dim,
+            "latent_dim": self.latent_dim,
+            "hidden_dims": list(self.hidden_dims),
+            "activation": self.activation,
+            "likelihood": self.likelihood.config(),
+            "seed": self.seed,
+            "dtype": self.dtype.name,
+        }
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to one .npz file (no pickles), aside first and then moved into place."""
+        description = {
+            "model": type(self).__name__,
+            "arguments": self.config(),
+            "epochs_trained": self.epochs_trained,
+        }
+        write_npz(path, {"theta": self.theta}, description)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """The model that `save` wrote. ValueError says what it found if the file holds no such."""
+        arrays, description = read_npz(path)
+        name, theta = fspath(path), arrays.get("theta")
+        if description.get("model") != cls.__name__ or theta is None:
+            raise ValueError(f"{name}: expected a {cls.__name__}, got {description.get('model')!r}")
+        try:
+            arguments = dict(description["arguments"])
+            arguments["likelihood"] = likelihood_from_config(arguments["likelihood"])
+            model = cls(**arguments)
+            model.epochs_trained = positive_int(
+                "epochs_trained", description["epochs_trained"], least=0
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{name}: not the description of a model: {error}") from error
+        if theta.shape != model.theta.shape or theta.dtype != model.dtype:
+            raise ValueError(
+                f"{name}: expected theta {model.theta.shape} {model.dtype}, "
+                f"got {theta.shape} {theta.dtype}"
+            )
+        model.theta = theta
+        return model

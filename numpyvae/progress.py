@@ -1,0 +1,68 @@
+"""How training shows that it moves: a live line on a terminal, a line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+__all__ = ["Progress"]
+
+REFRESH_SECONDS = 0.1
+
+
+class Progress:
+    """Prints epoch, ELBO and time left to `stream` (default: standard output)."""
+
+    def __init__(self, epochs: int, stream: TextIO | None = None) -> None:
+        self.epochs = epochs
+        self.stream = sys.stdout if stream is None else stream
+        self.live = self.stream.isatty()
+        self.started = time.monotonic()
+        self.next_refresh = self.started
+        self.epochs_done = 0
+        self.last_record: Mapping[str, float] = {}
+
+    def during_epoch(self, part: float, means: Callable[[], Mapping[str, float]]) -> None:
+        """After each step, `part` of the epoch done: refreshes the live line now and then."""
+        if self.live and time.monotonic() >= self.next_refresh:
+            self.next_refresh = time.monotonic() + REFRESH_SECONDS
+            self._show({**self.last_record, **means()}, part)
+
+    def end_epoch(self, record: Mapping[str, float]) -> None:
+        """After each epoch."""
+        self.epochs_done += 1
+        self.last_record = record
+        self._show(record, 0.0)
+
+    def close(self) -> None:
+        """After the last epoch, however it ended."""
+        if self.live:
+            print(file=self.stream, flush=True)
+
+    def _show(self, record: Mapping[str, float], part: float) -> None:
+        done = self.epochs_done + part
+        left = (time.monotonic() - self.started) * (self.epochs - done) / done if done else 0.0
+        epoch = min(self.epochs_done + (part > 0), self.epochs)
+        line = f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}"
+        if "elbo" in record:
+            line += f"  ELBO {record['elbo']:.2f}"
+            if "validation_elbo" in record:
+                line += f" (test {record['validation_elbo']:.2f})"
+            line += f"  log p(x|z) {record['log_px']:.2f}  KL {record['kl']:.2f} nats"
+        else:
+            line += f"  loss {record['loss']:.4f} nats"
+        line += f"  {_clock(left)} left"
+        if self.live:
+            columns = shutil.get_terminal_size().columns - 1
+            print(f"\r{line[:columns]:<{columns}}", end="", file=self.stream, flush=True)
+        else:
+            print(line, file=self.stream, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, 75 -> "1:15"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

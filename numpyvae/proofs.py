@@ -1,0 +1,251 @@
+"""Every pair of forward and backward in the package, proven numerically.
+
+`primitives` lists them once; `numpyvae check` prints the table and the tests draw other shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpyvae.gaussian import (
+    gaussian_log_prob,
+    gaussian_log_prob_backward,
+    kl_to_standard_normal,
+    kl_to_standard_normal_backward,
+    mean_and_log_var,
+    mean_and_log_var_backward,
+    reparameterize,
+    reparameterize_backward,
+)
+from numpyvae.gradient_check import central_difference, complex_step
+from numpyvae.layers import ACTIVATIONS, Dense, Layer, mlp
+from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
+from numpyvae.models.vae import VAE
+from numpyvae.numerics import Array
+from numpyvae.objectives import negative_elbo, negative_elbo_backward
+from numpyvae.parameters import ParameterLayout
+
+__all__ = ["Proof", "Sizes", "models", "primitives", "prove", "prove_all", "table"]
+
+COMPLEX_STEP_TOLERANCE = 1e-12
+CENTRAL_DIFFERENCE_TOLERANCE = 1e-7
+
+
+class Sizes(NamedTuple):
+    """Sizes at which mistakes do not coincide: all different."""
+
+    n: int = 5
+    data_dim: int = 7
+    hidden_dim: int = 6
+    latent_dim: int = 3
+
+
+class Pair(NamedTuple):
+    """A scalar function of a flat vector, its hand-written gradient, and a generic point."""
+
+    name: str
+    f: Callable[[Array], Any]
+    grad: Callable[[Array], Array]
+    theta: Array
+
+
+class Proof(NamedTuple):
+    """How far a hand-written gradient is from two numerical ones, relative to its largest entry."""
+
+    name: str
+    n_entries: int
+    complex_step_error: float
+    central_difference_error: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether both are within their tolerances (a NaN is not)."""
+        return (
+            self.complex_step_error <= COMPLEX_STEP_TOLERANCE
+            and self.central_difference_error <= CENTRAL_DIFFERENCE_TOLERANCE
+        )
+
+
+def prove(pair: Pair) -> Proof:
+    """Compare a pair's gradient with complex step and central difference at its point."""
+    yours = pair.grad(pair.theta)
+    errors = []
+    for numeric in (complex_step(pair.f, pair.theta), central_difference(pair.f, pair.theta)):
+        scale = max(float(np.abs(numeric).max()), 1e-300)
+        errors.append(float(np.abs(yours - numeric).max()) / scale)
+    return Proof(pair.name, len(pair.theta), errors[0], errors[1])
+
+
+def prove_all(rng: np.random.Generator) -> list[Proof]:
+    """A proof for every primitive and for whole models, at generic points drawn from `rng`."""
+    return [prove(pair) for pair in (*primitives(rng), *models(rng))]
+
+
+def table(proofs: list[Proof]) -> str:
+    """The proofs as text: one row each, and a sentence that sums them up."""
+    width = max(len(proof.name) for proof in proofs)
+    lines = [f"{'':<{width}}  {'entries':>7}  {'complex step':>12}  {'difference':>10}  verdict"]
+    for name, n_entries, by_complex_step, by_difference in proofs:
+        passed = Proof(name, n_entries, by_complex_step, by_difference).passed
+        lines.append(
+            f"{name:<{width}}  {n_entries:>7}  {by_complex_step:>12.1e}  {by_difference:>10.1e}  "
+            f"{'pass' if passed else 'FAIL'}"
+        )
+    n_failed = sum(not proof.passed for proof in proofs)
+    lines.append(
+        f"\n{len(proofs) - n_failed} of {len(proofs)} gradients proven: worst error relative to "
+        f"the largest entry,\nat most {COMPLEX_STEP_TOLERANCE:.0e} by complex step and "
+        f"{CENTRAL_DIFFERENCE_TOLERANCE:.0e} by central difference, in float64."
+    )
+    return "\n".join(lines)
+
+
+def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
+    """Every f and f_backward of the package, at values drawn from `rng`."""
+    N, D, H, L = sizes or Sizes()
+    normal = rng.standard_normal
+    noise = normal((N, L))
+    pairs = [
+        _layer_pair("Dense", Dense("dense", D, H), normal((N, D)), rng),
+        *(
+            _layer_pair(activation.__name__, activation(), normal((N, H)), rng)
+            for activation in ACTIVATIONS.values()
+        ),
+        _layer_pair("Sequential", mlp("mlp", (D, H, H + 1, L), "tanh"), normal((N, D)), rng),
+        _pair(
+            "mean_and_log_var",
+            lambda output: (np.stack(mean_and_log_var(output)), None),
+            lambda dvalue, _: (mean_and_log_var_backward(*dvalue),),
+            [normal((N, 2 * L))],
+            rng,
+        ),
+        _pair(
+            "reparameterize",
+            lambda mean, log_var: reparameterize(mean, log_var, noise),
+            reparameterize_backward,
+            [normal((N, L)), normal((N, L))],
+            rng,
+        ),
+        _pair(
+            "kl_to_standard_normal",
+            kl_to_standard_normal,
+            kl_to_standard_normal_backward,
+            [normal((N, L)), normal((N, L))],
+            rng,
+        ),
+        _pair(
+            "gaussian_log_prob",
+            gaussian_log_prob,
+            gaussian_log_prob_backward,
+            [normal((N, D)), normal((N, D)), normal((N, D))],
+            rng,
+        ),
+        _pair(
+            "negative_elbo",
+            lambda log_px, kl: negative_elbo(log_px, kl, 0.7),
+            negative_elbo_backward,
+            [normal(N), normal(N)],
+            rng,
+        ),
+    ]
+    return pairs + [_likelihood_pair(p, N, D, rng) for p in LIKELIHOODS]
+
+
+LIKELIHOODS: tuple[Likelihood, ...] = (
+    Bernoulli(),
+    Binomial(16),
+    Gaussian(0.5),
+    Gaussian("shared"),
+    Gaussian("per_dimension"),
+)
+
+
+def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
+    """The whole VAE: every likelihood, every activation, several depths; beta is not 1."""
+    N, D, H, L = sizes or Sizes()
+    cases: list[tuple[Likelihood, str, tuple[int, ...]]] = [(p, "tanh", (H,)) for p in LIKELIHOODS]
+    cases += [(LIKELIHOODS[1], activation, (H + 2, H)) for activation in ACTIVATIONS]
+    cases += [(LIKELIHOODS[0], "relu", depth) for depth in ((), (H,), (H + 2, H, H + 1))]
+    pairs = []
+    for likelihood, activation, hidden_dims in cases:
+        vae = VAE(D, L, hidden_dims, activation, likelihood, beta=0.7, dtype=np.float64)
+        theta = 0.6 * rng.standard_normal(vae.layout.size)  # biases too
+        x, noise = draw_data(likelihood, (N, D), rng), vae.draw_noise(rng, N)
+        f = partial(vae.loss, x=x, noise=noise)
+        grad = partial(_gradient_of, vae, x, noise)
+        pairs.append(Pair(repr(vae), f, grad, theta))
+    return pairs
+
+
+def draw_data(likelihood: Likelihood, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Data in a likelihood's support: coins, counts or normal numbers."""
+    if isinstance(likelihood, Binomial):
+        return rng.integers(0, likelihood.total_count, shape, endpoint=True).astype(np.float64)
+    return rng.standard_normal(shape)
+
+
+def _gradient_of(vae: VAE, x: Array, noise: Array, theta: Array) -> Array:
+    return vae.loss_and_grad(theta, x, noise)[1]
+
+
+def _pair(
+    name: str,
+    f: Callable[..., tuple[Any, Any]],
+    f_backward: Callable[[Any, Any], Sequence[Array]],
+    inputs: Sequence[Array],
+    rng: np.random.Generator,
+) -> Pair:
+    """sum(weight * f(inputs)), with a random weight, as a function of all inputs in one vector.
+
+    Its gradient is f_backward(weight, cache): one number carries the whole vector-Jacobian product.
+    """
+    layout = ParameterLayout({str(i): array.shape for i, array in enumerate(inputs)})
+    weight = rng.standard_normal(np.shape(f(*inputs)[0]))
+
+    def scalar(theta: Array) -> Any:
+        return (weight * f(*layout.views(theta).values())[0]).sum()
+
+    def grad(theta: Array) -> Array:
+        _, cache = f(*layout.views(theta).values())
+        return np.concatenate([d.ravel() for d in f_backward(weight, cache)])
+
+    return Pair(name, scalar, grad, np.concatenate([array.ravel() for array in inputs]))
+
+
+def _layer_pair(name: str, layer: Layer, x: Array, rng: np.random.Generator) -> Pair:
+    """A layer as a function of its input and its parameters, biases included."""
+
+    def f(x: Array, *values: Array) -> tuple[Array, Any]:
+        params = dict(zip(layer.shapes, values, strict=True))
+        y, cache = layer.forward(params, x)
+        return y, (params, cache)
+
+    def f_backward(dy: Array, cache: Any) -> Sequence[Array]:
+        params, layer_cache = cache
+        grads = {name: np.zeros_like(value) for name, value in params.items()}
+        dx = layer.backward(params, grads, dy, layer_cache)
+        return dx, *grads.values()
+
+    values = [rng.standard_normal(shape) for shape in layer.shapes.values()]
+    return _pair(name, f, f_backward, [x, *values], rng)
+
+
+def _likelihood_pair(p: Likelihood, n: int, data_dim: int, rng: np.random.Generator) -> Pair:
+    """Log p(x|z) as a function of the decoder's output and the likelihood's own parameters."""
+    x = draw_data(p, (n, data_dim), rng)
+
+    def f(output: Array, *values: Array) -> tuple[Array, Any]:
+        return p.log_prob(dict(zip(p.shapes, values, strict=True)), x, output)
+
+    def f_backward(dlog_prob: Array, cache: Any) -> Sequence[Array]:
+        grads = {name: np.zeros(shape) for name, shape in p.shapes.items()}
+        doutput = p.log_prob_backward({}, grads, dlog_prob, cache)
+        return doutput, *grads.values()
+
+    output = rng.standard_normal((n, p.output_dim(data_dim)))
+    values = [rng.standard_normal(shape) for shape in p.shapes.values()]
+    return _pair(repr(p), f, f_backward, [output, *values], rng)

@@ -1,0 +1,198 @@
+"""The fit loop: minibatches, steps, history, progress, and what happens when training diverges.
+
+It knows a model only by its methods, so it stands above every model.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from numpyvae.data import minibatches
+from numpyvae.data.files import atomic_write
+from numpyvae.numerics import Array
+from numpyvae.optimizers import Adam, Optimizer
+from numpyvae.progress import Progress
+from numpyvae.validation import positive_int
+
+__all__ = ["Callback", "DivergenceError", "History", "fit"]
+
+Callback = Callable[[Any, dict[str, float]], Any]
+"""Called as callback(model, record) after each epoch; returning True ends the training."""
+
+
+class DivergenceError(FloatingPointError):
+    """The loss is no longer a number. The model has the parameters of its last good epoch."""
+
+
+class History(list[dict[str, float]]):
+    """One record for each epoch: what was measured, by name, as numbers.
+
+    "loss" and the terms that it is made of ("log_px", "kl") are means over the epoch's minibatches
+    as they were trained on, "elbo" is log_px - kl, all in nats per example. With "validation_"
+    before it, the same of validation data at the epoch's end. "seconds" is the epoch's time.
+    """
+
+    def column(self, name: str) -> Array:
+        """One quantity over the epochs, NaN where an epoch has none."""
+        return np.array([record.get(name, math.nan) for record in self])
+
+    def write_csv(self, path: str | PathLike[str]) -> None:
+        """Write a table with one line for each epoch."""
+        names = list(dict.fromkeys(name for record in self for name in record))
+        with atomic_write(path) as file:
+            rows = ([str(record.get(name, "")) for name in names] for record in self)
+            for row in (names, *rows):
+                file.write((",".join(row) + "\n").encode())
+
+
+def fit(
+    model: Any,
+    x: Array,
+    epochs: int = 50,
+    batch_size: int = 128,
+    optimizer: Optimizer | None = None,
+    validation_data: Array | None = None,
+    callbacks: Sequence[Callback] = (),
+    transform: Callable[..., Array] | None = None,
+    verbose: bool = True,
+) -> History:
+    """Minimise `model.loss` over the rows of x by minibatch steps on `model.theta`, in place.
+
+    Epoch e of a model (counted over all calls) draws its order and noise from a generator seeded by
+    (model.seed, e): the same seed gives the same bits, and stopping and going on changes nothing.
+
+    Args:
+        x: (N, D), also a `numpy.memmap` larger than memory: only minibatches are copied.
+        epochs, batch_size: at least 1.
+        optimizer: default `Adam()`; pass the same object again to go on where it stopped.
+        validation_data: (N', D), evaluated after each epoch with one fixed draw of the noise.
+        callbacks: see `Callback`.
+        transform: `transform(batch)` or `transform(batch, rng)`, applied to each minibatch.
+        verbose: show progress: a live line on a terminal, a line for each epoch elsewhere.
+
+    Returns:
+        `model.history`, which grew by one record for each epoch.
+
+    Raises:
+        ValueError: an argument or an entry of x is not usable; it says which.
+        DivergenceError: the loss became NaN or infinite; it says at which epoch and step.
+
+    """
+    epochs = positive_int("epochs", epochs)
+    batch_size = positive_int("batch_size", batch_size)
+    x = np.asanyarray(x)
+    optimizer = Adam() if optimizer is None else optimizer
+    if transform is None:
+        model.check_data(x)
+        if validation_data is not None:
+            model.check_data(validation_data)
+    last_good = model.theta.copy()
+    progress = Progress(epochs) if verbose else None
+    try:
+        for _ in range(epochs):
+            with np.errstate(over="ignore", invalid="ignore"):  # DivergenceError speaks of it
+                record = _train_epoch(model, x, batch_size, optimizer, transform, progress)
+                if validation_data is not None:
+                    terms = evaluate_terms(model, validation_data, batch_size, transform)
+                    record.update({f"validation_{name}": value for name, value in terms.items()})
+            np.copyto(last_good, model.theta)
+            model.epochs_trained += 1
+            model.history.append(record)
+            if progress:
+                progress.end_epoch(record)
+            wishes = [callback(model, record) for callback in callbacks]
+            if any(wish is True for wish in wishes):
+                break
+    except DivergenceError:
+        np.copyto(model.theta, last_good)
+        raise
+    finally:
+        if progress:
+            progress.close()
+    return model.history
+
+
+def _train_epoch(
+    model: Any,
+    x: Array,
+    batch_size: int,
+    optimizer: Optimizer,
+    transform: Callable[..., Array] | None,
+    progress: Progress | None,
+) -> dict[str, float]:
+    """One pass over x in random order: a step for each minibatch. Returns the epoch's record."""
+    started = time.perf_counter()
+    epoch = model.epochs_trained + 1
+    rng = np.random.default_rng([model.seed, epoch])
+    grad = np.empty_like(model.theta)
+    means = _RunningMeans()
+    for step, batch in enumerate(minibatches(x, batch_size, rng, transform), start=1):
+        if transform is not None and model.epochs_trained == 0:
+            _check_transformed(model, batch)
+        noise = model.draw_noise(rng, len(batch))
+        loss, _, terms = model.loss_grad_and_terms(model.theta, batch, noise, out=grad)
+        if not math.isfinite(loss):
+            raise _diverged(epoch, step, loss, optimizer)
+        optimizer.step(model.theta, grad)
+        means.add(loss, terms, len(batch))
+        if progress:
+            progress.during_epoch(means.count / len(x), means.values)
+    loss = model.loss(model.theta, batch, noise)  # the last step has not been seen by any loss yet
+    if not math.isfinite(loss):
+        raise _diverged(epoch, step, loss, optimizer)
+    return {"epoch": epoch, **means.values(), "seconds": time.perf_counter() - started}
+
+
+def evaluate_terms(
+    model: Any, x: Array, batch_size: int, transform: Callable[..., Array] | None = None
+) -> dict[str, float]:
+    """The loss and its terms, averaged over the rows of x, with one fixed draw of the noise."""
+    rng = np.random.default_rng([model.seed, 0])
+    means = _RunningMeans()
+    for batch in minibatches(np.asanyarray(x), batch_size, rng, transform, shuffle=False):
+        loss, terms = model.loss_and_terms(model.theta, batch, model.draw_noise(rng, len(batch)))
+        means.add(loss, terms, len(batch))
+    return means.values()
+
+
+class _RunningMeans:
+    """Means over examples of the loss and its terms, gathered a minibatch at a time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: dict[str, float] = {}
+
+    def add(self, loss: Any, terms: dict[str, Array], n: int) -> None:
+        self.count += n
+        self.sums["loss"] = self.sums.get("loss", 0.0) + n * float(loss)
+        for name, values in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(values.sum())
+
+    def values(self) -> dict[str, float]:
+        means = {name: total / self.count for name, total in self.sums.items()}
+        if "kl" in means:
+            means["elbo"] = means["log_px"] - means["kl"]
+        return means
+
+
+def _check_transformed(model: Any, batch: Array) -> None:
+    """What `fit` checks of x beforehand, for a minibatch that `transform` has made."""
+    try:
+        model.check_data(batch)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"a minibatch after transform: {error}") from None
+
+
+def _diverged(epoch: int, step: int, loss: float, optimizer: Optimizer) -> DivergenceError:
+    kept = f"parameters of the end of epoch {epoch - 1}" if epoch > 1 else "initial parameters"
+    return DivergenceError(
+        f"training diverged at epoch {epoch}, step {step}: the loss is {loss}. The {kept} are "
+        f"kept. Try a smaller learning rate (now {optimizer.learning_rate:g}), data scaled to "
+        "about [-1, 1], or another seed."
+    )
