@@ -1,0 +1,335 @@
+"""Figures of a fitted VAE: how it learned, what it keeps of its data, what its latent space holds.
+
+Every function returns a `matplotlib.figure.Figure` for the caller to save. matplotlib is imported
+when a figure is drawn, and pyplot never: no window, no backend, no global state.
+
+Data of D = side^2 dimensions (1, 16, 25, ..., 784; not 4 and 9) are shown as images, dark where a
+value is high, like ink on paper; `image_shape=(height, width)` does so for any other D. Data of two
+dimensions are shown as points, all else as lines. Latent dimensions are called z[0], z[1], ... as
+in the arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from numpyvae.drawing import (
+    BLUE,
+    LABEL_SIZE,
+    ORANGE,
+    TICK_SIZE,
+    add_caption,
+    decoded_lines,
+    describe,
+    line_pairs,
+    line_tiles,
+    new_figure,
+    number_text,
+    point_pairs,
+    show_tiles,
+    tile_shape,
+    value_range,
+)
+from numpyvae.numerics import Array
+from numpyvae.validation import as_matrix, positive_int
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from numpyvae.models.vae import VAE
+    from numpyvae.training import History
+
+__all__ = [
+    "informative_dims",
+    "latent_space",
+    "learning_curves",
+    "manifold",
+    "prior_grid",
+    "reconstructions",
+    "samples",
+]
+
+# For colour-blind readers: Petroff 2021, arXiv 2107.02270.
+CLASS_COLOURS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
+    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+MAX_CLASSES = 30
+"""More classes than this are not named in a figure."""
+MAX_POINTS = 2000
+"""Two-dimensional data are many points at a glance, but not more than this."""
+MANY_EPOCHS = 20
+"""From here on the axis of epochs is logarithmic and the first steep drop is left out."""
+TICKS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+
+
+def learning_curves(history: History) -> Figure:
+    """ELBO, log p(x|z) and KL over the epochs, in nats per example, of training and test data.
+
+    The first epochs drop so steeply that they would squash all others. So of E >= 20 epochs those
+    before E^(1/4) are left out; the axis is logarithmic, and means over windows of equal width on
+    it lie over the values themselves.
+    """
+    if not history:
+        raise ValueError("history is empty: expected at least one epoch to draw")
+    titles = {
+        "elbo": "ELBO (higher is better)",
+        "log_px": r"Reconstruction, $\log\,p(x|z)$",
+        "kl": r"$\mathrm{KL}(q(z|x)\,\|\,p(z))$",
+    }
+    if np.isnan(history.column("elbo")).all():
+        titles = {"loss": "Loss (lower is better)"}
+    figure, axes = new_figure(max(9.0, 4.5 * len(titles)), 4.5, 1, len(titles))
+    for ax, (name, title) in zip(axes.flat, titles.items(), strict=True):
+        _curve(ax, history.column(name), "train", BLUE, "-")
+        _curve(ax, history.column(f"validation_{name}"), "test", ORANGE, "--")
+        _epoch_axis(ax, len(history))
+        ax.legend(fontsize=TICK_SIZE, frameon=False)
+        describe(ax, title, "epoch", "nats per example")
+    caption = "train: mean over the epoch, while learning; test: at its end"
+    if len(history) >= MANY_EPOCHS:
+        first = _first_epoch(len(history))
+        caption += f"   |   thin: each epoch, from {first} on; thick: local mean"
+    add_caption(figure, caption)
+    return figure
+
+
+def reconstructions(
+    vae: VAE, x: Array, n: int = 10, image_shape: tuple[int, int] | None = None
+) -> Figure:
+    """The first n rows of x (N, D) beside their reconstructions, E[x|z] at z = mean(x).
+
+    Images are shown above their reconstructions, lines below them, and two-dimensional points (up
+    to 2,000, whatever n is) joined to them.
+    """
+    x, n = as_matrix("x", x, vae.data_dim, "(N, D)"), positive_int("n", n)
+    shape = tile_shape(vae.data_dim, image_shape)
+    x = x[: MAX_POINTS if vae.data_dim == 2 and not shape else n]
+    mean, title = vae.reconstruct(x), "Originals, and $E[x|z]$ at their posterior means"
+    if not shape:
+        return (point_pairs if vae.data_dim == 2 else line_pairs)(x, mean, title)
+    width = min(max(len(x), 5), 12)
+    figure, axes = new_figure(width + 1.4, 2 * width / len(x) * shape[0] / shape[1] + 0.7)
+    show_tiles(figure, axes[0, 0], np.concatenate([x, mean]), shape, len(x), value_range(vae, x))
+    axes[0, 0].set_yticks([0.5, 1.5], ["original", "reconstruction"], fontsize=LABEL_SIZE)
+    describe(axes[0, 0], title)
+    return figure
+
+
+def samples(
+    vae: VAE,
+    n: int = 64,
+    rng: np.random.Generator | None = None,
+    image_shape: tuple[int, int] | None = None,
+) -> Figure:
+    """E[x|z] at n draws z ~ p(z); `rng=None` draws from the model's seed."""
+    x, shape = vae.sample(n, rng), tile_shape(vae.data_dim, image_shape)
+    columns, title = math.ceil(math.sqrt(n)), f"$E[x|z]$ at {n} draws of $z$ from the prior"
+    height = 5.0 if vae.data_dim > 2 else 7.0
+    if shape:
+        height = 7.0 * math.ceil(n / columns) / columns * shape[0] / shape[1] + 0.6
+    figure, axes = new_figure(7.0 if shape or vae.data_dim == 2 else 9.0, height)
+    ax = axes[0, 0]
+    if shape:
+        show_tiles(figure, ax, x, shape, columns, value_range(vae, x))
+        describe(ax, title)
+    elif vae.data_dim == 2:
+        ax.scatter(*x.T, s=24, color=BLUE, alpha=0.7, lw=0)
+        ax.set_aspect("equal", adjustable="datalim")
+        describe(ax, title, "x[0]", "x[1]")
+    else:
+        ax.plot(x.T, color=BLUE, alpha=max(0.05, min(0.9, 20 / n)), lw=1.2)
+        describe(ax, title, "data dimension", "value")
+    return figure
+
+
+def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
+    """q(z|x) of each row of x: its mean, and one standard deviation exp(log_var/2) to each side.
+
+    Of more than two latent dimensions the two with the most KL are shown. One latent dimension
+    gives an interval for each example, ordered by the mean. `labels` (N,) are classes, for colours.
+    """
+    mean, log_var = vae.encode(x)
+    if labels is not None and np.shape(labels) != (len(mean),):
+        raise ValueError(f"labels must have shape (N,) = ({len(mean)},), got {np.shape(labels)}")
+    one_class = np.zeros(len(mean))
+    classes, index = np.unique(one_class if labels is None else labels, return_inverse=True)
+    names = [] if labels is None or len(classes) > MAX_CLASSES else [str(name) for name in classes]
+    dims = informative_dims(vae, x) if vae.latent_dim > 2 else tuple(range(vae.latent_dim))
+    figure, axes = new_figure(8.8, 7.8 if len(dims) == 2 else 6.0)
+    draw = _ellipses if len(dims) == 2 else _intervals
+    draw(axes[0, 0], mean[:, dims], np.exp(0.5 * log_var)[:, dims], index, names)
+    title = f"Latent space: $q(z|x)$ of {len(mean)} examples"
+    if vae.latent_dim > 2:
+        title += f", the two of {vae.latent_dim} dimensions with the most KL"
+    kl = _kl_by_dim(mean, log_var)
+    axis_labels = [f"z[{i}]   (mean KL {kl[i]:.2f} nats)" for i in dims]
+    if len(dims) == 1:
+        axis_labels.append("examples, ordered by mean" + (" in each class" if names else ""))
+    describe(axes[0, 0], title, *axis_labels)
+    mark = "ellipses" if len(dims) == 2 else "bars"
+    add_caption(figure, f"dots: means; {mark}: 1 standard deviation; dashed: 1 and 2 of the prior")
+    return figure
+
+
+def informative_dims(vae: VAE, x: Array) -> tuple[int, ...]:
+    """The two latent dimensions with the largest mean KL (if L = 1, the one), largest first."""
+    order = np.argsort(-_kl_by_dim(*vae.encode(x)), kind="stable")
+    return tuple(int(i) for i in order[:2])
+
+
+def manifold(
+    vae: VAE,
+    n_side: int = 20,
+    dims: tuple[int, ...] = (0, 1),
+    image_shape: tuple[int, int] | None = None,
+) -> Figure:
+    """E[x|z] over `prior_grid`: the two latent dimensions `dims` (`informative_dims` finds them).
+
+    A model with one latent dimension, or one in `dims`, gives a line instead of a square.
+    """
+    shape, dims = tile_shape(vae.data_dim, image_shape), dims[: vae.latent_dim]
+    z = prior_grid(n_side, vae.latent_dim, dims)
+    x, flat = vae.decode(z), len(dims) == 1
+    title = "$E[x|z]$ on a grid of equal prior probability"
+    if vae.latent_dim > len(dims):
+        title += " (other dimensions of $z$: 0)"
+    strip = (12.0, 12 / n_side + 1.5) if shape else (9.0, 5.0 if vae.data_dim > 2 else 7.0)
+    figure, axes = new_figure(*(strip if flat else (7.4, 7.8)))
+    ax = axes[0, 0]
+    if not shape and (flat or vae.data_dim == 2):
+        decoded_lines(figure, ax, x.reshape(-1, n_side, vae.data_dim), z[:, dims[0]], dims)
+        axis_labels = ("x[0]", "x[1]") if vae.data_dim == 2 else ("data dimension", "value")
+        describe(ax, title, *axis_labels)
+        return figure
+    if shape:
+        show_tiles(figure, ax, x, shape, n_side, value_range(vae, x))
+    else:
+        line_tiles(figure, ax, x, n_side)
+    ticks = [n_side * NormalDist().cdf(z) for z in TICKS]
+    names = [number_text(z) for z in TICKS]
+    ax.set_xticks(ticks, names)
+    if not flat:
+        ax.set_yticks([n_side - tick for tick in ticks], names)
+    ax.tick_params(length=4)
+    describe(ax, title, *[f"z[{i}]" for i in dims])
+    return figure
+
+
+def prior_grid(n_side: int, latent_dim: int, dims: tuple[int, ...]) -> Array:
+    """The z whose normal CDF is the centres of n_side x n_side cells of the unit square.
+
+    (n_side^len(dims), L), row by row as a picture is drawn: z[dims[0]] grows to the right,
+    z[dims[1]] upwards, all other dimensions are 0. Every cell has the same prior probability.
+    """
+    n_side = positive_int("n_side", n_side)
+    if not 1 <= len(dims) == len(set(dims)) <= 2 or not set(dims) <= set(range(latent_dim)):
+        raise ValueError(f"dims must be one or two of 0, ..., {latent_dim - 1} (L - 1), got {dims}")
+    line = np.array([NormalDist().inv_cdf((i + 0.5) / n_side) for i in range(n_side)])
+    z = np.zeros((n_side,) * len(dims) + (latent_dim,))
+    z[..., dims[0]] = line
+    if len(dims) == 2:
+        z[..., dims[1]] = line[::-1, None]
+    return z.reshape(-1, latent_dim)
+
+
+# The panels of learning_curves and latent_space.
+
+
+def _first_epoch(n_epochs: int) -> int:
+    return math.ceil(n_epochs**0.25) if n_epochs >= MANY_EPOCHS else 1
+
+
+def _curve(ax: Axes, values: Array, label: str, colour: str, line: str) -> None:
+    """One quantity over the epochs, (E,), unless it is NaN throughout."""
+    if np.isnan(values).all():
+        return
+    label += f", {number_text(values[~np.isnan(values)][-1], '.1f')} at the end"
+    first = _first_epoch(len(values))
+    epochs, values = np.arange(first, len(values) + 1), values[first - 1 :]
+    if first == 1:
+        ax.plot(epochs, values, line, marker="o", color=colour, lw=2, label=label)
+        return
+    starts = np.unique(np.geomspace(first, epochs[-1] + 1, 81)[:-1].astype(int)) - first
+    count = np.diff(starts, append=len(values))
+    means = [np.add.reduceat(a, starts) / count for a in (epochs, values)]
+    ax.plot(epochs, values, color=colour, lw=0.8, alpha=0.35)
+    ax.plot(*means, line, color=colour, lw=2, label=label)
+
+
+def _epoch_axis(ax: Axes, n_epochs: int) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    ax.grid(color="0.9")
+    if n_epochs < MANY_EPOCHS:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _kl_by_dim(mean: Array, log_var: Array) -> Array:
+    """KL(q(z_l|x) || p(z_l)), averaged over the examples: (N, L), (N, L) -> (L,) nats."""
+    return 0.5 * (mean * mean + np.expm1(log_var) - log_var).mean(axis=0)
+
+
+def _ellipses(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -> None:
+    """Posteriors in the plane: mean (N, 2), sd (N, 2)."""
+    from matplotlib.collections import EllipseCollection
+    from matplotlib.colors import to_rgba_array
+    from matplotlib.patheffects import withStroke
+
+    reach = np.minimum(sd, 1)  # a posterior much wider than the prior must not set the scale
+    low = np.minimum((mean - reach).min(axis=0), -2.1)
+    high = np.maximum((mean + reach).max(axis=0), 2.1)
+    middle, half = (low + high) / 2, 0.52 * (high - low).max()
+    crowding = np.pi * reach.prod(axis=1).sum() / (2 * half) ** 2
+    opacity = min(0.3, 0.3 / max(crowding, 1.0))
+    colours = np.take(CLASS_COLOURS, index, mode="wrap")
+    ellipses = EllipseCollection(
+        widths=2 * sd[:, 0],
+        heights=2 * sd[:, 1],
+        angles=np.zeros(len(sd)),
+        units="xy",
+        offsets=mean,
+        offset_transform=ax.transData,
+        facecolors=to_rgba_array(colours, opacity),
+        edgecolors=to_rgba_array(colours, 2.5 * opacity),
+        linewidths=0.6,
+    )
+    ax.add_collection(ellipses)
+    ax.scatter(mean[:, 0], mean[:, 1], s=14, c=colours, lw=0.4, edgecolors="white", zorder=2)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    for radius in (1, 2):
+        ax.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=1, zorder=3)
+    for k, name in enumerate(names):
+        ax.scatter([], [], s=60, color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=name)
+        halo = [withStroke(linewidth=3, foreground="white")]
+        x, y = np.median(mean[index == k], axis=0)
+        size = 18 if len(name) < 3 else LABEL_SIZE
+        ax.text(x, y, name, size=size, weight="bold", ha="center", va="center", path_effects=halo)
+    if names:
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=LABEL_SIZE, frameon=False)
+    ax.set(xlim=middle[0] + [-half, half], ylim=middle[1] + [-half, half], aspect="equal")
+
+
+def _intervals(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -> None:
+    """Posteriors on the line, mean (N, 1), sd (N, 1): a band for each class."""
+    colours = np.take(CLASS_COLOURS, index, mode="wrap")
+    height = np.empty(len(mean))
+    for k in range(index.max() + 1):
+        rows = np.flatnonzero(index == k)
+        height[rows[np.argsort(mean[rows, 0])]] = k + np.linspace(-0.4, 0.4, len(rows))
+    low, high = (mean - sd)[:, 0], (mean + sd)[:, 0]
+    ax.hlines(height, low, high, colors=list(colours), lw=1.5, alpha=0.5)
+    ax.scatter(mean[:, 0], height, s=6, c=colours, lw=0, zorder=2)
+    for z in (-2, -1, 1, 2):
+        ax.axvline(z, ls="--", color="0.5", lw=1, zorder=0)
+    ax.set_yticks(range(len(names)), names, fontsize=LABEL_SIZE)

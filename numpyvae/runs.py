@@ -1,0 +1,173 @@
+"""A run of the command line: its data, its folder, and the pictures in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from numpyvae import plots
+from numpyvae.data import binarize_pixels, load_digits, load_mnist, read_array
+from numpyvae.data.files import atomic_write
+from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
+from numpyvae.models.vae import VAE
+from numpyvae.numerics import Array
+from numpyvae.validation import check_finite
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "RunData",
+    "absolute_source",
+    "load_data",
+    "new_folder",
+    "open_run",
+    "parse_likelihood",
+    "save_figure",
+    "write_run",
+]
+
+LARGE = 1 << 30
+"""Bytes above which a user's file is split in order, not at random, so that it is never copied."""
+
+MANY = 2000
+"""Test examples beyond which a scatter of posteriors is only crowded."""
+
+
+class RunData(NamedTuple):
+    """What a run trains and tests on."""
+
+    x_train: Array
+    x_test: Array
+    labels: Array | None
+    """Of the test examples, for colours."""
+    likelihood: Likelihood
+    """The one that fits the data, unless the user says otherwise."""
+    transform: Callable[[Array, np.random.Generator], Array] | None
+
+    def test_examples(self, seed: int = 0) -> Array:
+        """x_test as the model sees it: transformed, with one fixed draw."""
+        if self.transform is None:
+            return self.x_test
+        return self.transform(self.x_test, np.random.default_rng(seed))
+
+
+def load_data(source: str) -> RunData:
+    """`digits`, `mnist`, or a .npy, .npz or .csv file of one example a row.
+
+    A file's rows are split 4:1 into training and test at random (in order if it is over 1 GB).
+    Raises ValueError or FileNotFoundError that says what is wrong with the file.
+    """
+    if source == "digits":
+        digits = load_digits()
+        return RunData(digits.x_train, digits.x_test, digits.y_test, Binomial(16), None)
+    if source == "mnist":
+        mnist = load_mnist()
+        return RunData(mnist.x_train, mnist.x_test, mnist.y_test, Bernoulli(), binarize_pixels)
+    if not Path(source).suffix:
+        raise ValueError(f"{source}: expected digits, mnist or a file named .npy, .npz or .csv")
+    x = read_array(source)
+    if len(x) < 5:
+        raise ValueError(f"{source}: expected at least 5 rows to train and test on, got {len(x)}")
+    n_test = len(x) // 5
+    if x.nbytes > LARGE:
+        x_train, x_test = x[:-n_test], x[-n_test:]
+    else:
+        check_finite(Path(source).name, x)
+        order = np.random.default_rng(0).permutation(len(x))
+        x_train, x_test = x[order[n_test:]], x[order[:n_test]]
+    head = x_train[:10_000]
+    binary = bool(((head == 0) | (head == 1)).all())
+    return RunData(x_train, x_test, None, Bernoulli() if binary else Gaussian("shared"), None)
+
+
+def absolute_source(source: str) -> str:
+    """`source` in a form that still finds the data from another folder."""
+    return source if source in ("digits", "mnist") else str(Path(source).resolve())
+
+
+def parse_likelihood(text: str) -> Likelihood:
+    """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `gaussian:per_dimension`."""
+    name, _, argument = text.partition(":")
+    try:
+        if name == "bernoulli" and not argument:
+            return Bernoulli()
+        if name == "binomial":
+            return Binomial(int(argument))
+        if name == "gaussian":
+            named = argument in ("shared", "per_dimension")
+            return Gaussian(argument if named else float(argument))
+    except ValueError:
+        pass
+    raise ValueError(
+        f"unknown likelihood {text!r}: expected bernoulli, binomial:COUNT, gaussian:VARIANCE, "
+        "gaussian:shared or gaussian:per_dimension"
+    )
+
+
+def new_folder(out: str | None, source: str, overwrite: bool) -> Path:
+    """The folder for a run, made if need be; without `out` the first free `runs/NAME-1`, -2, ...
+
+    Raises FileExistsError when it holds a run and `overwrite` is not set.
+    """
+    if out is None:
+        parent, name = Path("runs"), Path(source).stem
+        taken = {path.name for path in parent.glob(f"{name}-*")}
+        number = next(i for i in range(1, len(taken) + 2) if f"{name}-{i}" not in taken)
+        folder = parent / f"{name}-{number}"
+    else:
+        folder = Path(out)
+        if not overwrite and any((folder / name).exists() for name in ("model.npz", "config.json")):
+            raise FileExistsError(f"{folder} holds a run already: add --overwrite to replace it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_run(folder: Path, vae: VAE, config: dict[str, Any], data: RunData) -> list[Path]:
+    """Write model, configuration, history and figures; returns the figures' paths."""
+    vae.save(folder / "model.npz")
+    with atomic_write(folder / "config.json") as file:
+        file.write((json.dumps(config, indent=2) + "\n").encode())
+    vae.history.write_csv(folder / "history.csv")
+    paths = []
+    for name, figure in _figures(vae, data):
+        paths.append(folder / f"{name}.png")
+        save_figure(figure, paths[-1])
+    return paths
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+def _figures(vae: VAE, data: RunData) -> Iterator[tuple[str, Figure]]:
+    """The pictures that a run leaves behind, by name."""
+    x = data.test_examples()[:MANY]
+    labels = None if data.labels is None else data.labels[:MANY]
+    if vae.history:
+        yield "learning_curves", plots.learning_curves(vae.history)
+    yield "reconstructions", plots.reconstructions(vae, x)
+    yield "samples", plots.samples(vae, rng=np.random.default_rng(vae.seed))
+    yield "latent_space", plots.latent_space(vae, x, labels)
+    yield "manifold", plots.manifold(vae, dims=tuple(sorted(plots.informative_dims(vae, x))))
+
+
+def open_run(folder: str) -> tuple[VAE, dict[str, Any]]:
+    """The model and configuration of a run folder; FileNotFoundError if it is none."""
+    config_path = Path(folder) / "config.json"
+    if not config_path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run: there is no config.json in it")
+    try:
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+        source = config["data"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{config_path} is not a run's configuration, or is damaged") from None
+    if not isinstance(source, str):
+        raise ValueError(f"{config_path}: expected the name of the data, got {source!r}")
+    return VAE.load(Path(folder) / "model.npz"), config

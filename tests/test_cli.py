@@ -1,0 +1,228 @@
+"""The command as a user meets it: pictures, one-line errors, exit codes, Ctrl-C."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numpyvae import VAE
+from numpyvae.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURES = {"learning_curves", "reconstructions", "samples", "latent_space", "manifold"}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_train_evaluate_sample(here, capsys):
+    assert main(["train", "--epochs", "2"]) == 0
+    assert main(["train", "--epochs", "2", "--hidden-dims", "16", "8", "--latent-dim", "3"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2].startswith("Learned in 2 epochs")
+    assert "nats" in out[-2]
+    assert out[-1].startswith("Pictures: runs/digits-2/")
+    first = here / "runs" / "digits-1"
+    assert {p.name for p in first.iterdir()} == {
+        "model.npz", "config.json", "history.csv", *(f"{name}.png" for name in PICTURES)
+    }  # fmt: skip
+    for name in PICTURES:
+        assert (first / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    config = json.loads((first / "config.json").read_text())
+    assert config["data"] == "digits"
+    assert config["model"]["likelihood"] == {"name": "Binomial", "total_count": 16}
+    assert len((first / "history.csv").read_text().splitlines()) == 3
+    assert VAE.load(here / "runs" / "digits-2" / "model.npz").hidden_dims == (16, 8)
+
+    assert main(["evaluate", "runs/digits-1", "--samples", "20"]) == 0
+    text = capsys.readouterr().out
+    for words in ("ELBO", "log p(x|z)", "KL(q(z|x) || p(z))", "log p(x), 20 samples", "of 2"):
+        assert words in text
+    assert main(["sample", "runs/digits-1", "--n", "9"]) == 0
+    assert (first / "samples_seed0.png").exists()
+    assert main(["sample", "runs/digits-1", "--n", "9", "--out", "nine.csv"]) == 0
+    assert main(["sample", "runs/digits-1", "--n", "9", "--out", "nine.npy"]) == 0
+    nine = np.load("nine.npy")
+    assert nine.shape == (9, 64)
+    np.testing.assert_allclose(np.loadtxt("nine.csv", delimiter=","), nine, rtol=1e-6)
+
+
+def test_the_same_command_gives_the_same_model(here):
+    for out in ("a", "b"):
+        assert main(["train", "--epochs", "2", "--out", out]) == 0
+    assert (here / "a" / "model.npz").read_bytes() == (here / "b" / "model.npz").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "likelihood"), [
+    ("data.csv", {"name": "Gaussian", "variance": "shared"}), ("coins.npy", {"name": "Bernoulli"}),
+    ("images.npz", {"name": "Gaussian", "variance": "shared"}),
+])  # fmt: skip
+def test_a_file_of_the_users_own(here, name, likelihood, rng):
+    if name == "data.csv":
+        np.savetxt(name, rng.standard_normal((40, 3)), delimiter=",", header="a,b,c", comments="")
+    elif name == "coins.npy":
+        np.save(name, rng.integers(0, 2, (40, 7)))
+    else:
+        np.savez(name, x=rng.random((40, 4, 4), dtype=np.float32))
+    assert main(["train", "--data", name, "--epochs", "2", "--out", "run"]) == 0
+    config = json.loads((here / "run" / "config.json").read_text())
+    assert config["model"]["likelihood"] == likelihood
+    assert (here / "run" / "manifold.png").exists()
+    assert main(["evaluate", "run", "--samples", "5"]) == 0
+
+
+def test_check_proves_everything(capsys):
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "FAIL" not in out
+    assert "complex step" in out
+    for name in ("Dense", "reparameterize", "kl_to_standard_normal", "Bernoulli", "VAE(7-8-6-7-3"):
+        assert name in out
+
+
+def test_check_says_what_fails(capsys, monkeypatch):
+    import numpyvae.models.vae as vae
+
+    monkeypatch.setattr(vae, "reparameterize_backward", lambda dz, cache: (dz, dz * cache))
+    assert main(["check"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("FAIL") == 13
+    assert "17 of 30 gradients proven" in out
+
+
+BAD = [
+    (["train", "--epochs", "0"], "epochs must be at least 1, got 0"),
+    (["train", "--epochs", "many"], "invalid int value: 'many'"),
+    (["train", "--batch-size", "0"], "batch_size must be at least 1"),
+    (["train", "--learning-rate", "0"], "learning_rate must be a finite number above 0"),
+    (["train", "--learning-rate", "nan"], "learning_rate must be a finite number above 0"),
+    (["train", "--latent-dim", "0"], "latent_dim must be at least 1"),
+    (["train", "--hidden-dims", "8", "-1"], "hidden_dims must be at least 1"),
+    (["train", "--beta", "-1"], "beta must be a finite number of at least 0"),
+    (["train", "--seed", "-1"], "seed must be at least 0"),
+    (["train", "--activation", "swish"], "invalid choice: 'swish'"),
+    (["train", "--likelihood", "poisson"], "unknown likelihood 'poisson': expected bernoulli"),
+    (["train", "--likelihood", "gaussian:-1"], "unknown likelihood 'gaussian:-1'"),
+    (["train", "--likelihood", "bernoulli"], "is outside the support of Bernoulli()"),
+    (["train", "--data", "nowhere.npy"], "nowhere.npy: no such file"),
+    (["train", "--data", "cifar"], "cifar: expected digits, mnist or a file"),
+    (["train", "--data", "nan.csv"], "[1, 0] is NaN"),
+    (["train", "--data", "pickled.npy"], "pickled Python objects"),
+    (["train", "--data", "truncated.npy"], "truncated.npy"),
+    (["train", "--data", "liar.npz"], "expected a .npz file"),
+    (["train", "--data", "short.csv"], "expected at least 5 rows"),
+    (["train", "--out", "full", "--epochs", "1"], "full holds a run already: add --overwrite"),
+    (["train", "--out", "nan.csv", "--epochs", "1"], "nan.csv"),
+    (["evaluate", "nowhere"], "nowhere holds no run"),
+    (["evaluate", "full"], "full/config.json is not a run's configuration"),
+    (["sample", "nowhere"], "nowhere holds no run"),
+    (["frobnicate"], "invalid choice: 'frobnicate'"),
+    ([], "the following arguments are required: COMMAND"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    BAD,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_line_and_exit_code_2(here, capsys, arguments, message):
+    np.savetxt("nan.csv", [[0, 1], [np.nan, 1]] + [[0, 1]] * 10, delimiter=",")
+    np.save("pickled.npy", np.array([{}], dtype=object))
+    np.save("whole.npy", np.zeros((50, 8)))
+    (here / "truncated.npy").write_bytes((here / "whole.npy").read_bytes()[:1000])
+    (here / "liar.npz").write_bytes((here / "whole.npy").read_bytes())
+    np.savetxt("short.csv", np.zeros((3, 2)), delimiter=",")
+    (here / "full").mkdir()
+    (here / "full" / "config.json").write_text("[]")
+    before = sorted(here.rglob("*"))
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("numpyvae")
+    assert sorted(here.rglob("*")) == before, "nothing is written"
+
+
+def test_overwrite_replaces_a_run(here):
+    assert main(["train", "--epochs", "1", "--out", "run"]) == 0
+    assert main(["train", "--epochs", "2", "--out", "run", "--overwrite"]) == 0
+    assert VAE.load("run/model.npz").epochs_trained == 2
+
+
+def test_divergence_keeps_the_last_good_parameters(here, capsys):
+    arguments = ["--data", "x.csv", "--learning-rate", "1e30", "--epochs", "5", "--out", "run"]
+    np.savetxt("x.csv", np.random.default_rng(0).standard_normal((50, 3)), delimiter=",")
+    assert main(["train", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    for words in ("training diverged at epoch", "smaller learning rate", "is in run"):
+        assert words in captured.err
+    assert np.isfinite(VAE.load("run/model.npz").theta).all()
+
+
+def start(arguments, **how):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "numpyvae", *arguments]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **how)
+
+
+def test_ctrl_c_writes_what_was_learned(here):
+    process = start(
+        ["train", "--epochs", "1000000", "--out", str(here / "run")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    for line in process.stdout:
+        if line.startswith("epoch") and " 3/1000000" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    assert out.splitlines()[-2].startswith("Interrupted after")
+    vae = VAE.load(here / "run" / "model.npz")
+    assert vae.epochs_trained >= 3
+    history = (here / "run" / "history.csv").read_text().splitlines()
+    assert len(history) == vae.epochs_trained + 1
+    assert (here / "run" / "latent_space.png").exists()
+
+
+def test_a_terminal_gets_one_live_line(here):
+    master, slave = pty.openpty()
+    process = start(["train", "--epochs", "5", "--out", str(here / "run")], cwd=ROOT, stdout=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    except OSError:  # the other end is closed
+        pass
+    assert process.wait() == 0
+    process.stderr.close()
+    os.close(master)
+    live = [line for line in shown.decode().split("\n") if "epoch 5/5" in line]
+    assert len(live) == 1
+    assert "left" in live[0]
+    assert live[0].count("\r") >= 5
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(f"    {command} " in out for command in ("train", "evaluate", "sample", "check"))
