@@ -1,0 +1,70 @@
+"""Make the pictures of the README and of docs/gradient_checking.md anew.
+
+python docs/make_figures.py
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from numpyvae import VAE, Bernoulli
+from numpyvae.cli import main as numpyvae
+from numpyvae.gradient_check import (
+    check_grad,
+    plot_agreement,
+    plot_heatmap,
+    plot_step_sizes,
+    plot_taylor,
+    taylor_test,
+)
+from numpyvae.models import vae as one_screen
+
+FIGURES = Path(__file__).parent / "figures"
+
+
+def the_readmes_picture() -> None:
+    """The manifold that `numpyvae train` draws without any options."""
+    with tempfile.TemporaryDirectory() as folder:
+        numpyvae(["train", "--out", folder])
+        (FIGURES / "manifold.png").write_bytes(Path(folder, "manifold.png").read_bytes())
+
+
+def pictures_of_gradient_checks() -> None:
+    """A right gradient, and one whose sampling path into log_var misses its 1/2 (bug 1)."""
+    rng = np.random.default_rng(0)
+    vae = VAE(7, 3, (6,), "tanh", Bernoulli(), beta=0.7, dtype=np.float64)
+    theta = 0.6 * rng.standard_normal(vae.layout.size)
+    x, noise = rng.integers(0, 2, (5, 7)), rng.standard_normal((5, 3))
+
+    def f(theta):
+        return vae.loss(theta, x, noise)
+
+    right = vae.loss_and_grad(theta, x, noise)[1]
+    backward = one_screen.reparameterize_backward
+    one_screen.reparameterize_backward = lambda dz, scaled_noise: (dz, dz * scaled_noise)
+    wrong = vae.loss_and_grad(theta, x, noise)[1]
+    one_screen.reparameterize_backward = backward
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    plot_step_sizes(f, theta, ax=figure.subplots())
+    save(figure, "step_sizes")
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    for ax, grad in zip(figure.subplots(1, 2), (right, wrong), strict=True):
+        plot_taylor(taylor_test(f, theta, grad), ax=ax)
+    save(figure, "taylor")
+
+    report = check_grad(f, theta, wrong, names=vae.layout)
+    save(report.plot(), "wrong_gradient")
+
+
+def save(figure: Figure, name: str) -> None:
+    figure.savefig(FIGURES / f"{name}.png", dpi=150)
+
+
+if __name__ == "__main__":
+    FIGURES.mkdir(exist_ok=True)
+    the_readmes_picture()
+    pictures_of_gradient_checks()

@@ -1,0 +1,152 @@
+"""What the project says of itself: its layers, its README's commands, its dependencies."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "numpyvae"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path):
+    """numpyvae/models/vae.py -> numpyvae.models.vae"""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path):
+    """Every module that a file imports, wherever in it, as absolute names."""
+    package = (
+        name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
+    )
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            known = {name_of(other) for other in MODULES}
+            for alias in node.names:
+                full = f"{module}.{alias.name}"
+                yield full if full in known else module
+
+
+def rank_table():
+    """The module table of docs/architecture.md: name -> its row."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    return {name: row for row, name in enumerate(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))}
+
+
+def rank(module, table):
+    parts = module.split(".")
+    return table[parts[1]] if len(parts) > 1 else -1  # the package itself: its name and version
+
+
+def test_the_architecture_page_lists_every_module():
+    listed = set(rank_table())
+    files = {path.stem for path in PACKAGE.glob("*.py")}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert listed == files - {"__init__"} | packages
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_each_module_imports_only_from_those_above_it(path):
+    if path == PACKAGE / "__init__.py":
+        return
+    table = rank_table()
+    own = rank(name_of(path), table)
+    for imported in imports_of(path):
+        if imported.split(".")[0] == "numpyvae":
+            assert rank(imported, table) <= own, f"{name_of(path)} imports {imported}"
+            if rank(imported, table) == own:
+                assert imported.split(".")[1] == name_of(path).split(".")[1]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_run_time_dependencies_are_numpy_and_matplotlib(path):
+    allowed = {"numpy", "matplotlib", "numpyvae", "__future__", *sys.stdlib_module_names}
+    typing_only = {"typing_extensions"}
+    assert {module.split(".")[0] for module in imports_of(path)} <= allowed | typing_only
+
+
+def test_the_gradient_checker_stands_alone():
+    for path in (PACKAGE / "gradient_check").rglob("*.py"):
+        for module in imports_of(path):
+            assert not module.startswith("numpyvae") or module.startswith("numpyvae.gradient_check")
+
+
+@pytest.mark.parametrize("statement", ["import numpyvae", "from numpyvae import VAE, Adam"])
+def test_import_loads_nothing_heavy(statement):
+    """No matplotlib, no network, no argument parser: only NumPy and our own modules."""
+    code = (
+        f"{statement}; import sys; print([m for m in "
+        "('matplotlib', 'argparse', 'urllib.request', 'http', 'ssl', 'unittest') "
+        "if m in sys.modules])"
+    )
+    before = subprocess.run(
+        [sys.executable, "-c", code.replace(statement, "import numpy")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == before.stdout
+
+
+def test_the_public_names_are_all_there():
+    import numpyvae
+
+    for name in numpyvae.__all__:
+        assert getattr(numpyvae, name).__name__ == name
+        assert name in dir(numpyvae)
+    with pytest.raises(AttributeError, match="no attribute 'VAEE'"):
+        _ = numpyvae.VAEE
+
+
+def test_the_forward_and_backward_of_the_vae_fit_one_screen():
+    """From `def forward` to the end of `backward`: 40 lines of at most 100 characters."""
+    source = (PACKAGE / "models" / "vae.py").read_text(encoding="utf-8")
+    vae = next(n for n in ast.parse(source).body if isinstance(n, ast.ClassDef))
+    forward, backward = (n for n in vae.body if getattr(n, "name", "") in ("forward", "backward"))
+    assert 0 < backward.end_lineno - forward.lineno < 40
+    assert backward.lineno - forward.end_lineno == 2, "backward stands directly below forward"
+    assert max(map(len, source.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_public_name_is_documented(path):
+    """A public module, class or function has a docstring (layers' forward has its class's)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree) or not tree.body
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+
+
+def readme_commands():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_opens_with_two_commands_of_one_line():
+    first, second = readme_commands()[:2]
+    assert first.count("\n") == second.count("\n") == 1
+    assert "numpyvae train" in first
+    assert "[test]" in second
+    assert "pytest" in second
+
+
+def test_every_file_the_documents_link_to_exists():
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        text = document.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("0*.py")), ids=lambda p: p.stem)
+def test_examples_compile_and_say_what_they_show(path):
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
