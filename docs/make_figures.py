@@ -13,8 +13,6 @@ from numpyvae import VAE, Bernoulli
 from numpyvae.cli import main as numpyvae
 from numpyvae.gradient_check import (
     check_grad,
-    plot_agreement,
-    plot_heatmap,
     plot_step_sizes,
     plot_taylor,
     taylor_test,
