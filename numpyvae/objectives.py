@@ -15,7 +15,7 @@ def negative_elbo(log_px: Array, kl: Array, beta: float) -> tuple[Any, tuple[Arr
     """loss = mean_n (beta * KL_n - log p(x_n | z_n)), a scalar in nats.
 
     log_px, kl (N,). With beta = 1 it is minus the evidence lower bound on log p(x), averaged over
-    the batch; other values weigh the KL as in the beta-VAE. Source: Higgins et al. 2017, eq. 4.
+    the batch; other values weigh the KL as in the beta-VAE. Source: Higgins et al. 2017.
     """
     return (beta * kl - log_px).mean(), (log_px, beta)
 

@@ -22,8 +22,8 @@ __all__ = [
     "he_normal",
 ]
 
-Initializer = Callable[[np.random.Generator, tuple[int, int]], Array]
-"""Draws a weight matrix of shape (n_in, n_out)."""
+Initializer = Callable[["np.random.Generator", tuple[int, int]], Array]
+"""Draws a weight matrix of shape (n_in, n_out). (A string: numpy.random is slow to import.)"""
 
 
 class ParameterLayout:

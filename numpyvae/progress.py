@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -56,6 +55,8 @@ class Progress:
             line += f"  loss {record['loss']:.4f} nats"
         line += f"  {_clock(left)} left"
         if self.live:
+            import shutil  # here, not above: `import numpyvae` stays quick
+
             columns = shutil.get_terminal_size().columns - 1
             print(f"\r{line[:columns]:<{columns}}", end="", file=self.stream, flush=True)
         else:

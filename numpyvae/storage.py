@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -35,6 +34,8 @@ def read_npz(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, Any
     Raises FileNotFoundError, or ValueError when the file is anything else: no archive, truncated,
     pickled, without a description, or with an array that promises more than the file holds.
     """
+    import zipfile  # here, not above: only loading needs it
+
     name = os.fspath(path)
     if not Path(path).exists():
         raise FileNotFoundError(f"{name}: no such file")

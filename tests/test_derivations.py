@@ -117,6 +117,14 @@ def test_inline_mathematics_survives_markdown():
         assert not after or after in " \n),.:;", where
 
 
+def test_no_paragraph_turns_into_a_list():
+    for block in re.split(r"\n\s*\n", PROSE):
+        if not re.match(r"\s*(- |\d+\. |## Contents)", block):
+            assert not re.search(r"^\s*([-+*>#=]|\d+[.)])(\s|$)", block.partition("\n")[2], re.M), (
+                block
+            )
+
+
 def test_displayed_mathematics_keeps_to_what_every_renderer_knows():
     for kind, _, body, line in BLOCKS:
         if kind == "math":

@@ -175,11 +175,29 @@ def test_em_climbs_to_the_closed_form(constant):
     assert abs(other.fit_em(x, 3, np.random.default_rng(1))[0] - trace[0]) > 1e-3
 
 
+def test_em_takes_the_steps_of_the_textbook():
+    x = data_of_rank(np.random.default_rng(2), 50, 5, 5)
+    trace = ProbabilisticPCA(2).fit_em(x, 4, np.random.default_rng(9))
+    r, n, D = x - x.mean(axis=0), 50, 5
+    noise = (r**2).sum() / (n * D)
+    W = np.random.default_rng(9).normal(size=(D, 2)) * math.sqrt(noise)
+    for value in trace:
+        C = W @ W.T + noise * np.eye(D)
+        assert value == pytest.approx(dense_log_normal(r, np.zeros(D), C).mean(), abs=1e-10)
+        z = r @ np.linalg.solve(
+            C, W
+        )  # E[z_n], and E[z_n z_n^T] summed over n: Bishop 12.54 to 12.57
+        zz = n * (np.eye(2) - W.T @ np.linalg.solve(C, W)) + z.T @ z
+        W = r.T @ z @ np.linalg.inv(zz)
+        noise = ((r**2).sum() - 2 * (z * (r @ W)).sum() + np.trace(zz @ W.T @ W)) / (n * D)
+
+
 @pytest.mark.parametrize("fit", [ProbabilisticPCA.fit, lambda model, x: model.fit_em(x, 5)])
 def test_ppca_refuses_what_leaves_no_noise(fit):
-    x = np.concatenate([data_of_rank(np.random.default_rng(1), 30, 5, 3), np.ones((30, 2))], axis=1)
-    fit(ProbabilisticPCA(2), x)
+    rng = np.random.default_rng(1)
     for latent_dim in (3, 4, 7, 9):
+        x = np.concatenate([data_of_rank(rng, 30, 5, 3), np.ones((30, 2))], axis=1)
+        fit(ProbabilisticPCA(2), x)
         with pytest.raises(ValueError, match=f"latent_dim={latent_dim} must be below 3, the rank"):
             fit(ProbabilisticPCA(latent_dim), x)
     with pytest.raises(ValueError, match="must be below 0, the rank"):
@@ -294,32 +312,37 @@ def log_normal(x, variance):
     return -0.5 * (x * x / variance + math.log(2.0 * math.pi * variance))
 
 
-def hinge_log_px(x, slope, kink, sigma, sides=1):
-    """log p(x) of x ~ N(slope relu(z - kink), sigma^2), by completing the square beyond the kink.
-
-    With sides=2 and kink=0 it is that of slope |z|, with two mirrored modes.
-    """
+def beyond_the_kink(x, slope, kink, sigma):
+    """The integral of N(z; 0, 1) N(x; slope (z - kink), sigma^2) over z > kink, in closed form."""
     variance = slope**2 + sigma**2
-    mean = slope * (x + slope * kink) / variance
-    beyond = math.exp(log_normal(x + slope * kink, variance)) * upper_tail(
-        (kink - mean) * math.sqrt(variance) / sigma
-    )
-    flat = 0.0 if sides == 2 else math.exp(log_normal(x, sigma**2)) * upper_tail(-kink)
-    return math.log(flat + sides * beyond)
+    mean, deviation = slope * (x + slope * kink) / variance, sigma / math.sqrt(variance)
+    return math.exp(log_normal(x + slope * kink, variance)) * upper_tail((kink - mean) / deviation)
 
 
 @given(st.floats(0.3, 3.0), st.floats(-2.0, 2.0), st.floats(0.01, 1.0), st.floats(-1.0, 1.0))
 def test_a_kink_anywhere(slope, kink, sigma, offset):
     vae = stub([([[1.0]], [-kink]), ([[slope]], [0.0])], Gaussian(sigma**2), "relu")
     x = np.array([2.0 * sigma * offset, slope * (1.0 + offset) + sigma])
-    agrees(vae, x[:, None], [hinge_log_px(v, slope, kink, sigma) for v in x])
+    flat = [math.exp(log_normal(v, sigma**2)) * upper_tail(-kink) for v in x]
+    beyond = [beyond_the_kink(v, slope, kink, sigma) for v in x]
+    agrees(vae, x[:, None], np.log(np.add(flat, beyond)))
 
 
 @pytest.mark.parametrize("sigma", [0.5, 0.01, 0.001])
-def test_two_narrow_modes_are_both_found(sigma):
-    vae = stub([([[1.0, -1.0]], [0.0, 0.0]), ([[1.0], [1.0]], [0.0])], Gaussian(sigma**2), "relu")
-    x = np.array([0.4, 1.7, 3.1])
-    agrees(vae, x[:, None], [hinge_log_px(v, 1.0, 0.0, sigma, sides=2) for v in x])
+@pytest.mark.parametrize("slope", [1.0, 0.7])
+def test_two_narrow_modes_are_both_found(sigma, slope):
+    # relu(z) + slope relu(-z): for x = 0.5 one mode is on a node, and the other need not be.
+    layers = [([[1.0, -1.0]], [0.0, 0.0]), ([[1.0], [slope]], [0.0])]
+    x = np.array([0.4, 0.5, 1.75, 3.1])
+    sides = [[beyond_the_kink(v, side, 0.0, sigma) for v in x] for side in (1.0, slope)]
+    agrees(stub(layers, Gaussian(sigma**2), "relu"), x[:, None], np.log(np.add(*sides)))
+
+
+def test_a_bump_is_found_in_a_decoder_that_is_flat_elsewhere():
+    layers = [([[99.0, 99.0]], [-60.0, -70.0]), ([[1.0], [-1.0]], [0.0])]  # 2 for .61 < z < .71
+    vae = stub(layers, Gaussian(0.01), "tanh")
+    x = np.array([[2.0], [1.0], [0.0]])
+    agrees(vae, x, brute_force(vae, x, 1e-3))
 
 
 @given(st.floats(-3.0, 3.0) | st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.75, 6.0]))
@@ -447,11 +470,12 @@ def test_too_few_cells_show_in_the_error_estimate():
         assert (np.abs(log_px - expected) <= error).all()
         estimates.append(error.max())
     assert estimates[0] == estimates[1] == np.inf
-    assert estimates[-1] < 1e-4
+    assert estimates[-1] < 2e-4
     coarse, fine = (marginal_log_likelihood(vae, x, tolerance=t)[1] for t in (0.1, 1e-7))
     assert coarse.min() > 1e-4
     assert coarse.max() < 0.2
     assert fine.max() < 1e-6
+    assert fine.min() > 1e-7
 
 
 def test_an_example_does_not_depend_on_its_company():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -139,6 +138,8 @@ def _read(path: Path, file: _File) -> bytearray:
 
 def _verified(stream: BinaryIO, file: _File, where: str) -> bytearray:
     """The content of `stream`, decompressed; ValueError if it is not that of `file`."""
+    import hashlib  # here, not above: `import numpyvae` stays quick
+
     with refusing_damage(where):
         content = read_promised(decompressed(stream), file.n_bytes, where)
     digest = hashlib.sha256(content).hexdigest()
