@@ -339,9 +339,10 @@ def test_two_narrow_modes_are_both_found(sigma, slope):
 
 
 def test_a_bump_is_found_in_a_decoder_that_is_flat_elsewhere():
-    layers = [([[99.0, 99.0]], [-60.0, -70.0]), ([[1.0], [-1.0]], [0.0])]  # 2 for .61 < z < .71
+    # 1 for z < -1, 2 for .61 < z < .71, else 0: from afar, z < -1 explains x = 2 best.
+    layers = [([[99.0, 99.0, 99.0]], [99.0, -60.0, -70.0]), ([[-0.5], [1.0], [-1.0]], [0.5])]
     vae = stub(layers, Gaussian(0.01), "tanh")
-    x = np.array([[2.0], [1.0], [0.0]])
+    x = np.array([[2.0], [1.5], [1.0], [0.0]])
     agrees(vae, x, brute_force(vae, x, 1e-3))
 
 
@@ -378,7 +379,7 @@ FUNCTIONS = {
     "identity": lambda a: a,
     "relu": lambda a: a * (a > 0),
     "leaky_relu": lambda a: a * np.where(a > 0, 1.0, 0.01),
-    "tanh": lambda a: 1.0 - 2.0 / (np.exp(2.0 * a) + 1.0),
+    "tanh": lambda a: np.sign(a) * (2.0 / (1.0 + np.exp(-2.0 * np.abs(a))) - 1.0),
     "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
     "softplus": lambda a: np.log1p(np.exp(a)),
 }
