@@ -13,9 +13,12 @@ def main() -> int:
     """
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # read when NumPy is loaded
-    from numpyvae.cli import main
+    try:
+        from numpyvae.cli import main
 
-    return main()
+        return main()
+    except KeyboardInterrupt:  # while still importing
+        return 130
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ What the user got wrong is one line on standard error and exit code 2; Ctrl-C is
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,35 +37,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        code = command(arguments)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output (`| head`) has gone, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, TypeError, ValueError, MemoryError) as error:
         return _fail(error)
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train a VAE and write a run folder, also when training diverges or Ctrl-C ends it."""
+    """Train a VAE and write a run folder, also of what was learned before it ended early."""
     data = runs.load_data(arguments.data)
-    vae = VAE(
-        data_dim=data.x_train.shape[1],
-        latent_dim=arguments.latent_dim,
-        hidden_dims=arguments.hidden_dims,
-        activation=arguments.activation,
-        likelihood=arguments.likelihood or data.likelihood,
-        beta=arguments.beta,
-        seed=arguments.seed,
-    )
+    vae = _new_vae(arguments, data)
     optimizer = Adam(arguments.learning_rate)
-    positive_int("epochs", arguments.epochs)
-    positive_int("batch_size", arguments.batch_size)
-    vae.check_data(data.test_examples())
     folder = runs.new_folder(arguments.out, arguments.data, arguments.overwrite)
     print(
-        f"{arguments.data}: {len(data.x_train)} examples of {vae.data_dim} numbers to train on, "
+        f"{arguments.data}: {len(data.x_train)} examples of dimension {vae.data_dim} to train on, "
         f"{len(data.x_test)} to test on\n{vae!r}, {vae.layout.size:,} parameters"
     )
-    code, problem, started = 0, None, time.perf_counter()
+    end, started = None, time.perf_counter()
     try:
         vae.fit(
             data.x_train,
@@ -73,39 +69,55 @@ def train(arguments: argparse.Namespace) -> int:
             validation_data=data.x_test,
             transform=data.transform,
         )
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except DivergenceError as error:
-        code, problem = BAD_INPUT, error
+    except (KeyboardInterrupt, DivergenceError, MemoryError, OSError) as error:
+        end = error
     seconds = time.perf_counter() - started
-    config = {
-        "data": runs.absolute_source(arguments.data),
-        "epochs": arguments.epochs,
-        "batch_size": arguments.batch_size,
-        "learning_rate": arguments.learning_rate,
-        "model": vae.config(),
-        "versions": {"numpyvae": numpyvae.__version__, "numpy": np.__version__},
-    }
-    pictures = runs.write_run(folder, vae, config, data)
-    if problem is not None:
-        return _fail(problem, f"; what was learned before is in {folder}")
+    if end is not None and vae.epochs_trained == 0:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # unless something is in it
+        return INTERRUPTED if isinstance(end, KeyboardInterrupt) else _fail(end)
+    try:
+        pictures = runs.write_run(folder, vae, runs.describe(arguments, vae), data)
+    except KeyboardInterrupt:
+        print(f"Interrupted: the model is in {folder}/, its pictures are not complete.")
+        return INTERRUPTED
+    if isinstance(end, Exception):
+        return _fail(end, f" What was learned in {vae.epochs_trained} epochs is in {folder}.")
     log_px, kl = evaluation.elbo_terms(vae, data.test_examples(), 10)
     active = int(evaluation.active_units(vae, data.test_examples()).sum())
-    how = "Interrupted after" if code else "Learned in"
     print(
-        f"{how} {vae.epochs_trained} epochs ({seconds:.1f} s): test ELBO "
-        f"{(log_px - kl).mean():.2f} nats = log p(x|z) {log_px.mean():.2f} - KL {kl.mean():.2f}, "
-        f"{active} of {vae.latent_dim} latent dimensions in use.\n"
-        f"Pictures: {folder}/ ({', '.join(path.name for path in pictures)})"
+        f"{'Learned in' if end is None else 'Interrupted after'} {vae.epochs_trained} epochs "
+        f"({seconds:.1f} s): test ELBO {(log_px - kl).mean():.2f} nats = log p(x|z) "
+        f"{log_px.mean():.2f} - KL {kl.mean():.2f}, {active} of {vae.latent_dim} units "
+        f"active.\nPictures: {folder}/ ({', '.join(path.name for path in pictures)})"
     )
-    return code
+    return 0 if end is None else INTERRUPTED
+
+
+def _new_vae(arguments: argparse.Namespace, data: runs.RunData) -> VAE:
+    """The model that was asked for, once all arguments and the data are known to be usable."""
+    vae = VAE(
+        data_dim=data.x_train.shape[1],
+        latent_dim=arguments.latent_dim,
+        hidden_dims=arguments.hidden_dims,
+        activation=arguments.activation,
+        likelihood=arguments.likelihood or data.likelihood,
+        beta=arguments.beta,
+        seed=arguments.seed,
+    )
+    positive_int("epochs", arguments.epochs)
+    positive_int("batch_size", arguments.batch_size)
+    if data.transform is None:
+        vae.check_data(data.x_train)
+    vae.check_data(data.test_examples())
+    return vae
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print what a trained model is worth on its test data."""
     vae, config = runs.open_run(arguments.run)
     x = runs.load_data(arguments.data or config["data"]).test_examples()
-    rng = np.random.default_rng(arguments.seed)
+    rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     measured = evaluation.evaluate(vae, x, arguments.samples, rng)
     rows = [
         ("ELBO", measured["elbo"], "nats"),
@@ -123,14 +135,15 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def sample(arguments: argparse.Namespace) -> int:
     """Draw from the model: a picture (.png), or the numbers (.npy, .csv)."""
     vae, _ = runs.open_run(arguments.run)
-    rng = np.random.default_rng(arguments.seed)
+    rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     path = Path(arguments.out or Path(arguments.run) / f"samples_seed{arguments.seed}.png")
-    if path.suffix == ".png":
+    suffix = path.suffix.lower()
+    if suffix == ".png":
         runs.save_figure(plots.samples(vae, arguments.n, rng=rng), path)
-    elif path.suffix in (".npy", ".csv"):
+    elif suffix in (".npy", ".csv"):
         x = vae.sample(arguments.n, rng)
         with atomic_write(path) as file:
-            if path.suffix == ".npy":
+            if suffix == ".npy":
                 np.save(file, x)
             else:
                 np.savetxt(file, x, fmt="%.9g", delimiter=",")
@@ -142,16 +155,17 @@ def sample(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Prove every derivative of the package, or check the gradient that a user has written."""
-    if arguments.f is not None:
+    users = (arguments.f, arguments.grad, arguments.at, arguments.directions)
+    if any(argument is not None for argument in users) or arguments.method != "auto":
         return _check_users(arguments)
-    rows = proofs.prove_all(np.random.default_rng(arguments.seed))
+    rows = proofs.prove_all(np.random.default_rng(positive_int("seed", arguments.seed, least=0)))
     print(proofs.table(rows))
     return 0 if all(row.passed for row in rows) else 1
 
 
 def _check_users(arguments: argparse.Namespace) -> int:
     """The user's own f and gradient, at the user's point: the report, and its verdict as code."""
-    if arguments.grad is None or arguments.at is None:
+    if None in (arguments.f, arguments.grad, arguments.at):
         raise ValueError("expected a function, its gradient and a point: check F GRAD --at POINT")
     report = check_files(
         arguments.f,
@@ -178,6 +192,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
+
+
+class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default else action.help
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -234,7 +255,7 @@ def _add_train(commands: Any) -> None:
     add = commands.add_parser(
         "train",
         help="train a VAE and draw its pictures",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_DefaultsFormatter,
     )
     option = add.add_argument
     option("--data", default="digits", metavar="SOURCE",

@@ -17,8 +17,8 @@ from numpyvae.validation import positive_int
 
 __all__ = ["active_units", "elbo_terms", "evaluate", "importance_weighted_log_likelihood"]
 
-CHUNK_ENTRIES = 2_000_000
-"""How many numbers the largest array of a chunk may hold (8 MB in float32)."""
+CHUNK_ENTRIES = 1_000_000
+"""How many numbers the widest layer's array of a chunk may hold (4 MB in float32)."""
 
 
 def elbo_terms(
@@ -28,9 +28,10 @@ def elbo_terms(
 
     (N,) and (N,) nats; their difference is the evidence lower bound on log p(x).
     """
-    n_samples, rng = _checked(vae, x, n_samples, rng)
+    x, rng = vae.check_data(x), vae.generator(rng)
+    n_samples = positive_int("n_samples", n_samples)
     log_px, kl = np.zeros(len(x)), np.zeros(len(x))
-    for rows in _chunks(len(x), vae.data_dim):
+    for rows in _chunks(vae, len(x), 1):
         batch = x[rows]
         for _ in range(n_samples):
             terms = vae.elbo_terms(vae.theta, batch, vae.draw_noise(rng, len(batch)))
@@ -47,10 +48,11 @@ def importance_weighted_log_likelihood(
     In expectation a lower bound on log p(x), never below the ELBO, that approaches it as
     S = `n_samples` grows. Source: Burda et al. 2015, eq. 8.
     """
-    n_samples, rng = _checked(vae, x, n_samples, rng)
+    x, rng = vae.check_data(x), vae.generator(rng)
+    n_samples = positive_int("n_samples", n_samples)
     log_likelihood = np.zeros(len(x))
     params = vae.layout.views(vae.theta)
-    for rows in _chunks(len(x), vae.data_dim * n_samples):
+    for rows in _chunks(vae, len(x), n_samples):
         batch = np.repeat(x[rows], n_samples, axis=0).astype(vae.dtype, copy=False)  # (N S, D)
         mean, log_var = (np.repeat(a, n_samples, axis=0) for a in vae.encode(x[rows]))
         noise = vae.draw_noise(rng, len(batch))
@@ -78,7 +80,7 @@ def evaluate(
     vae: Any, x: Array, n_samples: int = 500, rng: np.random.Generator | None = None
 ) -> dict[str, float]:
     """Means over the rows of x, in nats per example, and the number of active units."""
-    rng = np.random.default_rng(vae.seed) if rng is None else rng
+    rng = vae.generator(rng)
     log_px, kl = elbo_terms(vae, x, 10, rng)
     log_likelihood = importance_weighted_log_likelihood(vae, x, n_samples, rng)
     return {
@@ -90,16 +92,8 @@ def evaluate(
     }
 
 
-def _checked(
-    vae: Any, x: Array, n_samples: int, rng: np.random.Generator | None
-) -> tuple[int, np.random.Generator]:
-    """The arguments, once x is known to be data of this model and `rng=None` is filled in."""
-    vae.check_data(x)
-    rng = np.random.default_rng(vae.seed) if rng is None else rng
-    return positive_int("n_samples", n_samples), rng
-
-
-def _chunks(n_rows: int, entries_per_row: int) -> list[slice]:
-    """Slices of the rows, so that each chunk holds about CHUNK_ENTRIES numbers."""
-    size = max(1, CHUNK_ENTRIES // entries_per_row)
+def _chunks(vae: Any, n_rows: int, n_samples: int) -> list[slice]:
+    """Slices of the rows: `n_samples` of each fit into CHUNK_ENTRIES at the widest layer."""
+    width = max(width for shape in vae.layout.shapes.values() for width in shape)
+    size = max(1, CHUNK_ENTRIES // (width * n_samples))
     return [slice(start, start + size) for start in range(0, n_rows, size)]

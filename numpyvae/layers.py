@@ -59,7 +59,6 @@ class Dense:
     Args:
         name: prefix of the parameter names, "encoder.0" gives "encoder.0.W" and "encoder.0.b".
         n_in, n_out: widths, at least 1.
-
     """
 
     def __init__(self, name: str, n_in: int, n_out: int) -> None:
@@ -123,7 +122,6 @@ class LeakyReLU(Activation):
 
     Args:
         slope: of the negative side, at least 0. Source: Maas et al. 2013.
-
     """
 
     initializer = staticmethod(he_normal)
@@ -206,22 +204,12 @@ class Sequential:
             cache.append(layer_cache)
         return x, cache
 
-    def backward(
-        self,
-        params: Params,
-        grads: Grads,
-        dy: Array,
-        cache: Sequence[Any],
-    ) -> Array:
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Sequence[Any]) -> Array:
         dy = self._backward_above_first(params, grads, dy, cache)
         return self.layers[0].backward(params, grads, dy, cache[0])
 
     def backward_params(
-        self,
-        params: Params,
-        grads: Grads,
-        dy: Array,
-        cache: Sequence[Any],
+        self, params: Params, grads: Grads, dy: Array, cache: Sequence[Any]
     ) -> None:
         """The same without dx: saves the widest matrix product where x is data."""
         dy = self._backward_above_first(params, grads, dy, cache)
@@ -232,11 +220,7 @@ class Sequential:
             first.backward(params, grads, dy, cache[0])
 
     def _backward_above_first(
-        self,
-        params: Params,
-        grads: Grads,
-        dy: Array,
-        cache: Sequence[Any],
+        self, params: Params, grads: Grads, dy: Array, cache: Sequence[Any]
     ) -> Array:
         for layer, layer_cache in zip(self.layers[:0:-1], cache[:0:-1], strict=True):
             dy = layer.backward(params, grads, dy, layer_cache)

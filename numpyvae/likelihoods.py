@@ -121,7 +121,11 @@ class Binomial:
         outside = (x < 0) | (x > self.total_count) | (x != np.floor(x))
         if outside.any():
             row, column = first_entry(outside)
-            values = "0 or 1" if self.total_count == 1 else f"a count 0, 1, ..., {self.total_count}"
+            values = (
+                "0 or 1 (for grey values take a Binomial or Gaussian likelihood, or binarise them)"
+                if self.total_count == 1
+                else f"a count 0, 1, ..., {self.total_count}"
+            )
             raise ValueError(
                 f"x[{first_row + row}, {column}] = {x[row, column]:g} is outside the support of "
                 f"{self!r}: expected {values}"
@@ -162,7 +166,6 @@ class Gaussian:
         variance: a number above zero (fixed), "shared" (one learned log-variance, the parameter
             "likelihood.log_var" (1,), which starts at 0), or "per_dimension" (the decoder gives D
             means, then D log-variances).
-
     """
 
     data_scale = 1.0

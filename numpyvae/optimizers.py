@@ -81,8 +81,15 @@ class _VectorOptimizer:
         names = self.moment_names if "n_steps" in state and int(state["n_steps"]) else ()
         if set(state) != {"n_steps", *names}:
             raise ValueError(f"expected the state {['n_steps', *names]}, got {sorted(state)}")
+        moments = {name: np.array(state[name]) for name in names}
+        if int(state["n_steps"]) < 0 or any(
+            m.ndim != 1 or m.dtype.kind != "f" for m in moments.values()
+        ):
+            raise ValueError(
+                "expected n_steps of at least 0 and moments that are vectors of floats"
+            )
         self.n_steps = int(state["n_steps"])
-        self._moments = {name: np.array(state[name]) for name in names}
+        self._moments = moments
 
 
 class SGD(_VectorOptimizer):

@@ -31,7 +31,6 @@ class ParameterLayout:
 
     Args:
         shapes: name -> shape, in the order in which the parameters stand in theta.
-
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:

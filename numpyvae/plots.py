@@ -34,6 +34,7 @@ from numpyvae.drawing import (
     tile_shape,
     value_range,
 )
+from numpyvae.gaussian import kl_to_standard_normal
 from numpyvae.numerics import Array
 from numpyvae.validation import as_matrix, positive_int
 
@@ -163,7 +164,8 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
     dims = informative_dims(vae, x) if vae.latent_dim > 2 else tuple(range(vae.latent_dim))
     figure, axes = new_figure(8.8, 7.8 if len(dims) == 2 else 6.0)
     draw = _ellipses if len(dims) == 2 else _intervals
-    draw(axes[0, 0], mean[:, dims], np.exp(0.5 * log_var)[:, dims], index, names)
+    sd = np.exp(np.minimum(0.5 * log_var, 3.0))  # 20 fills any picture, and 1e20 cannot be drawn
+    draw(axes[0, 0], mean[:, dims], sd[:, dims], index, names)
     title = f"Latent space: $q(z|x)$ of {len(mean)} examples"
     if vae.latent_dim > 2:
         title += f", the two of {vae.latent_dim} dimensions with the most KL"
@@ -277,7 +279,8 @@ def _epoch_axis(ax: Axes, n_epochs: int) -> None:
 
 def _kl_by_dim(mean: Array, log_var: Array) -> Array:
     """KL(q(z_l|x) || p(z_l)), averaged over the examples: (N, L), (N, L) -> (L,) nats."""
-    return 0.5 * (mean * mean + np.expm1(log_var) - log_var).mean(axis=0)
+    each, _ = kl_to_standard_normal(mean.reshape(-1, 1), log_var.reshape(-1, 1))  # (N L,)
+    return each.reshape(mean.shape).mean(axis=0)
 
 
 def _ellipses(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -> None:

@@ -20,7 +20,7 @@ class StandardNormal:
         return -0.5 * (LOG_2PI + z * z).sum(axis=-1)
 
     def sample(self, rng: np.random.Generator, n: int, latent_dim: int) -> Array:
-        """N independent codes z ~ p(z), (n, L)."""
+        """n independent codes z ~ p(z), (n, L)."""
         return rng.standard_normal((n, latent_dim))
 
     def kl(self, mean: Array, log_var: Array) -> tuple[Array, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +55,12 @@ class Progress:
         else:
             line += f"  loss {record['loss']:.4f} nats"
         line += f"  {_clock(left)} left"
+        try:
+            self._print(line)
+        except BrokenPipeError:  # whoever read our output (`| head`) has gone: train on in silence
+            self.stream, self.live = io.StringIO(), False
+
+    def _print(self, line: str) -> None:
         if self.live:
             import shutil  # here, not above: `import numpyvae` stays quick
 

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+import numpyvae
 from numpyvae import plots
 from numpyvae.data import binarize_pixels, load_digits, load_mnist, read_array
 from numpyvae.data.files import atomic_write
+from numpyvae.data.npy import npz_names, read_npz
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
 from numpyvae.validation import check_finite
 
 if TYPE_CHECKING:
+    import argparse
+
     from matplotlib.figure import Figure
 
 __all__ = [
     "RunData",
-    "absolute_source",
+    "describe",
     "load_data",
     "new_folder",
     "open_run",
@@ -30,6 +34,8 @@ __all__ = [
     "save_figure",
     "write_run",
 ]
+
+NAMED_DATA = ("digits", "mnist")
 
 LARGE = 1 << 30
 """Bytes above which a user's file is split in order, not at random, so that it is never copied."""
@@ -59,8 +65,10 @@ class RunData(NamedTuple):
 def load_data(source: str) -> RunData:
     """`digits`, `mnist`, or a .npy, .npz or .csv file of one example a row.
 
-    A file's rows are split 4:1 into training and test at random (in order if it is over 1 GB).
-    Raises ValueError or FileNotFoundError that says what is wrong with the file.
+    An .npz file may bring its own split as x_train and x_test, with classes y_test. Otherwise the
+    rows are split 4:1 into training and test at random (in order if they are over 1 GB). The
+    likelihood is Bernoulli for data of 0 and 1, Binomial(255) for other 8-bit pixels, else Gaussian
+    with one learned variance. Raises ValueError or FileNotFoundError that says what is wrong.
     """
     if source == "digits":
         digits = load_digits()
@@ -70,42 +78,67 @@ def load_data(source: str) -> RunData:
         return RunData(mnist.x_train, mnist.x_test, mnist.y_test, Bernoulli(), binarize_pixels)
     if not Path(source).suffix:
         raise ValueError(f"{source}: expected digits, mnist or a file named .npy, .npz or .csv")
+    x_train, x_test, labels = _read_split(source)
+    head = x_train[:10_000]
+    likelihood: Likelihood = Gaussian("shared")
+    if ((head == 0) | (head == 1)).all():
+        likelihood = Bernoulli()
+    elif x_train.dtype == np.uint8:
+        likelihood = Binomial(255)
+    return RunData(x_train, x_test, labels, likelihood, None)
+
+
+def _read_split(source: str) -> tuple[Array, Array, Array | None]:
+    """Training rows, test rows, and the classes of the test rows if the file has them."""
     x = read_array(source)
+    names = npz_names(source) if source.lower().endswith(".npz") else []
+    if "x_train" in names and "x_test" in names and "x" not in names:
+        x_test = read_array(source, "x_test")
+        labels = read_npz(source, "y_test") if "y_test" in names else None
+        if labels is not None and labels.shape != (len(x_test),):
+            raise ValueError(f"{source}: expected one y_test for each x_test, got {labels.shape}")
+        return x, x_test, labels
     if len(x) < 5:
         raise ValueError(f"{source}: expected at least 5 rows to train and test on, got {len(x)}")
     n_test = len(x) // 5
     if x.nbytes > LARGE:
-        x_train, x_test = x[:-n_test], x[-n_test:]
-    else:
-        check_finite(Path(source).name, x)
-        order = np.random.default_rng(0).permutation(len(x))
-        x_train, x_test = x[order[n_test:]], x[order[:n_test]]
-    head = x_train[:10_000]
-    binary = bool(((head == 0) | (head == 1)).all())
-    return RunData(x_train, x_test, None, Bernoulli() if binary else Gaussian("shared"), None)
+        return x[:-n_test], x[-n_test:], None
+    if np.issubdtype(x.dtype, np.floating):
+        check_finite(Path(source).name, x)  # while rows still have the file's own numbers
+    order = np.random.default_rng(0).permutation(len(x))
+    return x[order[n_test:]], x[order[:n_test]], None
 
 
-def absolute_source(source: str) -> str:
-    """`source` in a form that still finds the data from another folder."""
-    return source if source in ("digits", "mnist") else str(Path(source).resolve())
+def describe(arguments: argparse.Namespace, vae: VAE) -> dict[str, Any]:
+    """What config.json says of a run: enough to repeat it, and to find its data again."""
+    source = arguments.data
+    return {
+        "data": source if source in NAMED_DATA else str(Path(source).resolve()),
+        "epochs": arguments.epochs,
+        "batch_size": arguments.batch_size,
+        "learning_rate": arguments.learning_rate,
+        "model": vae.config(),
+        "versions": {"numpyvae": numpyvae.__version__, "numpy": np.__version__},
+    }
 
 
 def parse_likelihood(text: str) -> Likelihood:
     """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `gaussian:per_dimension`."""
     name, _, argument = text.partition(":")
+    problem = ""
     try:
         if name == "bernoulli" and not argument:
             return Bernoulli()
         if name == "binomial":
             return Binomial(int(argument))
         if name == "gaussian":
-            named = argument in ("shared", "per_dimension")
-            return Gaussian(argument if named else float(argument))
-    except ValueError:
-        pass
+            learned = argument in ("shared", "per_dimension")
+            return Gaussian(argument if learned else float(argument))
+    except ValueError as error:
+        problem = f" ({error})"
     raise ValueError(
-        f"unknown likelihood {text!r}: expected bernoulli, binomial:COUNT, gaussian:VARIANCE, "
-        "gaussian:shared or gaussian:per_dimension"
+        f"unknown likelihood {text!r}{problem}: expected bernoulli, binomial:COUNT, "
+        "gaussian:VARIANCE, gaussian:shared or gaussian:per_dimension"
     )
 
 
@@ -121,6 +154,8 @@ def new_folder(out: str | None, source: str, overwrite: bool) -> Path:
         folder = parent / f"{name}-{number}"
     else:
         folder = Path(out)
+        if not out or folder.is_file():
+            raise ValueError(f"--out {out!r}: expected the name of a folder")
         if not overwrite and any((folder / name).exists() for name in ("model.npz", "config.json")):
             raise FileExistsError(f"{folder} holds a run already: add --overwrite to replace it")
     folder.mkdir(parents=True, exist_ok=True)

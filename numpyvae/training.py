@@ -82,16 +82,18 @@ def fit(
     Raises:
         ValueError: an argument or an entry of x is not usable; it says which.
         DivergenceError: the loss became NaN or infinite; it says at which epoch and step.
-
     """
     epochs = positive_int("epochs", epochs)
     batch_size = positive_int("batch_size", batch_size)
-    x = np.asanyarray(x)
     optimizer = Adam() if optimizer is None else optimizer
+    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+        raise TypeError(f"optimizer must be an object such as Adam(), got {optimizer!r}")
+    if callable(callbacks) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks must be a sequence of functions, got {callbacks!r}")
     if transform is None:
-        model.check_data(x)
+        x = model.check_data(x)
         if validation_data is not None:
-            model.check_data(validation_data)
+            validation_data = model.check_data(validation_data)
     last_good = model.theta.copy()
     progress = Progress(epochs) if verbose else None
     try:
@@ -133,7 +135,7 @@ def _train_epoch(
     grad = np.empty_like(model.theta)
     means = _RunningMeans()
     for step, batch in enumerate(minibatches(x, batch_size, rng, transform), start=1):
-        if transform is not None and model.epochs_trained == 0:
+        if transform is not None:
             _check_transformed(model, batch)
         noise = model.draw_noise(rng, len(batch))
         loss, _, terms = model.loss_grad_and_terms(model.theta, batch, noise, out=grad)
@@ -155,7 +157,9 @@ def evaluate_terms(
     """The loss and its terms, averaged over the rows of x, with one fixed draw of the noise."""
     rng = np.random.default_rng([model.seed, 0])
     means = _RunningMeans()
-    for batch in minibatches(np.asanyarray(x), batch_size, rng, transform, shuffle=False):
+    for batch in minibatches(x, batch_size, rng, transform, shuffle=False):
+        if transform is not None:
+            _check_transformed(model, batch)
         loss, terms = model.loss_and_terms(model.theta, batch, model.draw_noise(rng, len(batch)))
         means.add(loss, terms, len(batch))
     return means.values()

@@ -14,6 +14,7 @@ __all__ = [
     "as_matrix",
     "check_finite",
     "first_entry",
+    "float_dtype",
     "fraction",
     "one_of",
     "positive_int",
@@ -56,9 +57,18 @@ def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
     return value
 
 
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """`dtype` as float32 or float64."""
+    if dtype in (np.float32, "float32", "f4", np.float64, "float64", "f8", float):
+        return np.dtype(dtype)
+    raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
+
+
 def as_matrix(name: str, x: Any, columns: int, axes: str) -> Array:
     """`x` as a real numeric array of shape (at least 1, `columns`), not copied."""
-    x = np.asanyarray(x)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked one: fill or drop its gaps")
+    x = np.asarray(x)  # a memmap stays on disk, an np.matrix becomes an array
     if x.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got an array of {x.dtype}")
     if x.ndim != 2 or x.shape[1] != columns:

@@ -13,6 +13,7 @@ import pytest
 
 from numpyvae import VAE
 from numpyvae.cli import main
+from numpyvae.runs import load_data
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = {"learning_curves", "reconstructions", "samples", "latent_space", "manifold"}
@@ -125,6 +126,8 @@ BAD = [
     (["evaluate", "nowhere"], "nowhere holds no run"),
     (["evaluate", "full"], "full/config.json is not a run's configuration"),
     (["sample", "nowhere"], "nowhere holds no run"),
+    (["check", "--at", "whole.npy"], "expected a function, its gradient and a point"),
+    (["check", "--directions", "3"], "expected a function, its gradient and a point"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),
     ([], "the following arguments are required: COMMAND"),
 ]
@@ -169,9 +172,27 @@ def test_divergence_keeps_the_last_good_parameters(here, capsys):
     assert main(["train", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
-    for words in ("training diverged at epoch", "smaller learning rate", "is in run"):
+    for words in ("training diverged at epoch 1", "smaller learning rate", "initial parameters"):
         assert words in captured.err
-    assert np.isfinite(VAE.load("run/model.npz").theta).all()
+    assert not (here / "run" / "model.npz").exists(), "nothing was learned"
+
+
+def test_a_run_that_ends_early_is_written_all_the_same(here, capsys, monkeypatch):
+    """Whatever ends it (here a full disk under a memory-mapped file), three epochs were learned."""
+    fit = VAE.fit
+
+    def fit_until_the_disk_fails(self, *args, **kwargs):
+        def fail(_, record):
+            if record["epoch"] == 3:
+                raise OSError("Input/output error")
+
+        return fit(self, *args, callbacks=[fail], **kwargs)
+
+    monkeypatch.setattr(VAE, "fit", fit_until_the_disk_fails)
+    assert main(["train", "--out", "run"]) == 2
+    assert "Input/output error What was learned in 3 epochs is in run." in capsys.readouterr().err
+    assert VAE.load("run/model.npz").epochs_trained == 3
+    assert (here / "run" / "latent_space.png").exists()
 
 
 def start(arguments, **how):
@@ -226,3 +247,29 @@ def test_help_names_every_command(capsys):
     assert stop.value.code == 0
     out = capsys.readouterr().out
     assert all(f"    {command} " in out for command in ("train", "evaluate", "sample", "check"))
+
+
+def test_an_npz_with_its_own_split_keeps_it(here, rng):
+    x = rng.integers(0, 256, (60, 4, 4), dtype=np.uint8)
+    np.savez("split.npz", x_train=x[:40], x_test=x[40:], y_test=np.arange(20) % 3)
+    assert main(["train", "--data", "split.npz", "--epochs", "2", "--out", "run"]) == 0
+    config = json.loads((here / "run" / "config.json").read_text())
+    assert config["model"]["likelihood"] == {"name": "Binomial", "total_count": 255}
+    data = load_data("split.npz")
+    np.testing.assert_array_equal(data.x_train, x[:40].reshape(40, 16))
+    np.testing.assert_array_equal(data.labels, np.arange(20) % 3)
+    np.savez("wrong.npz", x_train=x[:40], x_test=x[40:], y_test=np.arange(3))
+    assert main(["train", "--data", "wrong.npz"]) == 2
+
+
+def test_a_reader_that_goes_away_does_not_end_the_training(here):
+    process = start(
+        ["train", "--epochs", "200", "--out", str(here / "run")], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait() == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert VAE.load(here / "run" / "model.npz").epochs_trained == 200
+    assert (here / "run" / "manifold.png").exists()

@@ -132,3 +132,6 @@ def test_bad_input_is_refused():
         optimizer.step(np.zeros(4), np.zeros(4))
     with pytest.raises(ValueError, match="expected the state"):
         Adam().load_state(optimizer.state() | {"velocity": np.zeros(3)})
+    for bad in ({"n_steps": np.array(-3)}, {"first_moment": np.zeros((2, 2))}):
+        with pytest.raises(ValueError, match="expected n_steps of at least 0 and moments that are"):
+            Adam().load_state(optimizer.state() | bad)

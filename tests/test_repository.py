@@ -1,6 +1,7 @@
 """What the project says of itself: its layers, its README's commands, its dependencies."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -150,3 +151,34 @@ def test_every_file_the_documents_link_to_exists():
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("0*.py")), ids=lambda p: p.stem)
 def test_examples_compile_and_say_what_they_show(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def run(code, **how):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
+    return subprocess.run(
+        [sys.executable, *code], env=environment, capture_output=True, text=True, check=True, **how
+    ).stdout
+
+
+def test_the_training_loop_by_hand_learns():
+    lines = run([ROOT / "examples" / "01_train_step_by_hand.py"]).splitlines()
+    elbos = [float(line.split("test ELBO ")[1].split()[0]) for line in lines]
+    assert len(elbos) == 5
+    assert elbos[-1] > elbos[0]
+    assert elbos[-1] > -175
+
+
+def test_the_readmes_python_runs(tmp_path):
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    using = [block for block in blocks if not block.startswith("    def")]
+    assert len(using) >= 3
+    code = "\n".join(using).replace("epochs=300", "epochs=3")
+    out = run(["-c", code], cwd=tmp_path)
+    assert "PASS" in out
+    assert "yours is the right one times 2" in out
+
+
+def test_the_benchmark_runs():
+    out = run([ROOT / "docs" / "benchmarks" / "step_time.py", "--seconds", "0"])
+    assert out.count("784, 400, 20") == 3
+    assert "geometric mean" in out

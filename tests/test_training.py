@@ -155,6 +155,12 @@ def test_transforms(transform, digits):
 
 def test_a_bad_transform_is_named(digits):
     vae = VAE(64, 2, (8,), likelihood=Bernoulli())
+    vae.fit(digits.x_train, 1, transform=lambda x: x > 8, verbose=False)
+    with pytest.raises(ValueError, match="a minibatch after transform"):  # also of validation data
+        vae.fit(
+            digits.x_train, 1, transform=lambda x: x > 8 if len(x) > 50 else x, batch_size=100,
+            validation_data=digits.x_test[:20], verbose=False,
+        )  # fmt: skip
     with pytest.raises(
         ValueError, match=r"a minibatch after transform: x\[\d+, \d+\] = .* Bernoulli"
     ):

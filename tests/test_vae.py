@@ -197,7 +197,8 @@ def test_extreme_parameters_stay_finite(rng):
     ({"beta": -1.0}, ValueError, "beta must be a finite number of at least 0"),
     ({"beta": float("nan")}, ValueError, "beta must be"),
     ({"seed": -1}, ValueError, "seed must be at least 0"),
-    ({"dtype": np.int64}, ValueError, "unknown dtype"),
+    ({"dtype": np.int64}, ValueError, "dtype must be float32 or float64"),
+    ({"dtype": "bogus"}, ValueError, "dtype must be float32 or float64, got 'bogus'"),
 ])  # fmt: skip
 def test_constructor_errors(change, error, message):
     arguments = {"data_dim": 5, "latent_dim": 2, "hidden_dims": (4,), "likelihood": Bernoulli()}
@@ -221,8 +222,15 @@ def test_shape_errors_say_what_was_expected_and_what_came(rng):
             method(np.zeros(3), x, noise)
         with pytest.raises(TypeError, match="theta must be an array of floats, got int64"):
             method(np.zeros(vae.layout.size, np.int64), x, noise)
-    with pytest.raises(ValueError, match=r"theta must have shape"):
+    with pytest.raises(ValueError, match=r"out must have theta's shape \(\d+,\), got \(3,\)"):
         vae.loss_and_grad(vae.theta, x, noise, out=np.zeros(3))
+    for rng_of_old in (3, np.random.RandomState(0)):
+        with pytest.raises(TypeError, match=r"rng must be a numpy.random.Generator or None"):
+            vae.sample(3, rng_of_old)
+    with pytest.raises(TypeError, match=r"optimizer must be .* such as Adam\(\), got 'adam'"):
+        vae.fit(x, optimizer="adam")
+    assert vae.encode(x.tolist())[0].shape == (3, 2)
+    assert vae.loss(vae.theta.tolist(), x.tolist(), noise.tolist()) == vae.loss(vae.theta, x, noise)
     with pytest.raises(TypeError, match="out must have theta's dtype float64, got float32"):
         vae.loss_and_grad(vae.theta, x, noise, out=np.zeros(vae.layout.size, np.float32))
     with pytest.raises(ValueError, match=r"x is empty"):

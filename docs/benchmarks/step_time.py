@@ -61,7 +61,7 @@ def interleaved_medians(functions: list[Callable[[], None]], seconds: float) -> 
         function()
     times: list[list[float]] = [[] for _ in functions]
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    while not times[0] or time.perf_counter() < end:
         for function, measured in zip(functions, times, strict=True):
             start = time.perf_counter()
             function()

@@ -21,7 +21,7 @@ from numpyvae.numerics import Array
 if TYPE_CHECKING:
     import zipfile  # at run time it is imported where an archive is read: that takes a while
 
-__all__ = ["read_member", "read_npy", "read_npz"]
+__all__ = ["npz_names", "read_member", "read_npy", "read_npz"]
 
 MEMORY_MAP_BYTES = 2**26
 """Arrays of .npy files from this size on are mapped into memory, not read."""
@@ -55,6 +55,14 @@ def read_npy(path: str | PathLike[str]) -> Array:
             return _read_elements(file, header, name)
         x: Array = np.memmap(path, header.dtype, "r", file.tell(), header.shape, header.order)
         return x
+
+
+def npz_names(path: str | PathLike[str]) -> list[str]:
+    """The names of the arrays in an .npz file. Raises ValueError if the file is damaged."""
+    import zipfile
+
+    with refusing_damage(path), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def read_npz(path: str | PathLike[str], key: str | None = None) -> Array:

@@ -54,7 +54,6 @@ def marginal_log_likelihood(
 
     Raises:
         ValueError: for another latent_dim, likelihood or prior, and x outside the support.
-
     """
     decoder = _Decoder(vae)
     tolerance = (1e-7 if decoder.latent_dim == 1 else 1e-4) if tolerance is None else tolerance

@@ -20,7 +20,14 @@ from numpyvae.numerics import Array
 from numpyvae.optimizers import Optimizer
 from numpyvae.parameters import Gradients, ParameterLayout
 from numpyvae.storage import read_npz, write_npz
-from numpyvae.validation import as_matrix, check_finite, one_of, positive_int
+from numpyvae.validation import (
+    as_matrix,
+    check_finite,
+    first_entry,
+    float_dtype,
+    one_of,
+    positive_int,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,11 +41,11 @@ CHUNK = 1024
 class EncoderDecoder:
     """Mirrored encoder D-H-...-C and decoder L-...-H-D' on one parameter vector.
 
-    A subclass says how many numbers the encoder gives for each latent dimension (`heads`, so that
-    C = heads * L) and defines `forward` and `backward`, the mathematics itself.
+    A subclass says how many numbers the encoder gives for each latent dimension (`n_heads`, so
+    that C = n_heads * L) and defines `forward` and `backward`, the mathematics itself.
     """
 
-    heads: ClassVar[int]
+    n_heads: ClassVar[int]
 
     def __init__(
         self,
@@ -54,16 +61,16 @@ class EncoderDecoder:
         self.latent_dim = positive_int("latent_dim", latent_dim)
         if not isinstance(hidden_dims, Iterable):
             raise TypeError(f"hidden_dims must be a sequence of widths, got {hidden_dims!r}")
-        self.hidden_dims = tuple(positive_int("hidden_dims", width) for width in hidden_dims)
+        self.hidden_dims = tuple(positive_int("a width in hidden_dims", n) for n in hidden_dims)
         self.activation = one_of("activation", activation, ACTIVATIONS)
         if isinstance(likelihood, type) or not hasattr(likelihood, "log_prob"):
             raise TypeError(f"likelihood must be an object such as Bernoulli(), got {likelihood!r}")
         self.likelihood = likelihood
         self.seed = positive_int("seed", seed, least=0)
-        self.dtype = np.dtype(one_of("dtype", np.dtype(dtype), (np.dtype("f4"), np.dtype("f8"))))
+        self.dtype = np.dtype(float_dtype(dtype))
 
         D, L = self.data_dim, self.latent_dim
-        encoder_widths = (D, *self.hidden_dims, self.heads * L)
+        encoder_widths = (D, *self.hidden_dims, self.n_heads * L)
         decoder_widths = (L, *self.hidden_dims[::-1], likelihood.output_dim(D))
         self.encoder = mlp("encoder", encoder_widths, activation)
         self.decoder = mlp("decoder", decoder_widths, activation)
@@ -98,6 +105,12 @@ class EncoderDecoder:
         """All noise that one step on n examples needs: (n, L) standard normal."""
         return rng.standard_normal((n, self.latent_dim), self.dtype)
 
+    def generator(self, rng: np.random.Generator | None) -> np.random.Generator:
+        """`rng`, or for None a generator from the model's seed, the same each time."""
+        if rng is not None and not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator or None, got {rng!r}")
+        return np.random.default_rng([self.seed, 0]) if rng is None else rng
+
     # The mathematics, as functions of theta.
 
     def forward(
@@ -114,7 +127,8 @@ class EncoderDecoder:
         """The loss in nats, a scalar in the dtype of theta (P,), which may be complex.
 
         x (N, D), and noise as `draw_noise` gives it. Raises ValueError for shapes that do not fit
-        and TypeError for integer theta; the values of x are not looked at (`check_data` does).
+        and TypeError for integer theta. Whether the values of x are data of the likelihood is for
+        `check_data` to say, which `fit` calls; only a Binomial cannot go on without counts.
         """
         return self.loss_and_terms(theta, x, noise)[0]
 
@@ -134,8 +148,11 @@ class EncoderDecoder:
         self, theta: Array, x: Array, noise: Array, out: Array | None = None
     ) -> tuple[Any, Array, dict[str, Array]]:
         """As `loss_and_grad`, with the terms of `loss_and_terms`."""
+        theta = np.asarray(theta)
         params, x, noise = self._arguments(theta, x, noise)
         grad = np.empty_like(theta) if out is None else out
+        if grad.shape != theta.shape:
+            raise ValueError(f"out must have theta's shape {theta.shape}, got {grad.shape}")
         if grad.dtype != theta.dtype:
             raise TypeError(f"out must have theta's dtype {theta.dtype}, got {grad.dtype}")
         grads = Gradients(self.layout, grad)
@@ -146,6 +163,7 @@ class EncoderDecoder:
 
     def _arguments(self, theta: Array, x: Array, noise: Array) -> tuple[Params, Array, Array]:
         """Views of theta, and x and noise in theta's (real) dtype, all of shapes that fit."""
+        theta, noise = np.asarray(theta), np.asarray(noise)
         if theta.dtype.kind not in "fc":
             raise TypeError(f"theta must be an array of floats, got {theta.dtype}")
         params, real = self.layout.views(theta), theta.real.dtype
@@ -182,14 +200,25 @@ class EncoderDecoder:
             z, lambda z: self.likelihood.mean(self.decoder.forward(params, z)[0])
         )
 
-    def check_data(self, x: Array) -> None:
-        """ValueError (TypeError for what is no number) if x (N, D) cannot be this model's data.
+    def check_data(self, x: Array) -> Array:
+        """x (N, D) as an array, once it is known to be data that this model can have.
 
-        Says which entry is the first that is NaN, infinite, or outside the likelihood's support.
+        Raises ValueError (TypeError for what holds no numbers) that names the first entry which is
+        NaN, infinite, too large for the model's dtype, or outside the likelihood's support.
         """
         x = as_matrix("x", x, self.data_dim, "(N, D)")
         for start in range(0, len(x), CHUNK):
-            self.likelihood.check(x[start : start + CHUNK], first_row=start)
+            chunk = x[start : start + CHUNK]
+            self.likelihood.check(chunk, first_row=start)
+            with np.errstate(over="ignore"):
+                fits = np.isfinite(chunk.astype(self.dtype, copy=False))
+            if not fits.all():
+                row, column = first_entry(~fits)
+                raise ValueError(
+                    f"x[{start + row}, {column}] = {chunk[row, column]:g} is too large for "
+                    f"{self.dtype}: scale the data"
+                )
+        return x
 
     def _by_chunks(self, x: Array, function: Callable[[Array], Array]) -> Array:
         """`function` of the rows of x, so many at a time that memory stays small."""

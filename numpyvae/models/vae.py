@@ -2,7 +2,8 @@
 
 Kingma & Welling 2014, "Auto-Encoding Variational Bayes". Each line is derived in
 docs/derivations.md. Shapes: N examples, D data dimensions, L latent dimensions, D' numbers that the
-likelihood needs from the decoder. Every f(...) -> (value, cache) has its f_backward(dvalue, cache).
+likelihood needs from the decoder (for Bernoulli D logits). Every f(...) -> (value, cache) has its
+f_backward(dvalue, cache).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = ["VAE"]
 class VAE(EncoderDecoder):
     """Encoder q(z|x) = N(mean, exp(log_var)), prior p(z) = N(0, I), decoder p(x|z)."""
 
-    heads = 2  # the encoder gives mean and log_var of each latent dimension
+    n_heads = 2  # the encoder gives mean and log_var of each latent dimension
 
     def forward(
         self, params: Params, x: Array, noise: Array
@@ -59,7 +60,7 @@ class VAE(EncoderDecoder):
         dz = self.decoder.backward(params, grads, doutput, decoder_cache)
         dmean_z, dlog_var_z = reparameterize_backward(dz, sample_cache)  # route 2: through it
         dheads = mean_and_log_var_backward(dmean_z + dmean_kl, dlog_var_z + dlog_var_kl)
-        self.encoder.backward_params(params, grads, dheads, encoder_cache)
+        self.encoder.backward_params(params, grads, dheads, encoder_cache)  # dx is not needed
 
     def __init__(
         self,
@@ -82,7 +83,6 @@ class VAE(EncoderDecoder):
             beta: weight of the KL in the loss, at least 0; 1 makes the loss minus the ELBO.
             seed: of the parameters, and of the order and noise of training.
             dtype: float32 to train, float64 to check gradients.
-
         """
         self.prior = StandardNormal()
         self.beta = positive_number("beta", beta, zero=True)
@@ -106,7 +106,7 @@ class VAE(EncoderDecoder):
 
     def encode(self, x: Array) -> tuple[Array, Array]:
         """q(z|x): mean (N, L) and log_var (N, L), the logarithm of the variance."""
-        self.check_data(x)
+        x = self.check_data(x)
         params = self.layout.views(self.theta)
         heads = self._by_chunks(x, lambda x: self.encoder.forward(params, x)[0])
         return mean_and_log_var(heads)
@@ -117,13 +117,14 @@ class VAE(EncoderDecoder):
 
     def sample(self, n: int, rng: np.random.Generator | None = None) -> Array:
         """E[x|z] at n draws z ~ p(z): (n, D). `rng=None` draws from the model's seed."""
-        rng = np.random.default_rng(self.seed) if rng is None else rng
-        return self.decode(self.prior.sample(rng, positive_int("n", n), self.latent_dim))
+        z = self.prior.sample(self.generator(rng), positive_int("n", n), self.latent_dim)
+        return self.decode(z)
 
     def elbo(self, x: Array, n_samples: int = 1, rng: np.random.Generator | None = None) -> Array:
         """The evidence lower bound on log p(x) of each example, (N,) nats (higher is better).
 
         The expectation of log p(x|z) is averaged over `n_samples` draws of z; beta plays no part.
+        `rng=None` draws from the model's seed, the same each time.
         """
         log_px, kl = evaluation.elbo_terms(self, x, n_samples, rng)
         return log_px - kl
@@ -131,5 +132,9 @@ class VAE(EncoderDecoder):
     def log_likelihood(
         self, x: Array, n_samples: int = 500, rng: np.random.Generator | None = None
     ) -> Array:
-        """Log p(x) of each example by importance sampling from q(z|x), (N,) nats."""
+        """log p(x) of each example by importance sampling from q(z|x), (N,) nats.
+
+        In expectation it approaches log p(x) from below as `n_samples` grows. `rng=None` as in
+        `elbo`.
+        """
         return evaluation.importance_weighted_log_likelihood(self, x, n_samples, rng)
