@@ -82,12 +82,9 @@ class _VectorOptimizer:
         if set(state) != {"n_steps", *names}:
             raise ValueError(f"expected the state {['n_steps', *names]}, got {sorted(state)}")
         moments = {name: np.array(state[name]) for name in names}
-        if int(state["n_steps"]) < 0 or any(
-            m.ndim != 1 or m.dtype.kind != "f" for m in moments.values()
-        ):
-            raise ValueError(
-                "expected n_steps of at least 0 and moments that are vectors of floats"
-            )
+        vectors = all(m.ndim == 1 and m.dtype.kind == "f" for m in moments.values())
+        if int(state["n_steps"]) < 0 or not vectors:
+            raise ValueError("expected n_steps of at least 0 and moments that are vectors")
         self.n_steps = int(state["n_steps"])
         self._moments = moments
 
