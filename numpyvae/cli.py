@@ -55,7 +55,7 @@ def train(arguments: argparse.Namespace) -> int:
     vae = _new_vae(arguments, data)
     optimizer = Adam(arguments.learning_rate)
     folder = runs.new_folder(arguments.out, arguments.data, arguments.overwrite)
-    print(
+    _say(
         f"{arguments.data}: {len(data.x_train)} examples of dimension {vae.data_dim} to train on, "
         f"{len(data.x_test)} to test on\n{vae!r}, {vae.layout.size:,} parameters"
     )
@@ -79,13 +79,13 @@ def train(arguments: argparse.Namespace) -> int:
     try:
         pictures = runs.write_run(folder, vae, runs.describe(arguments, vae), data)
     except KeyboardInterrupt:
-        print(f"Interrupted: the model is in {folder}/, its pictures are not complete.")
+        _say(f"Interrupted: the model is in {folder}/, its pictures are not complete.")
         return INTERRUPTED
     if isinstance(end, Exception):
         return _fail(end, f" What was learned in {vae.epochs_trained} epochs is in {folder}.")
     log_px, kl = evaluation.elbo_terms(vae, data.test_examples(), 10)
     active = int(evaluation.active_units(vae, data.test_examples()).sum())
-    print(
+    _say(
         f"{'Learned in' if end is None else 'Interrupted after'} {vae.epochs_trained} epochs "
         f"({seconds:.1f} s): test ELBO {(log_px - kl).mean():.2f} nats = log p(x|z) "
         f"{log_px.mean():.2f} - KL {kl.mean():.2f}, {active} of {vae.latent_dim} units "
@@ -177,6 +177,14 @@ def _check_users(arguments: argparse.Namespace) -> int:
     )
     print(report)
     return VERDICTS[report.verdict]
+
+
+def _say(text: str) -> None:
+    """Print, and go on in silence if whoever read our output (`| head`) has gone."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, until the end
 
 
 def _fail(error: BaseException, addition: str = "") -> int:
