@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -201,6 +200,7 @@ def start(arguments, **how):
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **how)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
 def test_ctrl_c_writes_what_was_learned(here):
     process = start(
         ["train", "--epochs", "1000000", "--out", str(here / "run")],
@@ -223,6 +223,7 @@ def test_ctrl_c_writes_what_was_learned(here):
 
 
 def test_a_terminal_gets_one_live_line(here):
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     master, slave = pty.openpty()
     process = start(["train", "--epochs", "5", "--out", str(here / "run")], cwd=ROOT, stdout=slave)
     os.close(slave)
