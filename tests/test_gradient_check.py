@@ -16,6 +16,7 @@ from numpyvae.gradient_check import (
     assert_grad_allclose,
     central_difference,
     check_grad,
+    check_vjp,
     complex_step,
     directional_derivative,
     forward_difference,
@@ -253,6 +254,38 @@ def test_explicit_complex_does_not_silently_become_something_else(rng):
     report = check_grad(lambda t: np.sum(np.abs(t)), np.ones(3), np.ones(3), method="complex")
     assert report.verdict == "cannot tell"
     assert "complex step cannot be used" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"rtol": np.nan}, "rtol must be a finite number, at least 0, not nan"),
+        ({"rtol": np.inf}, "rtol must be"),
+        ({"rtol": -1.0}, "rtol must be"),
+        ({"rtol": "1e-6"}, "rtol must be"),
+        ({"atol": np.nan}, "atol must be"),
+        ({"atol": np.inf}, "atol must be"),
+        ({"atol": -1e-9}, "atol must be"),
+        ({"directions": 2.5}, "directions must be at least 1, and an integer, not 2.5"),
+        ({"directions": True}, "directions must be"),
+        ({"directions": -3}, "directions must be"),
+        ({"method": "magic"}, "method must be one of"),
+    ],
+)
+def test_options_with_which_no_verdict_could_be_trusted(option, words):
+    pair = (lambda x: (2 * x, None)), (lambda dy, _: 2 * dy)
+    for check in (
+        lambda: check_grad(lambda t: np.sum(t), np.ones(3), np.ones(3), **option),
+        lambda: check_vjp(*pair, (np.ones(3),), **option),
+    ):
+        with pytest.raises(ValueError, match=words):
+            check()
+
+
+def test_options_of_numpy_types():
+    f, theta = (lambda t: np.sum(t)), np.ones(3)
+    options = {"rtol": np.float32(1e-5), "atol": 0, "directions": np.int64(2)}
+    assert check_grad(f, theta, theta, **options).verdict == "pass"
 
 
 def test_bad_calls():

@@ -161,14 +161,35 @@ def test_only_where_a_unit_is_inactive():
     assert {x["parameters"][0] for x in where} == {"W", "b"}
     inactive = np.flatnonzero(grad(theta)["b"] == 0)
     assert where[0]["lines"] == where[1]["lines"] == inactive.tolist()
-    assert "f does not depend on them and yours is not zero" in told(report)
+    assert "f does not depend on them and yours is not zero: inactive units" in told(report)
     assert "the same ones as in b" in told(report)
+
+
+def test_an_entry_that_f_ignores_is_no_unit():
+    a = np.array([1.0, 2.0, 3.0, 0.0])
+    theta = np.arange(1.0, 5.0)
+    report = check_grad(lambda t: np.sum(a * t**2), theta, 2 * a * theta + (a == 0))
+    assert "theta: wrong only in entry 3 (of 4), where f does not depend on them" in told(report)
+    report_of_zero = check_grad(lambda t: np.sum(t**2), theta, 2 * theta * (a > 0))
+    assert "theta: wrong only in entry 3 (of 4), where yours is zero" in told(report_of_zero)
+    for text in (told(report), told(report_of_zero)):
+        assert "unit" not in text
+        assert "activ" not in text
+
+
+def test_the_same_numbers_of_lines_of_other_lengths_are_no_unit():
+    theta = {"a": np.arange(1.0, 4.0), "b": np.arange(1.0, 6.0)}
+    wrong = {k: 2 * v + (np.arange(v.size) == 1) for k, v in theta.items()}
+    report = check_grad(lambda p: np.sum(p["a"] ** 2) + np.sum(p["b"] ** 2), theta, wrong)
+    assert "a: wrong only in entry 1 (of 3)" in told(report)
+    assert "the same ones" not in told(report)
 
 
 def test_where_yours_is_zero_and_should_not_be():
     report = report_of(W=lambda g: g * (np.arange(6) != 1), b=lambda g: g * (np.arange(6) != 1))
     assert "W: wrong only in column 1 (of 6), where yours is zero" in told(report)
     assert "b: wrong only in entry 1 (of 6), where yours is zero" in told(report)
+    assert "active units that count as inactive; the same ones as in W" in told(report)
 
 
 def test_where_a_part_has_a_factor():

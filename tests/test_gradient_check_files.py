@@ -138,18 +138,51 @@ def test_the_example_runs(tmp_path):
     assert picture.stat().st_size > 10_000
 
 
+def test_a_file_that_changes_the_search_path(folder):
+    text = (folder / "mine.py").read_text()
+    (folder / "rebinds.py").write_text(f"import sys\n{text}\nsys.path = ['nowhere']\n")
+    (folder / "removes.py").write_text(f"import sys\n{text}\nsys.path.pop(0)\n")
+    (folder / "clears.py").write_text("import sys\nsys.path.clear()\nraise OSError('no')\n")
+    path, entries = sys.path, list(sys.path)
+    for name in ("rebinds", "removes"):
+        spec = f"{folder}/{name}.py"
+        assert check_files(f"{spec}:f", f"{spec}:grad_f", folder / "point.npz").verdict == "pass"
+        assert sys.path is path
+        assert path == entries
+    with pytest.raises(InputError, match="cannot be loaded: OSError"):
+        check_files(f"{folder}/clears.py:f", f"{folder}/clears.py:f", folder / "point.npz")
+    assert path == entries
+
+
+def test_files_are_told_apart_by_their_path(folder):
+    run(folder, "f", "grad_f")
+    loaded = [m for n, m in sys.modules.items() if str(folder.name) in n and "mine" in n]
+    assert len(loaded) == 1  # f and grad_f are from one module
+    assert loaded[0].__file__ == str(folder / "mine.py")
+
+
 # ---------------------------------------------------------------- pictures
 
 
-@pytest.fixture
-def close_figures():
-    yield
-    import matplotlib.pyplot as plt
+def test_pyplot_is_never_imported(tmp_path):
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from numpyvae.gradient_check import *\n"
+        "f, theta = (lambda t: np.sum(t**3)), np.ones((2, 3))\n"
+        "plot_step_sizes(f, theta)\n"
+        "plot_taylor(taylor_test(f, theta, 3 * theta**2))\n"
+        "for method in ('complex', 'directional', 'taylor'):\n"
+        "    report = check_grad(f, theta, 4 * theta**2, method=method)\n"
+        "    report.plot().savefig(sys.argv[1])\n"
+        "plot_heatmap(check_grad(f, theta, theta))\n"
+        "plot_agreement(check_grad(f, theta, theta))\n"
+        "assert 'matplotlib.figure' in sys.modules\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "figure.png")], check=True)
 
-    plt.close("all")
 
-
-@pytest.mark.usefixtures("close_figures")
 def test_step_sizes_show_the_v_and_the_flat_line(rng):
     f, theta, _ = log_sum_exp(rng)
     lines = {line.get_label().split(",")[0]: line for line in plot_step_sizes(f, theta).lines}
@@ -161,7 +194,6 @@ def test_step_sizes_show_the_v_and_the_flat_line(rng):
     assert not any("complex" in label for label in labels)
 
 
-@pytest.mark.usefixtures("close_figures")
 def test_taylor_picture(rng):
     f, theta, grad = log_sum_exp(rng)
     ax = plot_taylor(taylor_test(f, theta, grad))
@@ -171,7 +203,6 @@ def test_taylor_picture(rng):
     assert "zero to rounding" in linear.get_title()
 
 
-@pytest.mark.usefixtures("close_figures")
 def test_heatmap_and_agreement():
     f, theta, grad = network(np.random.default_rng(0))
     wrong = grad(theta)
@@ -191,7 +222,6 @@ def test_heatmap_and_agreement():
     assert "identity" in labels
 
 
-@pytest.mark.usefixtures("close_figures")
 @pytest.mark.parametrize("method", ["complex", "central", "directional", "taylor"])
 @pytest.mark.parametrize("factor", [1.0, 2.0, np.nan])
 def test_every_report_can_be_drawn(method, factor):
@@ -202,7 +232,6 @@ def test_every_report_can_be_drawn(method, factor):
     assert len(figure.axes) >= 1
 
 
-@pytest.mark.usefixtures("close_figures")
 def test_reports_without_a_table_can_be_drawn():
     check_grad(lambda t: np.nan, np.ones(2), np.ones(2)).plot()
     check_grad(lambda t: np.sum(t**2), 1.5, 3.0).plot()

@@ -1,5 +1,8 @@
 """Every trap of gradient checking is detected, and named."""
 
+import contextlib
+import sys
+
 import numpy as np
 import pytest
 
@@ -188,6 +191,95 @@ def test_what_lies_outside_the_one_sided_slopes_is_wrong_at_a_kink_too(method):
     assert "does not lie between its one-sided slopes" in told(report)
 
 
+def relu(x):
+    """An analytic ReLU: the complex step goes through it and sees one branch only."""
+    return x * (x.real > 0)
+
+
+@pytest.mark.parametrize("method", ["auto", "complex", "central"])
+def test_a_kink_of_a_function_that_supports_the_complex_step(method):
+    theta = np.array([1.0, -1.0, 0.0, 2.0])
+    report = check_grad(lambda t: np.sum(relu(t)), theta, theta > 0.0, method=method)
+    assert report.verdict == "pass"
+    assert report.kinks == ["theta[2]"]
+    assert report.table[0]["kinks"] == 1
+    assert "1 left out" in told(report)
+    assert "does not depend on theta[1] " in told(report)
+    assert ("complex" in report.method) == (method != "central")
+    assert report.numeric[2] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("wrong", [-0.5, 1.5])
+def test_outside_the_slopes_of_a_kink_that_supports_the_complex_step(wrong):
+    theta = np.array([1.0, -1.0, 0.0])
+    report = check_grad(lambda t: np.sum(relu(t)), theta, np.array([1.0, 0.0, wrong]))
+    assert report.verdict == "fail"
+    assert "does not lie between its one-sided slopes 0 and 1" in told(report)
+
+
+def test_kinks_that_cancel_in_one_direction_and_kinks_among_many_entries():
+    signs = np.where(np.arange(900) % 2, 1.0, -1.0)
+    theta = np.sin(np.arange(900.0)) + 2.0
+    where = [0, 1, 517, 898, 899]
+    theta[where] = 0.0
+    report = check_grad(
+        lambda t: np.sum(signs * relu(t)) + np.sum(t**2), theta, signs * (theta > 0) + 2 * theta
+    )
+    assert report.verdict == "pass"
+    assert report.kinks == [f"theta[{i}]" for i in where]
+    assert "does not depend" not in told(report)
+    assert report.evaluations < 3000
+
+
+def test_kinks_that_nearly_cancel_are_not_taken_for_a_broken_complex_step():
+    theta = np.array([0.0, 0.0, 1.0] * 20)
+    signs = np.array([-1.0, 1.0, 1.0] * 20)
+    for seed in range(20):
+        report = check_grad(
+            lambda t: np.sum(signs * relu(t)) + np.sum(t**2),
+            theta,
+            signs * (theta > 0) + 2 * theta,
+            rng=seed,
+        )
+        assert (report.verdict, report.method, len(report.kinks)) == ("pass", "complex step", 40)
+
+
+def test_the_kinks_of_a_relu_network_with_zero_preactivations():
+    x, weights = np.array([[0.0, 0.0], [1.0, 2.0]]), RNG.standard_normal((2, 3))
+
+    def network(p):
+        return np.sum(relu(x @ p["W"] + p["b"]) @ np.array([1.0, -2.0, 3.0]))
+
+    def network_grad(p):
+        d = (x @ p["W"] + p["b"] > 0) * np.array([1.0, -2.0, 3.0])
+        return {"W": x.T @ d, "b": d.sum(0)}
+
+    report = check_grad(network, {"W": weights, "b": np.zeros(3)}, network_grad)
+    assert report.kinks == ["b[0]", "b[1]", "b[2]"]
+    assert report.verdict == "pass"
+    assert {row["parameter"]: row["kinks"] for row in report.table} == {"W": 0, "b": 3}
+
+
+def test_a_kink_beside_theta_does_not_disturb_the_complex_step():
+    theta = np.array([1e-6, 1.0])
+    report = check_grad(lambda t: np.sum(relu(t)) + t[1] ** 2, theta, np.array([1.0, 3.0]))
+    assert (report.verdict, report.kinks) == ("pass", [])
+    assert check_grad(lambda t: np.sum(relu(t)), theta, np.array([0.5, 1.0])).verdict == "fail"
+
+
+def test_nothing_but_a_kink_and_silence_tells_nothing():
+    report = check_grad(lambda t: np.sum(relu(t)), np.array([0.0, -1.0]), np.zeros(2))
+    assert report.verdict == "cannot tell"
+    assert report.kinks == ["theta[0]"]
+    assert "does not change with theta here" in told(report)
+
+
+def test_directions_warn_of_a_kink_at_theta():
+    theta = np.array([1.0, -1.0, 0.0])
+    report = check_grad(lambda t: np.sum(relu(t)), theta, theta > 0.0, directions=3)
+    assert "f has a kink at theta" in told(report)
+
+
 @pytest.mark.parametrize("distance", [3e-5, 1e-6, 1e-7])
 def test_a_kink_within_the_step_but_not_at_theta(distance):
     def bent(t):
@@ -303,10 +395,38 @@ def test_a_numerical_gradient_is_named_but_not_failed():
         report = check_grad(value, theta, lambda t, tool=tool: tool(value, t))
         assert report.verdict == "pass", tool
         assert "numerical one" in told(report), tool
+        assert len(report.warnings) == 1, report.warnings
     report = check_grad(value, theta, central_difference(value, theta))  # an array: by its errors
     assert "looks like a numerical derivative" in told(report)
+    assert told(report).count("warning:") == 1
     assert report.verdict == "pass"
     assert "numerical" not in told(check_grad(value, theta, slope))
+
+
+def test_the_hook_that_counts_calls_is_removed():
+    def raising(t):
+        raise OSError("gone")
+
+    for function, gradient in ((raising, grad), (f, raising), (f, grad)):
+        with contextlib.suppress(OSError):
+            check_grad(function, THETA, gradient)
+        assert sys.getprofile() is None
+    assert "sys.setprofile" in check_grad.__doc__
+
+
+def test_a_hook_of_the_caller_stays():
+    def hook(*_):
+        return None
+
+    def hooking(t):
+        sys.setprofile(hook)
+        return f(t)
+
+    try:
+        check_grad(hooking, THETA, grad)
+        assert sys.getprofile() is hook
+    finally:
+        sys.setprofile(None)
 
 
 def test_a_hidden_float32_buffer_is_named():

@@ -1,5 +1,7 @@
 """check_vjp: one forward/backward pair, every input."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,30 @@ def test_several_values():
     assert check_vjp(as_dict, backward, (X,)).verdict == "pass"
 
 
+class MeanAndWidth(NamedTuple):
+    mean: Any
+    width: Any
+
+
+def test_a_named_tuple_as_value_and_in_the_cache():
+    def forward(x):
+        value = MeanAndWidth(2 * x, np.exp(x))
+        return value, value
+
+    def backward(dvalue, cache):
+        return 2 * dvalue.mean + dvalue.width * cache.width
+
+    assert check_vjp(forward, backward, (X,)).verdict == "pass"
+    assert check_vjp(forward, lambda d, c: backward(d, c) + d.mean, (X,)).verdict == "fail"
+
+    def overwriting(dvalue, cache):
+        out = backward(dvalue, cache)
+        cache.width[:] = 1.0
+        return out
+
+    assert "changes its cache in place" in told(check_vjp(forward, overwriting, (X,)))
+
+
 def test_a_mask_taken_from_the_sign_of_the_gradient():
     forward = lambda x: (np.where(x.real > 0, x, 0), x > 0)  # noqa: E731
     assert check_vjp(forward, lambda dy, mask: dy * mask, (X,)).verdict == "pass"
@@ -205,6 +231,26 @@ def test_a_cache_that_is_an_object():
         return dy
 
     report = check_vjp(lambda x: (x + 0.0, Cache(x)), overwriting, (X,))
+    assert "changes its cache in place" in told(report)
+
+
+def test_a_cache_that_turns_into_an_array():
+    class Cache:
+        def __init__(self, h):
+            self.h = h
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array(self.h, dtype)
+
+    def overwriting(dy, cache):
+        cache.h = cache.h * 2
+        return dy
+
+    def forward(x):
+        return x + 0.0, (Cache(x), np.float64)
+
+    assert check_vjp(forward, lambda dy, _: dy, (X,)).verdict == "pass"
+    report = check_vjp(forward, lambda dy, c: overwriting(dy, c[0]), (X,))
     assert "changes its cache in place" in told(report)
 
 

@@ -1,4 +1,8 @@
-"""Is this the gradient of that function? Needs NumPy alone; any ``f(theta) -> number`` will do."""
+"""Is this the gradient of that function? Needs NumPy alone; any ``f(theta) -> number`` will do.
+
+point -> probe f -> candidate gradient -> noise -> method -> estimates with bounds -> comparison ->
+verdict -> diagnosis -> report
+"""
 
 from .checks import assert_grad_allclose, check_grad
 from .differences import (

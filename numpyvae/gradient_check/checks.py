@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .gradients import Yours, collect
-from .judge import FAIL, Comparison
-from .large import by_directions, by_taylor
-from .methods import central_entries, complex_entries, second_look
-from .noise import measure_noise
+from .candidate import Candidate, collect
+from .comparison import FAIL, Check, Comparison, Estimate
+from .directions import by_directions, by_taylor
+from .estimates import central_entries, complex_entries, measure_noise, second_look
 from .points import Point
+from .probes import find_kinks, look_at_f, look_at_f_again, why_not_complex
 from .report import GradientReport
-from .state import Check, Estimate
-from .traps import look_at_f, look_at_f_again, why_not_complex
 from .verdict import conclude, conclude_entries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["assert_grad_allclose", "check_grad"]
+__all__ = ["assert_grad_allclose", "check_grad", "check_options", "run"]
 
 METHODS = ("auto", "complex", "central", "directional", "taylor")
 BUDGET = 60.0  # seconds: where every entry would take longer, "auto" takes random directions
@@ -60,16 +58,17 @@ def check_grad(
     sizes       e.g. ``{"N": 5}``: sizes that are no parameter's shape, so that a factor of 1/5 can
                 be called 1/N
 
+    The first call of f and that of grad run under a ``sys.setprofile`` hook that counts calls of
+    Python functions, by which a numerical gradient is recognised. It is removed at once, also when
+    they raise. Where a profiler has its own hook, that one stays, and nothing is counted.
+
     Raises TypeError or ValueError where the call makes no sense; whatever f or grad raise at theta
     passes through.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    if directions is not None and directions < 1:
-        raise ValueError(f"directions must be at least 1, not {directions}")
+    check_options(method, rtol, atol, directions)
     check = Check(f, Point(theta, names), rtol, atol, rng, sizes)
     with np.errstate(all="ignore"):
-        return _run(check, grad, method, directions)
+        return run(check, grad, method, directions)
 
 
 def assert_grad_allclose(f: Callable[[Any], Any], grad: Any, theta: Any, **options: Any) -> None:
@@ -82,23 +81,39 @@ def assert_grad_allclose(f: Callable[[Any], Any], grad: Any, theta: Any, **optio
         raise AssertionError(f"\n{report}")
 
 
-def _run(check: Check, grad: Any, method: str, directions: int | None) -> GradientReport:
+def check_options(method: str, rtol: Any, atol: Any, directions: Any) -> None:
+    """Raise ValueError for options with which no verdict could be trusted."""
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        number = isinstance(value, (int, float, np.integer, np.floating))
+        if not (number and 0.0 <= value < np.inf):
+            raise ValueError(f"{name} must be a finite number, at least 0, not {value!r}")
+    whole = isinstance(directions, (int, np.integer)) and not isinstance(directions, bool)
+    if directions is not None and not (whole and directions >= 1):
+        raise ValueError(f"directions must be at least 1, and an integer, not {directions!r}")
+
+
+def run(check: Check, grad: Any, method: str, directions: int | None) -> GradientReport:
+    """All of a check: from f, theta and grad to the report."""
     counts = look_at_f(check)
     _look_at_theta(check)
-    yours = collect(check, grad, counts)
+    candidate = collect(check, grad, counts)
     if not check.unknown:
         measure_noise(check)
     if not check.unknown:
         check.method = _choose(check, method, directions)
-    if check.unknown or not (np.any(np.isfinite(yours.vector)) or yours.misfits):
-        return conclude(check, yours)
+    if check.unknown or not (np.any(np.isfinite(candidate.vector)) or candidate.misfits):
+        return conclude(check, candidate)
     if check.method.startswith("directional"):
-        return by_directions(check, yours, directions or 20)
+        for indices in check.kinked:
+            check.warn(f"f has a kink at theta, along {check.name_of(indices)}.")
+        return by_directions(check, candidate, directions or 20)
     if check.method == "taylor":
-        return by_taylor(check, yours, directions or 3)
-    estimate = _entry_by_entry(check, yours, method)
+        return by_taylor(check, candidate, directions or 3)
+    estimate = _entry_by_entry(check, candidate, method)
     look_at_f_again(check)
-    return conclude_entries(check, yours, estimate, callable(grad))
+    return conclude_entries(check, candidate, estimate, callable(grad))
 
 
 def _look_at_theta(check: Check) -> None:
@@ -137,11 +152,12 @@ def _choose(check: Check, method: str, directions: int | None) -> str:
     return kind
 
 
-def _entry_by_entry(check: Check, yours: Yours, method: str) -> Estimate:
+def _entry_by_entry(check: Check, candidate: Candidate, method: str) -> Estimate:
     if check.method == "central":
         return central_entries(check)
     estimate = complex_entries(check)
-    broken = _second_looks(check, yours, estimate)
+    find_kinks(check, estimate)
+    broken = _second_looks(check, candidate, estimate)
     if not broken:
         return estimate
     if method == "auto":
@@ -151,38 +167,32 @@ def _entry_by_entry(check: Check, yours: Yours, method: str) -> Estimate:
     return estimate
 
 
-def _second_looks(check: Check, yours: Yours, estimate: Estimate) -> str:
+def _second_looks(check: Check, candidate: Candidate, estimate: Estimate) -> str:
     """Look at entries that disagree by differences: a kink of f, or a broken complex step?
 
     Sixty-four at a time, the worst first, going on while kinks turn up. Returns why the complex
     step is broken.
     """
     before = estimate.value.copy()
-    comparison = Comparison(check, yours.vector, estimate)
+    comparison = Comparison(check, candidate.vector, estimate)
     order = np.argsort(-comparison.relative)
     suspects: NDArray[np.intp] = order[comparison.status[order] == FAIL]
-    suspects = np.concatenate(
-        [np.flatnonzero(np.isnan(before)), suspects[~np.isnan(before[suspects])]]
-    )
-    found = 1
+    silent = np.isnan(before)
+    suspects = np.concatenate([np.flatnonzero(silent), suspects[~silent[suspects]]])
     for start in range(0, suspects.size, 64):
-        if not found:
-            break
-        found = 0
-        for i in suspects[start : start + 64]:
-            slope = second_look(check, estimate, int(i))
-            found += slope.kind != "smooth" or bool(np.isnan(before[i]))
-            margin = (
-                2.0 * slope.bound
-                + estimate.bound[i]
-                + 1e-7 * abs(slope.value)
-                + comparison.tolerance[i]
-            )
+        found = False
+        for i in map(int, suspects[start : start + 64]):
+            slope = second_look(check, estimate, i)
+            found = found or slope.kind != "smooth" or bool(silent[i])
+            size = 1e-7 * abs(slope.value) + comparison.tolerance[i]
+            margin = 2.0 * slope.bound + estimate.bound[i] + size
             sharp = slope.kind == "smooth" and slope.bound <= 1e-3 * abs(slope.value) + 1e-9
             if sharp and abs(slope.value - before[i]) > margin:
                 return (
-                    f"it disagrees with a difference at {check.point.entry(int(i))} "
+                    f"it disagrees with a difference at {check.point.entry(i)} "
                     f"({before[i]:.8g} against {slope.value:.8g}): f breaks it silently there "
                     "(abs, .real, np.linalg.norm, a real array, ...)"
                 )
+        if not found:
+            break
     return ""

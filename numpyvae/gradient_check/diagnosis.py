@@ -6,39 +6,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .factors import known_factor, name_factor
-from .gradients import Yours
-from .judge import FAIL, KINK, Comparison
-from .patterns import Match, equal, factor_of, recognise
+from .candidate import Candidate
+from .comparison import FAIL, KINK, Check, Comparison, finding
+from .patterns import Match, equal, factor_of, known_factor, name_factor, recognise
 from .points import Block
-from .state import Check
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = ["diagnose", "finding"]
+__all__ = ["diagnose"]
+
+SILENT = ", where f does not depend on them and yours is not zero"
+STOPPED = ", where yours is zero and should not be"
+UNITS = {  # what either means for the lines that several parameters share
+    SILENT: ": inactive units, whose gradient must be stopped (the derivative of the activation?)",
+    STOPPED: ": active units that count as inactive",
+}
 
 
-def finding(
-    pattern: str, names: list[str], text: str, value: float | None = None
-) -> dict[str, Any]:
-    """One finding, as it stands in a report."""
-    return {"pattern": pattern, "parameters": names, "text": text, "value": value}
-
-
-def diagnose(check: Check, yours: Yours, comparison: Comparison) -> list[dict[str, Any]]:
+def diagnose(check: Check, candidate: Candidate, comparison: Comparison) -> list[dict[str, Any]]:
     """All findings about a failed check, the exact patterns first."""
     blocks = [b for b in check.point.blocks if np.any(comparison.status[b.indices] == FAIL)]
     found = [
-        f for name, array in yours.misfits.items() for f in _misfit(check, comparison, name, array)
+        f
+        for name, array in candidate.misfits.items()
+        for f in _misfit(check, comparison, name, array)
     ]
     exact: list[tuple[Block, Match]] = []
     places: list[dict[str, Any]] = []
     for block in blocks:
         y, a = block.take(comparison.yours), block.take(comparison.numeric)
-        if block.name in yours.problems or not np.all(np.isfinite(a)):
+        if block.name in candidate.problems or not np.all(np.isfinite(a)):
             continue
         match = _match(check, comparison, block) if np.all(np.isfinite(y)) else None
         if match:
@@ -159,6 +159,7 @@ def _where(check: Check, comparison: Comparison, block: Block) -> list[dict[str,
     text = f"{block.name}: wrong only in {kind} {_list(lines)} (of {best[1]}){tail}."
     result = finding("only some", [block.name], text)
     result["axis"], result["lines"] = int(best_axis), [int(i) for i in lines]
+    result["of"] = int(best[1])
     return [result]
 
 
@@ -172,12 +173,9 @@ def _what_there(
     if not np.all(np.isfinite(y)):
         return ", where yours is not finite"
     if np.all(np.abs(a) <= min(slack, 1e-6 * float(np.max(np.abs(y))))):
-        return (
-            ", where f does not depend on them and yours is not zero: inactive units, whose "
-            "gradient must be stopped (the derivative of the activation?)"
-        )
+        return SILENT
     if not np.any(y):
-        return ", where yours is zero and should not be: active units that count as inactive"
+        return STOPPED
     factor = factor_of(y, a, slack)
     return (
         f", where it is the right one times {name_factor(check, factor)}"
@@ -187,13 +185,20 @@ def _what_there(
 
 
 def _same_places(places: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """When several parameters are wrong in the same lines, say it: they are one unit's."""
-    for i, one in enumerate(places):
-        same = [
-            p["parameters"][0] for p in places[:i] + places[i + 1 :] if p["lines"] == one["lines"]
+    """When several parameters are wrong in the same lines, say it: these belong to units."""
+    same = [
+        [
+            other["parameters"][0]
+            for other in places
+            if other is not one and (other["lines"], other["of"]) == (one["lines"], one["of"])
         ]
-        if same:
-            one["text"] = f"{one['text'][:-1]}; the same ones as in {', '.join(same)}."
+        for one in places
+    ]
+    for one, names in zip(places, same, strict=True):
+        if names:
+            text = one["text"][:-1]
+            units = next((u for tail, u in UNITS.items() if text.endswith(tail)), "")
+            one["text"] = f"{text}{units}; the same ones as in {', '.join(names)}."
     return places
 
 

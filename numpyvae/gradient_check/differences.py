@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .evaluation import Evaluator
+from .calling import Evaluator
 from .points import Point
 
 if TYPE_CHECKING:
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 __all__ = [
+    "EPS",
+    "TINY",
     "TaylorTest",
     "central_difference",
     "complex_step",
     "directional_derivative",
     "forward_difference",
+    "random_direction",
     "richardson_difference",
     "taylor_test",
 ]
 
 EPS = float(np.finfo(np.float64).eps)
+TINY = 1e-30  # the complex step: its square is far below rounding, so that its size does not matter
 Function = Callable[[Any], Any]
 
 
@@ -78,7 +82,7 @@ def richardson_difference(f: Function, theta: Any, h: float | None = None) -> An
     return point.structure(np.array([slope(i, t) for i, t in enumerate(steps)]))
 
 
-def complex_step(f: Function, theta: Any, h: float = 1e-30) -> Any:
+def complex_step(f: Function, theta: Any, h: float = TINY) -> Any:
     """g_i = Im f(theta + i h e_i) / h,  error O(h^2), without any subtraction: exact to rounding.
 
     P evaluations with complex theta. f(x + ih) = f(x) + i h f'(x) - h^2 f''(x)/2 - ..., so that the
@@ -109,7 +113,7 @@ def directional_derivative(
         raise ValueError(f"direction has {v.size} entries, but theta has {point.size}")
     if method == "complex":
         evaluate = Evaluator(f, point, np.complex128, strict=True)
-        h = 1e-30 if h is None else h
+        h = TINY if h is None else h
         evaluate.vector += 1j * h * v
         return float(np.imag(evaluate())) / h
     if method != "central":
@@ -170,7 +174,7 @@ def taylor_test(
     error = 2.0 * (EPS * abs(at_theta) if noise is None else noise) + 4.0 * EPS * h * abs(slope)
     rounding = 8.0 * (error + moved)
     usable = np.isfinite(remainder) & (remainder > 8.0 * rounding)
-    hidden = np.fmax(remainder, rounding) / (h * max(abs(slope), float(np.finfo(float).tiny)))
+    hidden = np.fmax(remainder, rounding) / (h * max(abs(slope), float(np.finfo(np.float64).tiny)))
     order = _order(h, remainder, usable)
     return TaylorTest(
         h,

@@ -1,4 +1,4 @@
-"""The pictures of a gradient check. matplotlib is imported only when one is drawn.
+"""The pictures of a gradient check. matplotlib is imported only when one is drawn, pyplot never.
 
 Colours are those of Okabe & Ito (2008), which stay apart under every kind of colour blindness;
 lines also differ by their markers.
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .differences import TaylorTest, random_direction, taylor_test
-from .evaluation import Evaluator
+from .calling import Evaluator
+from .comparison import ORDER
+from .differences import EPS, TINY, TaylorTest, random_direction, taylor_test
 from .points import Point
 
 if TYPE_CHECKING:
@@ -25,11 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_agreement", "plot_heatmap", "plot_report", "plot_step_sizes", "plot_taylor"]
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
-)  # fmt: skip
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+AMBER, PURPLE, SKY = "#E69F00", "#CC79A7", "#56B4E9"
 MARKERS = "osD^vP"
-EPS = float(np.finfo(np.float64).eps)
 
 
 def plot_step_sizes(
@@ -73,7 +72,7 @@ def _difference_curves(evaluate: Evaluator, v: Array, h: Array) -> dict[str, Arr
 def _complex_curve(f: Any, point: Point, v: Array, h: Array) -> tuple[Array | None, float]:
     evaluate = Evaluator(f, point, np.complex128)
     theta = point.vector
-    exact = evaluate.complex_slope(v, theta, 1e-30)
+    exact = evaluate.complex_slope(v, theta, TINY)
     slopes = np.array([evaluate.complex_slope(v, theta, float(t)) for t in h])
     real = Evaluator(f, point).along(v)
     slope = (real(1e-5) - real(-1e-5)) / 2e-5
@@ -84,7 +83,7 @@ def _complex_curve(f: Any, point: Point, v: Array, h: Array) -> tuple[Array | No
 def _draw_steps(ax: Axes, h: Array, curves: dict[str, Array], exact: float) -> Axes:
     floor = EPS / 4  # an error of zero is drawn here
     for (label, slopes), colour, marker in zip(
-        curves.items(), (ORANGE, BLUE, GREEN, RED), MARKERS, strict=False
+        curves.items(), (AMBER, BLUE, GREEN, ORANGE), MARKERS, strict=False
     ):
         error = np.abs(slopes - exact) / (abs(exact) or 1.0)
         ax.loglog(
@@ -104,10 +103,12 @@ def plot_taylor(test: TaylorTest, *, ax: Axes | None = None) -> Axes:
     h, zeroth, first = test.steps, test.without_gradient, test.with_gradient
     ax.loglog(h, zeroth, "o-", color=BLUE, ms=4, lw=1.5, label="$|f(\\theta+hv)-f(\\theta)|$")
     label = "$|f(\\theta+hv)-f(\\theta)-h\\,g\\cdot v|$"
-    ax.loglog(h[test.usable], first[test.usable], "s-", color=RED, ms=4, lw=1.5, label=label)
+    ax.loglog(h[test.usable], first[test.usable], "s-", color=ORANGE, ms=4, lw=1.5, label=label)
     lost = ~test.usable & (first > 0)
     if lost.any():
-        ax.loglog(h[lost], first[lost], "s", mfc="none", color=RED, ms=4, label="lost in rounding")
+        ax.loglog(
+            h[lost], first[lost], "s", mfc="none", color=ORANGE, ms=4, label="lost in rounding"
+        )
     for order, values in ((1, zeroth), (2, first)):
         anchor = values[test.usable][0] if test.usable.any() else values[0]
         line = 0.25 * anchor * (h / h[np.argmax(test.usable)]) ** order
@@ -167,7 +168,7 @@ def plot_agreement(report: GradientReport, *, ax: Axes | None = None) -> Axes:
     right = np.ones(yours.size, dtype=bool)
     limit = 1.05 * float(np.max(np.abs(numeric[np.isfinite(numeric)]), initial=0.0)) or 1.0
     for name, colour, marker in zip(
-        wrong[:5], (RED, BLUE, PURPLE, GREEN, SKY), MARKERS[1:], strict=False
+        wrong[:5], (ORANGE, BLUE, PURPLE, GREEN, SKY), MARKERS[1:], strict=False
     ):
         where = _worst_block(report, name).indices
         right[where] = False
@@ -190,7 +191,7 @@ def plot_agreement(report: GradientReport, *, ax: Axes | None = None) -> Axes:
     ax.plot(ends, ends, color="black", lw=1.0, label="identity", zorder=1)
     for found in [f for f in report.findings if f["pattern"] == "factor"][:2]:
         label = f"{found['value']:.4g} times the right one"
-        ax.plot(ends, found["value"] * ends, color=ORANGE, lw=1.5, ls="--", label=label, zorder=1)
+        ax.plot(ends, found["value"] * ends, color=AMBER, lw=1.5, ls="--", label=label, zorder=1)
     ax.set(xlabel="numeric slope", ylabel="your gradient", title="Yours against numeric")
     ax.legend(fontsize=8, loc="best", framealpha=0.9)
     return ax
@@ -198,7 +199,7 @@ def plot_agreement(report: GradientReport, *, ax: Axes | None = None) -> Axes:
 
 def plot_report(report: GradientReport) -> Figure:
     """What fits the report, side by side: agreement, worst parameter, steps, Taylor slopes."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     f, point, gradient = report.source
     theta = point.structure(point.vector.copy())
@@ -210,9 +211,8 @@ def plot_report(report: GradientReport) -> Figure:
     )
     if (np.isfinite(gradient).all() and panels == ["taylor"]) or "heatmap" in panels:
         panels.append("steps")
-    fig, axes = plt.subplots(
-        1, len(panels), figsize=(5.0 * len(panels), 4.2), layout="constrained", squeeze=False
-    )
+    fig = Figure(figsize=(5.0 * len(panels), 4.2), layout="constrained")
+    axes = fig.subplots(1, len(panels), squeeze=False)
     for panel, ax in zip(panels, axes[0], strict=True):
         if panel == "agreement":
             plot_agreement(report, ax=ax)
@@ -238,9 +238,11 @@ def _worst_block(report: GradientReport, parameter: str | None) -> Any:
         if parameter not in names:
             raise ValueError(f"there is no parameter {parameter!r}: there are {', '.join(names)}")
         return point.blocks[names.index(parameter)]
-    rank = {"pass": 0, "cannot tell": 1, "fail": 2}
-    rows = [r for r in report.table if r["entries"]]
-    worst = max(rows, key=lambda r: (rank[r["verdict"]], len(r["shape"].split(" x ")), r["wrong"]))
+
+    def badness(row: dict[str, Any]) -> tuple[int, int, int]:
+        return ORDER.index(row["verdict"]), len(row["shape"].split(" x ")), row["wrong"]
+
+    worst = max((row for row in report.table if row["entries"]), key=badness)
     return point.blocks[names.index(worst["parameter"])]
 
 
@@ -252,6 +254,6 @@ def _flat(value: Any) -> Array:
 def _axes(ax: Axes | None) -> Axes:
     if ax is not None:
         return ax
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    return plt.subplots(figsize=(5.5, 4.2), layout="constrained")[1]
+    return Figure(figsize=(5.5, 4.2), layout="constrained").subplots()

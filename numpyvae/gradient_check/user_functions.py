@@ -78,7 +78,8 @@ def _load_file(path: str) -> Any:
     full = Path(path).resolve()
     if not full.is_file():
         raise InputError(f"there is no file {path}")
-    name = f"_checked_{abs(hash(full)):x}_{full.stat().st_mtime_ns:x}"
+    key = str(full).replace("%", "%25").replace(".", "%2e")  # a dot would make it a submodule
+    name = f"checked:{key}:{full.stat().st_mtime_ns}"
     if name in sys.modules:
         return sys.modules[name]
     found = importlib.util.spec_from_file_location(name, full)
@@ -86,14 +87,16 @@ def _load_file(path: str) -> Any:
         raise InputError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
+    path_list, entries = sys.path, list(sys.path)
     sys.path.insert(0, str(full.parent))  # so that it can import its neighbours
     try:
         found.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(str(full.parent))
+        sys.path = path_list  # whatever the file did to it
+        sys.path[:] = entries
     return module
 
 

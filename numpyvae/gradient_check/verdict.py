@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .gradients import Yours
-from .judge import CANNOT_TELL, FAIL, KINK, Comparison, rows_of
+from .candidate import Candidate
+from .comparison import CANNOT_TELL, FAIL, KINK, Check, Comparison, Estimate, worse
+from .diagnosis import diagnose
+from .points import describe_shape
 from .report import GradientReport
-from .state import Check, Estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ __all__ = ["conclude", "conclude_entries"]
 NAMES = {"complex": "complex step", "central": "central differences with Richardson extrapolation"}
 
 
-def conclude(check: Check, yours: Yours) -> GradientReport:
+def conclude(check: Check, candidate: Candidate) -> GradientReport:
     """A report without numbers, or the frame of one: the verdict of failures and unknowns."""
     report = GradientReport()
     report.method = NAMES.get(check.method, check.method)
@@ -30,10 +31,10 @@ def conclude(check: Check, yours: Yours) -> GradientReport:
     report.evaluations = check.real.calls + check.complex.calls
     report.warnings = check.warnings
     report.reasons = list(
-        dict.fromkeys(f"{t[0].upper()}{t[1:].rstrip('.')}." for t in yours.problems.values())
+        dict.fromkeys(f"{t[0].upper()}{t[1:].rstrip('.')}." for t in candidate.problems.values())
     )
-    bad = np.flatnonzero(~np.isfinite(yours.vector))
-    if bad.size and not yours.problems:
+    bad = np.flatnonzero(~np.isfinite(candidate.vector))
+    if bad.size and not candidate.problems:
         report.reasons.append(
             f"{bad.size} of {check.point.size} entries of your gradient are not finite, the first "
             f"is {check.point.entry(int(bad[0]))}."
@@ -42,37 +43,35 @@ def conclude(check: Check, yours: Yours) -> GradientReport:
     report.findings = list(check.findings)
     report.verdict = "fail" if report.reasons else "cannot tell" if check.unknown else "pass"
     report.reasons += check.unknown
-    report.source = (check.f, check.point, yours.vector)
+    report.source = (check.f, check.point, candidate.vector)
     return report
 
 
 def conclude_entries(
-    check: Check, yours: Yours, estimate: Estimate, called: bool
+    check: Check, candidate: Candidate, estimate: Estimate, called: bool
 ) -> GradientReport:
     """The report of an entry-by-entry check."""
-    from .diagnosis import diagnose
-
-    if yours.eps:
-        estimate.bound = estimate.bound + 8.0 * yours.eps * np.max(
+    if candidate.eps:
+        estimate.bound = estimate.bound + 8.0 * candidate.eps * np.max(
             np.abs(estimate.value), initial=0.0
         )
-    comparison = Comparison(check, yours.vector, estimate)
+    comparison = Comparison(check, candidate.vector, estimate)
     _warn_of_silent_parameters(check, comparison)
-    _warn_of_numerical(check, yours, comparison)
-    report = conclude(check, yours)
+    _warn_of_numerical(check, candidate, comparison)
+    report = conclude(check, candidate)
     everything = np.arange(check.point.size)
-    verdict = comparison.verdict(everything)
-    order = ["pass", "cannot tell", "fail"]
-    report.verdict = max(report.verdict, verdict, key=order.index)
-    report.table = rows_of(check, comparison)
+    report.verdict = worse(report.verdict, comparison.verdict(everything))
+    report.table = [
+        comparison.row(b.name, describe_shape(b.shape), b.indices) for b in check.point.blocks
+    ]
     worst = comparison.worst(everything)
-    if worst is not None and (np.isfinite(yours.vector[worst]) or not yours.problems):
+    if worst is not None and (np.isfinite(candidate.vector[worst]) or not candidate.problems):
         report.worst = comparison.describe(worst, check.point.entry(worst))
-    report.reasons += _reasons(check, yours, comparison, estimate)
+    report.reasons += _reasons(check, candidate, comparison, estimate)
     report.kinks = [check.point.entry(int(i)) for i in np.flatnonzero(comparison.status == KINK)]
     _attach_arrays(check, report, comparison)
     if report.verdict == "fail":
-        report.findings += diagnose(check, yours, comparison)
+        report.findings += diagnose(check, candidate, comparison)
         if report.worst.entry and worst is not None and comparison.status[worst] == FAIL:
             report.reproduce = _one_line(check, worst, called)
     return report
@@ -84,7 +83,9 @@ def _attach_arrays(check: Check, report: GradientReport, comparison: Comparison)
         setattr(report, name, check.point.structure(getattr(comparison, source)))
 
 
-def _reasons(check: Check, yours: Yours, comparison: Comparison, estimate: Estimate) -> list[str]:
+def _reasons(
+    check: Check, candidate: Candidate, comparison: Comparison, estimate: Estimate
+) -> list[str]:
     """Why the verdict is not "pass", as far as the entries tell."""
     reasons, size = [], check.point.size
     finite = np.isfinite(comparison.yours)
@@ -105,16 +106,16 @@ def _reasons(check: Check, yours: Yours, comparison: Comparison, estimate: Estim
         reasons.append(
             f"{open_.size} of {size} entries cannot be judged: at {check.point.entry(i)} the error "
             f"bound is {comparison.bound[i]:.1e}, and the tolerance {comparison.tolerance[i]:.1e}; "
-            f"{_why_wide(check, yours, i, estimate)}."
+            f"{_why_wide(check, candidate, i, estimate)}."
         )
     if size and np.all(comparison.status == KINK):
         reasons.append("f has a kink at every entry: there is no gradient at this point.")
     return reasons
 
 
-def _why_wide(check: Check, yours: Yours, i: int, estimate: Estimate) -> str:
-    if yours.eps:
-        return f"your gradient is good to {yours.eps:.0e} relative only: pass it in float64"
+def _why_wide(check: Check, candidate: Candidate, i: int, estimate: Estimate) -> str:
+    if candidate.eps:
+        return f"your gradient is good to {candidate.eps:.0e} relative only: pass it in float64"
     if check.eps > 1e-12:
         return f"f computes to {check.eps:.0e} relative only"
     if i in estimate.jumps:
@@ -132,16 +133,20 @@ def _why_wide(check: Check, yours: Yours, i: int, estimate: Estimate) -> str:
 
 def _warn_of_silent_parameters(check: Check, comparison: Comparison) -> None:
     numeric = np.abs(comparison.numeric)
-    widest = float(np.max(comparison.bound, initial=0.0))
-    if np.isfinite(widest) and not np.any(numeric > comparison.bound):
+    judged = comparison.status != KINK
+    widest = float(np.max(comparison.bound[judged], initial=0.0))
+    if not judged.any() and judged.size:
+        return  # a kink at every entry is a reason of its own
+    if np.isfinite(widest) and not np.any(numeric[judged] > comparison.bound[judged]):
+        but = "" if judged.all() else ", but for the kinks"
         check.cannot_tell(
-            "f does not change with theta here (every slope is zero to rounding): this point "
+            f"f does not change with theta here (every slope is zero to rounding{but}): this point "
             "tells nothing. Choose a generic one, and see that f uses its argument and not a "
             "global copy."
         )
         return
     floor = comparison.tolerance - check.rtol * numeric
-    flat = numeric <= floor
+    flat = judged & (numeric <= floor)
     silent = [b.name for b in check.point.blocks if b.indices.size and np.all(flat[b.indices])]
     if len(check.point.blocks) == 1 and flat.any():
         silent = [check.point.entry(int(i)) for i in np.flatnonzero(flat)]
@@ -153,16 +158,18 @@ def _warn_of_silent_parameters(check: Check, comparison: Comparison) -> None:
         )
 
 
-def _warn_of_numerical(check: Check, yours: Yours, comparison: Comparison) -> None:
+def _warn_of_numerical(check: Check, candidate: Candidate, comparison: Comparison) -> None:
     """Errors in nearly every entry, far above rounding and far below a bug."""
-    if yours.many_calls:
+    if candidate.many_calls:
         check.warn(
-            f"Your gradient looks like a numerical one: f (or a part of it) ran {yours.many_calls} "
-            f"times while it was computed, for {check.point.size} parameters."
+            "Your gradient looks like a numerical one: f (or a part of it) ran "
+            f"{candidate.many_calls} times while it was computed, for {check.point.size} "
+            "parameters."
         )
+        return
     size = np.abs(comparison.numeric)
     live = (size > 1e-3 * np.max(size, initial=0.0)) & (comparison.status <= CANNOT_TELL)
-    if check.method != "complex" or yours.is_narrow:
+    if check.method != "complex" or candidate.is_narrow:
         return
     blocks = [(b, b.indices[live[b.indices]]) for b in check.point.blocks]
     narrow = [b.name for b, where in blocks if _looks_float32(comparison, where)]

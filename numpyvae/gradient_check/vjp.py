@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from .arguments import Arguments
-from .checks import METHODS, _run
+from .calling import changed, close, rebuilt, snapshot
+from .checks import check_options, run
+from .comparison import Check
 from .points import Point
 from .report import GradientReport
-from .snapshots import changed, snapshot
-from .state import Check
 
 __all__ = ["check_vjp"]
 
@@ -49,8 +49,7 @@ def check_vjp(
     first, and a backward that uses the last forward call in place of its cache. The other options
     are those of :func:`check_grad`.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    check_options(method, rtol, atol, directions)
     arguments = Arguments(f, inputs, names)
     generator = np.random.default_rng(rng)
     with np.errstate(all="ignore"):
@@ -70,7 +69,7 @@ def check_vjp(
         check.warnings[:0] = arguments.notes
         for pattern, text in pair.failures:
             check.fail(pattern, text)
-        report = _run(check, grad, method, directions)
+        report = run(check, grad, method, directions)
     if report.verdict == "fail":
         seed = f", rng={rng!r}" if isinstance(rng, int) else ""
         report.reproduce = f"print(check_vjp({_name(f)}, {_name(f_backward)}, inputs{seed}))"
@@ -124,8 +123,8 @@ class _Pair:
         if self.failures:
             return
         second = self.arguments.by_name(self.f_backward(snapshot(self.dvalue), cache))
-        if not _close(second, self.cotangents):
-            if _close(second, self.cotangents, 2.0):
+        if not close(second, self.cotangents):
+            if close(second, self.cotangents, 2.0):
                 text = "The second call of f_backward doubles the first: it adds to the first one."
                 self.failures.append(("accumulates", text))
             else:
@@ -139,7 +138,7 @@ class _Pair:
             )
         except Exception:
             return  # f may well object to another point
-        if not _close(
+        if not close(
             self.arguments.by_name(self.f_backward(snapshot(self.dvalue), cache)), self.cotangents
         ):
             text = "f_backward uses the last forward call of f, and not the cache it is given."
@@ -151,7 +150,7 @@ def _draw(value: Any, rng: np.random.Generator) -> Any:
     if isinstance(value, Mapping):
         return {k: _draw(v, rng) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)([_draw(v, rng) for v in value])
+        return rebuilt(value, [_draw(v, rng) for v in value])
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"f's value must be an array of real numbers, but it is {_what(value)}")
@@ -165,16 +164,6 @@ def _inner(dvalue: Any, value: Any) -> Any:
     if isinstance(dvalue, (tuple, list)):
         return sum(_inner(a, b) for a, b in zip(dvalue, value, strict=True))
     return np.sum(dvalue * np.asarray(value))
-
-
-def _close(a: Any, b: Any, factor: float = 1.0) -> bool:
-    if isinstance(b, Mapping):
-        return isinstance(a, Mapping) and all(k in a and _close(a[k], b[k], factor) for k in b)
-    if a is None or b is None:
-        return a is b
-    x, y = np.asarray(a), factor * np.asarray(b)
-    size = float(np.max(np.abs(y), initial=0.0))
-    return x.shape == y.shape and bool(np.all(np.abs(x - y) <= 1e-6 * np.abs(y) + 1e-9 * size))
 
 
 def _where(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

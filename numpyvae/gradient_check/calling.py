@@ -1,8 +1,10 @@
-"""Calling somebody else's ``f`` safely: on working copies, with every call counted."""
+"""Calling somebody else's functions safely: on copies, counted, watched for changes in place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,16 @@ from .points import Point
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Evaluator", "as_scalar"]
+__all__ = [
+    "Evaluator",
+    "as_scalar",
+    "busiest_ratio",
+    "changed",
+    "close",
+    "count_calls",
+    "rebuilt",
+    "snapshot",
+]
 
 
 def as_scalar(value: Any) -> Any:
@@ -120,3 +131,95 @@ class Evaluator:
     def changed(self) -> bool:
         """Whether f has written into the vector it was given."""
         return not np.array_equal(self.vector, self.point.vector, equal_nan=True)
+
+
+def count_calls(function: Callable[[], Any]) -> tuple[Any, dict[Any, int]]:
+    """``function()`` and how often each Python function (by its code) was entered meanwhile.
+
+    Counts nothing where a profiler is at work already.
+    """
+    counts: dict[Any, int] = {}
+    if sys.getprofile() is not None:
+        return function(), counts
+
+    def count(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            counts[frame.f_code] = counts.get(frame.f_code, 0) + 1
+
+    sys.setprofile(count)
+    try:
+        return function(), counts
+    finally:
+        if sys.getprofile() is count:  # a hook that the function installed is its own affair
+            sys.setprofile(None)
+
+
+def busiest_ratio(inner: dict[Any, int], outer: dict[Any, int]) -> int:
+    """How often a function that ran once in ``inner`` ran in ``outer``; not NumPy's, not ours."""
+    from pathlib import Path
+
+    skip = (str(Path(np.__file__).parent), str(Path(__file__).parent))
+    return max(
+        (
+            outer.get(code, 0)
+            for code, n in inner.items()
+            if n == 1 and not code.co_filename.startswith(skip)
+        ),
+        default=0,
+    )
+
+
+def snapshot(value: Any) -> Any:
+    """A copy in which no array is shared; what is neither array nor container stays as it is."""
+    if hasattr(value, "__array__") and not isinstance(value, (np.generic, type)):
+        return np.array(value)
+    if isinstance(value, Mapping):
+        return {k: snapshot(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return rebuilt(value, [snapshot(v) for v in value])
+    return value if not _has_fields(value) else {k: snapshot(v) for k, v in vars(value).items()}
+
+
+def rebuilt(like: Any, parts: list[Any]) -> Any:
+    """The parts in a tuple, NamedTuple or list of the same kind."""
+    if hasattr(like, "_fields"):
+        return type(like)(*parts)
+    return tuple(parts) if isinstance(like, tuple) else parts
+
+
+def changed(before: Any, now: Any) -> bool:
+    """Whether ``now`` differs from the :func:`snapshot` taken ``before``."""
+    if _has_fields(now) and isinstance(before, Mapping):
+        now = vars(now)
+    if isinstance(before, np.ndarray):
+        after = np.asarray(now) if hasattr(now, "__array__") else None
+        return after is None or not np.array_equal(
+            before, after, equal_nan=before.dtype.kind in "fc"
+        )
+    if isinstance(before, Mapping):
+        return (
+            not isinstance(now, Mapping)
+            or list(before) != list(now)
+            or any(changed(before[k], now[k]) for k in now)
+        )
+    if isinstance(before, (tuple, list)):
+        same = isinstance(now, (tuple, list)) and len(now) == len(before)
+        return not same or any(changed(a, b) for a, b in zip(before, now, strict=True))
+    return isinstance(before, (int, float, complex, str)) and before != now and before == before
+
+
+def _has_fields(value: Any) -> bool:
+    return (
+        hasattr(value, "__dict__") and not callable(value) and type(value).__module__ != "builtins"
+    )
+
+
+def close(a: Any, b: Any, factor: float = 1.0) -> bool:
+    """Whether a is ``factor`` b to 1e-6, entry by entry; arrays, None, or dicts of them."""
+    if isinstance(b, Mapping):
+        return isinstance(a, Mapping) and all(k in a and close(a[k], b[k], factor) for k in b)
+    if a is None or b is None:
+        return a is b
+    x, y = np.asarray(a), factor * np.asarray(b)
+    size = float(np.max(np.abs(y), initial=0.0))
+    return x.shape == y.shape and bool(np.all(np.abs(x - y) <= 1e-6 * np.abs(y) + 1e-9 * size))

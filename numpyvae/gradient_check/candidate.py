@@ -1,4 +1,4 @@
-"""Getting the gradient to be checked: an array, a dict, or a function, called and watched."""
+"""The gradient to be checked: an array, a dict, or a function, called and watched."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calls import busiest_ratio, count_calls
-from .evaluation import as_scalar
-from .state import Check
+from .calling import as_scalar, busiest_ratio, close, count_calls, snapshot
+from .comparison import Check
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float64]
 
-__all__ = ["Yours", "collect"]
+__all__ = ["Candidate", "collect"]
 
 
-class Yours:
+class Candidate:
     """The gradient under test: flat, with what is wrong about its form."""
 
     def __init__(
@@ -28,27 +27,25 @@ class Yours:
         self.vector, self.problems, self.misfits = vector, problems, misfits
         self.eps = 0.0  # the precision of the gradient's own dtype, where that is less than float64
         self.is_narrow = False  # whether its dtype is less than float64
-        self.many_calls = (
-            0  # how often f ran while the gradient was computed, if suspiciously often
-        )
+        self.many_calls = 0  # how often f ran while it was computed, if suspiciously often
 
 
-def collect(check: Check, grad: Any, counts: dict[Any, int]) -> Yours:
+def collect(check: Check, grad: Any, counts: dict[Any, int]) -> Candidate:
     """The gradient as a flat vector; a callable is called again after f was called elsewhere."""
     if not callable(grad):
         raw = _without_value(check, grad)
-        yours = Yours(*check.point.flatten(raw))
-        _look_at_dtype(check, yours, raw)
-        return yours
+        candidate = Candidate(*check.point.flatten(raw))
+        _look_at_dtype(check, candidate, raw)
+        return candidate
     raw, outer = count_calls(lambda: _call(check, grad))
-    yours = Yours(*check.point.flatten(_without_value(check, raw)))
-    _look_at_dtype(check, yours, raw)
+    candidate = Candidate(*check.point.flatten(_without_value(check, raw)))
+    _look_at_dtype(check, candidate, raw)
     calls = busiest_ratio(counts, outer)
     if calls >= max(8, check.point.size):
-        yours.many_calls = calls
+        candidate.many_calls = calls
     if not check.unknown:
-        _call_again(check, grad, yours.vector)
-    return yours
+        _call_again(check, grad, candidate.vector)
+    return candidate
 
 
 def _call(check: Check, grad: Any) -> Any:
@@ -59,15 +56,7 @@ def _call(check: Check, grad: Any) -> Any:
         check.fail(
             "changes theta", "grad changes theta in place: it must not touch what it is given."
         )
-    return _copied(raw)
-
-
-def _copied(raw: Any) -> Any:
-    if isinstance(raw, Mapping):
-        return {k: None if v is None else np.array(v) for k, v in raw.items()}
-    if isinstance(raw, tuple):
-        return tuple(_copied(v) for v in raw)
-    return None if raw is None else np.array(raw)
+    return snapshot(raw)
 
 
 def _without_value(check: Check, raw: Any) -> Any:
@@ -87,7 +76,7 @@ def _without_value(check: Check, raw: Any) -> Any:
     return raw[1]
 
 
-def _look_at_dtype(check: Check, yours: Yours, raw: Any) -> None:
+def _look_at_dtype(check: Check, candidate: Candidate, raw: Any) -> None:
     if isinstance(raw, tuple) and len(raw) == 2:
         raw = raw[1]
     parts = raw.items() if isinstance(raw, Mapping) else [("", raw)]
@@ -97,10 +86,10 @@ def _look_at_dtype(check: Check, yours: Yours, raw: Any) -> None:
     for kind, names in kinds.items():
         where = f" of {', '.join(names)}" if any(names) else ""
         if kind in (np.float32, np.float16):
-            yours.is_narrow = True
+            candidate.is_narrow = True
             text = f"The gradient{where} is {kind}: it is good to {np.finfo(kind).eps:.0e} only."
             if check.point.was_narrow:
-                yours.eps = max(yours.eps, float(np.finfo(kind).eps))
+                candidate.eps = max(candidate.eps, float(np.finfo(kind).eps))
                 check.warn(text)
             else:
                 check.fail("dtype", f"{text} theta is float64: give every buffer theta's dtype.")
@@ -117,9 +106,9 @@ def _call_again(check: Check, grad: Any, first: Vector) -> None:
         return
     check.real.along(check.direction())(2.0**-5)
     second = _flat(check, grad)
-    if _same(second, first):
+    if close(second, first):
         return
-    if _same(second, 2.0 * first):
+    if close(second, first, 2.0):
         check.fail(
             "accumulates",
             "The second call of grad doubles the first: gradients add up from call to call. Set "
@@ -128,7 +117,7 @@ def _call_again(check: Check, grad: Any, first: Vector) -> None:
         return
     check.real.neighbour()
     third = _flat(check, grad)
-    if _same(third, first):
+    if close(third, first):
         check.fail(
             "stale cache",
             "grad(theta) depends on where f was called last: it uses a stale cache of that "
@@ -144,8 +133,3 @@ def _call_again(check: Check, grad: Any, first: Vector) -> None:
 
 def _flat(check: Check, grad: Any) -> Vector:
     return check.point.flatten(_without_value(check, _call(check, grad)))[0]
-
-
-def _same(a: Vector, b: Vector) -> bool:
-    size = float(np.max(np.abs(b), initial=0.0))
-    return bool(np.all(np.abs(a - b) <= 1e-6 * np.abs(b) + 1e-9 * size))

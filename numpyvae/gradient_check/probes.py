@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calls import count_calls
-from .methods import TINY
-from .slopes import refined_slope
-from .state import Check
+from .calling import count_calls
+from .comparison import Check, Estimate
+from .differences import TINY
+from .estimates import Slope, record, refined_slope
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float64]
 
-__all__ = ["look_at_f", "look_at_f_again", "why_not_complex"]
+__all__ = ["find_kinks", "look_at_f", "look_at_f_again", "why_not_complex"]
+
+GOLDEN = 0.5 * (5.0**0.5 - 1.0)
+MANY = 50_000  # entries: with more, f is probed along random directions only
 
 
 def look_at_f(check: Check) -> dict[Any, int]:
@@ -118,7 +122,7 @@ def why_not_complex(check: Check) -> str:
         return f"f gives {value} for complex theta, although f(theta) is finite"
     if abs(value.real - check.value) > 1e4 * check.eps * abs(check.value) + 100.0 * check.noise:
         return f"f has another value for complex theta: {value.real:.17g} for {check.value:.17g}"
-    return _broken_complex_step(check)
+    return _differs_from_differences(check)
 
 
 def _first_line(error: Exception) -> str:
@@ -126,27 +130,19 @@ def _first_line(error: Exception) -> str:
     return text if len(text) <= 70 else text[:67] + "..."
 
 
-def _broken_complex_step(check: Check) -> str:
-    groups = [None, None] if check.point.size > 50_000 else check.groups()
+def _differs_from_differences(check: Check) -> str:
+    """Compare the complex step with differences, parameter by parameter."""
+    everything = np.arange(check.point.size)
+    groups = [everything, everything] if check.point.size > MANY else check.groups()
     unclear: list[str] = []
     for indices in groups:
-        v = check.direction(indices)
-        by_complex = check.complex.complex_slope(v, check.point.vector, TINY)
-        slope = refined_slope(check.real.along(v), check.value, 1.0, check.noise, 1e-9, 1e-8)
-        name = "a random direction" if indices is None else _name_of(check, indices)
-        sharp = slope.bound <= 1e-3 * max(abs(slope.value), abs(by_complex)) + 1e-6
-        # A broken complex step misses terms; one that is far too large shows a blind difference.
-        sharp = sharp and abs(by_complex) <= 1e4 * abs(slope.value) + 1e-6
-        if sharp and abs(by_complex - slope.value) > 2.0 * slope.bound + 1e-7 * abs(slope.value):
-            return (
-                f"the complex step disagrees with a difference along {name} ({by_complex:.8g} "
-                f"against {slope.value:.8g}): f breaks it silently (abs, .real, np.linalg.norm, a "
-                "real array, ...)"
-            )
-        if slope.kind == "kink":
-            check.warn(f"f has a kink at theta, along {name}.")
-        elif not sharp:
-            unclear.append(name)
+        kind, text = _compare_along(check, indices)
+        if kind == "broken":
+            return text
+        if kind == "near kink":
+            check.warn(f"f has a kink close to theta, along {check.name_of(indices)}.")
+        elif kind == "unclear":
+            unclear.append(check.name_of(indices))
     if len(unclear) == len(groups):
         check.cannot_tell(
             "f is too rough around theta for any difference: its value jumps there, or is nearly "
@@ -158,9 +154,66 @@ def _broken_complex_step(check: Check) -> str:
     return ""
 
 
-def _name_of(check: Check, indices: NDArray[np.intp]) -> str:
-    for block in check.point.blocks:
-        if np.isin(indices[0], block.indices):
-            part = "" if indices.size == block.indices.size else "part of "
-            return f"{part}{block.name}"
-    return "theta"
+def _compare_along(check: Check, indices: NDArray[np.intp]) -> tuple[str, str]:
+    """What a random direction in some entries shows: a kind, and for "broken" a sentence.
+
+    Two kinks may nearly cancel and look like a broken complex step: each half is looked at then.
+    """
+    v = _uneven(check, indices)
+    by_complex = check.complex.complex_slope(v, check.point.vector, TINY)
+    slope = _slope_along(check, check.real.along(v))
+    sharp = slope.bound <= 1e-3 * max(abs(slope.value), abs(by_complex)) + 1e-6
+    # A broken complex step misses terms; one that is far too large shows a blind difference.
+    sharp = sharp and abs(by_complex) <= 1e4 * abs(slope.value) + 1e-6
+    if sharp and abs(by_complex - slope.value) > 2.0 * slope.bound + 1e-7 * abs(slope.value):
+        if 1 < indices.size <= MANY:
+            kinds = []
+            for half in np.array_split(indices, 2):
+                kind, text = _compare_along(check, half)
+                if kind == "broken":
+                    return kind, text
+                kinds.append(kind)
+            if "kink" in kinds:
+                return "kink", ""
+        return "broken", (
+            f"the complex step disagrees with a difference along {check.name_of(indices)} "
+            f"({by_complex:.8g} against {slope.value:.8g}): f breaks it silently (abs, .real, "
+            "np.linalg.norm, a real array, ...)"
+        )
+    if slope.kind == "kink" and not any(indices is known for known in check.kinked):
+        check.kinked.append(indices)
+    if slope.kind in ("kink", "near kink") or sharp:
+        return slope.kind, ""
+    return "unclear", ""
+
+
+def find_kinks(check: Check, estimate: Estimate) -> None:
+    """The entries at which f has a kink at theta: by dividing what was found to have one.
+
+    A complex step sees one branch of f only, so that its slope at a kink looks like any other.
+    """
+    for group in check.kinked:
+        found, parts = False, [group]
+        while parts:
+            indices = parts.pop()
+            if indices.size > 1:
+                if _slope_along(check, check.real.along(_uneven(check, indices))).kind == "kink":
+                    parts += [part for part in np.array_split(indices, 4) if part.size]
+                continue
+            i = int(indices[0])
+            slope = _slope_along(check, check.real.along_entry(i), float(check.scale()[i]))
+            if slope.kind == "kink":
+                record(estimate, i, slope)
+                found = True
+        if not found:
+            check.warn(f"f has a kink at theta, along {check.name_of(group)}.")
+
+
+def _uneven(check: Check, indices: NDArray[np.intp]) -> Vector:
+    """A direction of unequal steps, along which the kinks of two entries do not cancel."""
+    return check.direction(indices) * (1.0 - 0.5 * np.modf(GOLDEN * np.arange(check.point.size))[0])
+
+
+def _slope_along(check: Check, phi: Callable[[float], float], scale: float = 1.0) -> Slope:
+    """The slope along phi, precise enough to see a kink that matters."""
+    return refined_slope(phi, check.value, scale, check.noise, 1e-9, 1e-8)

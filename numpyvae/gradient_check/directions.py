@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .candidate import Candidate
+from .comparison import FAIL, KINK, Check, Comparison, Worst, row, worse
 from .differences import TaylorTest, random_direction, taylor_test
-from .gradients import Yours
-from .judge import FAIL, KINK, WORDS, Comparison, Worst
-from .methods import directional_slopes
+from .estimates import directional_slopes
 from .points import describe_shape
+from .probes import look_at_f_again
 from .report import GradientReport
-from .state import Check
-from .traps import look_at_f_again
 from .verdict import conclude
 
 if TYPE_CHECKING:
@@ -24,26 +23,26 @@ if TYPE_CHECKING:
 __all__ = ["by_directions", "by_taylor"]
 
 
-def by_directions(check: Check, yours: Yours, k: int) -> GradientReport:
+def by_directions(check: Check, candidate: Candidate, k: int) -> GradientReport:
     """sum(g v) against d/dt f(theta + t v) for k random v.
 
     Each parameter's part of v is divided by the size of its gradient, so that a small error in a
     parameter with small slopes shows as well as in one with large slopes. An error in a single
     entry among many may still go unseen.
     """
-    if not np.all(np.isfinite(yours.vector)):
-        return conclude(check, yours)
+    if not np.all(np.isfinite(candidate.vector)):
+        return conclude(check, candidate)
     by_complex = check.method.endswith("complex")
-    weights = _weights(check, yours.vector)
+    weights = _weights(check, candidate.vector)
     directions = [weights * check.signs(check.point.size) for _ in range(k)]
     estimate = directional_slopes(check, directions, by_complex)
-    comparison = Comparison(check, np.array([v @ yours.vector for v in directions]), estimate)
+    comparison = Comparison(check, np.array([v @ candidate.vector for v in directions]), estimate)
     look_at_f_again(check)
     if not np.any(np.abs(estimate.value) > estimate.bound):
         check.cannot_tell("f does not change with theta here: this point tells nothing.")
-    report = _report(check, yours, comparison, [f"direction {i + 1}" for i in range(k)])
+    report = _report(check, candidate, comparison, [f"direction {i + 1}" for i in range(k)])
     if report.verdict == "fail":
-        _say_where(check, yours, report, by_complex)
+        _say_where(check, candidate, report, by_complex)
     return report
 
 
@@ -58,19 +57,18 @@ def _weights(check: Check, gradient: Vector) -> Vector:
 
 
 def _report(
-    check: Check, yours: Yours, comparison: Comparison, labels: list[str]
+    check: Check, candidate: Candidate, comparison: Comparison, labels: list[str]
 ) -> GradientReport:
-    report = conclude(check, yours)
+    report = conclude(check, candidate)
     everything = np.arange(len(labels))
-    order = ["pass", "cannot tell", "fail"]
-    report.verdict = max(report.verdict, comparison.verdict(everything), key=order.index)
+    report.verdict = worse(report.verdict, comparison.verdict(everything))
     worst = comparison.worst(everything)
     if worst is not None:
         report.worst = comparison.describe(worst, labels[worst])
     report.errors, report.error_bound = comparison.error, comparison.bound
     report.yours, report.numeric = comparison.yours, comparison.numeric
     report.kinks = [labels[int(i)] for i in np.flatnonzero(comparison.status == KINK)]
-    report.table = [_row(label, "", comparison, i) for i, label in enumerate(labels)]
+    report.table = [comparison.row(label, "", everything[[i]]) for i, label in enumerate(labels)]
     wrong = int(np.sum(comparison.status == FAIL))
     if wrong:
         report.reasons.append(
@@ -84,35 +82,25 @@ def _report(
     return report
 
 
-def _row(label: str, shape: str, comparison: Comparison, i: int) -> dict[str, Any]:
-    status = int(comparison.status[i])
-    return {
-        "parameter": label,
-        "shape": shape,
-        "entries": 1,
-        "wrong": int(status == FAIL),
-        "kinks": int(status == KINK),
-        "worst_relative_error": float(comparison.relative[i]),
-        "verdict": WORDS.get(status, "cannot tell"),
-    }
-
-
-def _say_where(check: Check, yours: Yours, report: GradientReport, by_complex: bool) -> None:
+def _say_where(
+    check: Check, candidate: Candidate, report: GradientReport, by_complex: bool
+) -> None:
     """After a failure: one slope for every parameter, and halving down to an entry of the worst."""
     blocks = [b for b in check.point.blocks if b.indices.size]
     directions = [check.direction(b.indices) for b in blocks]
     estimate = directional_slopes(check, directions, by_complex)
-    slopes = np.array([v @ yours.vector for v in directions])
+    slopes = np.array([v @ candidate.vector for v in directions])
     comparison = Comparison(check, slopes, estimate)
     for i, block in enumerate(blocks):  # one slope stands for all entries of the parameter
-        report.table.append(_row(block.name, describe_shape(block.shape), comparison, i))
+        shape = describe_shape(block.shape)
+        report.table.append(comparison.row(block.name, shape, np.array([i])))
     wrong = np.flatnonzero(comparison.status == FAIL)
     if wrong.size:
         names = ", ".join(blocks[int(i)].name for i in wrong)
         report.reasons.append(f"Along each parameter alone, these are wrong: {names}.")
         worst = comparison.worst(wrong)
-        entry = _halve(check, yours.vector, blocks[int(worst or 0)].indices, by_complex)
-        report.worst = _single(check, yours.vector, entry, by_complex)
+        entry = _halve(check, candidate.vector, blocks[int(worst or 0)].indices, by_complex)
+        report.worst = _single(check, candidate.vector, entry, by_complex)
     report.evaluations = check.real.calls + check.complex.calls
 
 
@@ -134,12 +122,12 @@ def _single(check: Check, gradient: Vector, entry: int, by_complex: bool) -> Wor
     return Comparison(check, gradient[[entry]], estimate).describe(0, check.point.entry(entry))
 
 
-def by_taylor(check: Check, yours: Yours, k: int) -> GradientReport:
+def by_taylor(check: Check, candidate: Candidate, k: int) -> GradientReport:
     """The order of |f(theta + h v) - f(theta) - h g.v| along k random v: 2 is right, 1 wrong."""
-    if not np.all(np.isfinite(yours.vector)):
-        return conclude(check, yours)
+    if not np.all(np.isfinite(candidate.vector)):
+        return conclude(check, candidate)
     structure = check.point.structure
-    theta, gradient = structure(check.point.vector.copy()), structure(yours.vector)
+    theta, gradient = structure(check.point.vector.copy()), structure(candidate.vector)
     tests = []
     for _ in range(k):
         v = structure(random_direction(check.point.size, check.rng) * check.scale())
@@ -147,13 +135,12 @@ def by_taylor(check: Check, yours: Yours, k: int) -> GradientReport:
     look_at_f_again(check)
     resolution = max(t.resolution for t in tests)
     check.reason = f"it was asked for; a relative error below {resolution:.0e} would not show"
-    report = conclude(check, yours)
+    report = conclude(check, candidate)
     report.table = [_taylor_row(f"direction {i + 1}", test) for i, test in enumerate(tests)]
     report.errors = np.array([t.resolution for t in tests])
     report.error_bound = np.full(k, np.nan)
     report.evaluations += k * (tests[0].steps.size + 1)
-    order = ["pass", "cannot tell", "fail"]
-    report.verdict = max(report.verdict, *(r["verdict"] for r in report.table), key=order.index)
+    report.verdict = worse(report.verdict, *(r["verdict"] for r in report.table))
     low = min(t.order for t in tests)
     if any(row["verdict"] != "pass" for row in report.table):
         text = f"falls with order {low:.2f}" if np.isfinite(low) else "is mostly below rounding"
@@ -170,13 +157,4 @@ def _taylor_row(label: str, test: TaylorTest) -> dict[str, Any]:
         verdict = "cannot tell"
     else:
         verdict = "pass" if test.order > 1.5 else "fail"
-    return {
-        "parameter": label,
-        "shape": "",
-        "entries": 1,
-        "wrong": int(verdict == "fail"),
-        "kinks": 0,
-        "worst_relative_error": float("nan"),
-        "order": test.order,
-        "verdict": verdict,
-    }
+    return {**row(label, "", verdict, wrong=int(verdict == "fail")), "order": test.order}
