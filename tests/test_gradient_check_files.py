@@ -235,3 +235,37 @@ def test_every_report_can_be_drawn(method, factor):
 def test_reports_without_a_table_can_be_drawn():
     check_grad(lambda t: np.nan, np.ones(2), np.ones(2)).plot()
     check_grad(lambda t: np.sum(t**2), 1.5, 3.0).plot()
+
+
+def test_where_the_users_function_failed(tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "import sys\n\n\ndef f(theta):\n    return {}['nokey']\n\n\n"
+        "def leaves(theta):\n    sys.exit(5)\n"
+    )
+    np.save(tmp_path / "point.npy", np.ones(3))
+    for name, words in (("f", r"KeyError: 'nokey' \(broken\.py, line 5\)"), ("leaves", "line 9")):
+        spec = f"{tmp_path / 'broken.py'}:{name}"
+        with pytest.raises(InputError, match=words):
+            check_files(spec, spec, tmp_path / "point.npy")
+    (tmp_path / "notes.txt").write_text("f = 1")
+    with pytest.raises(InputError, match=r"expected a Python file named \.py"):
+        check_files(f"{tmp_path / 'notes.txt'}:f", "f:g", tmp_path / "point.npy")
+
+
+def test_a_module_in_the_current_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "module_beside_me.py").write_text(
+        "import numpy as np\n\n\ndef f(t):\n    return np.sum(t**3)\n\n\n"
+        "def g(t):\n    return 3 * t**2\n"
+    )
+    np.save("point.npy", np.array([0.5, -1.0, 2.0]))
+    before = list(sys.path)
+    assert check_files("module_beside_me:f", "module_beside_me:g", "point.npy").verdict == "pass"
+    assert sys.path == before
+
+
+def test_a_point_that_is_not_finite_is_not_the_gradients_fault():
+    theta = np.array([1.0, np.nan])
+    report = check_grad(lambda t: np.sum(t**2), theta, 2 * theta)
+    assert report.verdict == "cannot tell"
+    assert "theta is not finite: theta[1] is nan" in str(report)

@@ -115,7 +115,10 @@ def why_not_complex(check: Check) -> str:
         finally:
             check.complex.reset()
     if any("omplex" in str(w.message) or "omplex" in w.category.__name__ for w in caught):
-        return "f discards the imaginary part (ComplexWarning): it writes into a real array"
+        return (
+            "f discards the imaginary part (ComplexWarning): something on the way is real "
+            "(float(...), astype, a real array)"
+        )
     if not isinstance(value, complex):
         return "f returns a real number for complex theta (abs, .real, float, np.linalg.norm?)"
     if not np.isfinite(value):

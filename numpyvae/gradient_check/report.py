@@ -197,7 +197,11 @@ def _table(report: GradientReport) -> list[str]:
         return ("  " + "  ".join(padded)).rstrip()
 
     lines = [line(titles), line(["-" * n for n in widths]), *(line(words) for words in body)]
-    return lines + ([f"  ... {left_out} more rows"] if left_out else [])
+    return lines + ([f"  ... {_more_rows(left_out)}"] if left_out else [])
+
+
+def _more_rows(n: int) -> str:
+    return f"{n} more row{'s' if n > 1 else ''}"
 
 
 def _wrap(label: str, text: str) -> list[str]:
@@ -228,7 +232,7 @@ def _as_html(report: GradientReport) -> str:
         parts.append("</tbody>")
     parts.append("</table>")
     if left_out:
-        parts.append(f"<p>{left_out} more rows</p>")
+        parts.append(f"<p>{_more_rows(left_out)}</p>")
     because = [("because", report.method_reason)] if report.method_reason else []
     told = [("method", _how(report)), *because, *_notes(report)]
     if told:

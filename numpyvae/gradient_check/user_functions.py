@@ -15,6 +15,10 @@ from .report import GradientReport
 __all__ = ["InputError", "check_files", "load_function", "load_point"]
 
 
+PREFIX = "checked:"
+"""Begins the module names of loaded files, which stay loaded."""
+
+
 class InputError(ValueError):
     """A file, function or point that cannot be used: what was expected, and what came."""
 
@@ -41,12 +45,23 @@ def check_files(
         return check_grad(f, theta, grad, **options)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         names = ", ".join(theta) if isinstance(theta, dict) else f"an array of shape {theta.shape}"
         raise InputError(
             f"the check could not run with theta = {names} from {os.fspath(point_path)}: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}{_place_of(error)}"
         ) from error
+
+
+def _place_of(error: BaseException) -> str:
+    """Where in the user's own file it was raised, if it was."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if trace.tb_frame.f_globals.get("__name__", "").startswith(PREFIX):
+            place = f" ({os.path.basename(code.co_filename)}, line {trace.tb_lineno})"  # noqa: PTH119
+        trace = trace.tb_next
+    return place
 
 
 def load_function(spec: str) -> Callable[..., Any]:
@@ -54,6 +69,8 @@ def load_function(spec: str) -> Callable[..., Any]:
     where, colon, name = spec.rpartition(":")
     if not colon or not where or not name.replace(".", "_").isidentifier():
         raise InputError(f"expected FILE.py:FUNCTION or MODULE:FUNCTION, but got {spec!r}")
+    if os.path.isfile(where) and not where.endswith(".py"):  # noqa: PTH113
+        raise InputError(f"expected a Python file named .py, but got {where}")
     module = _load_file(where) if where.endswith(".py") else _import(where)
     value = module
     for part in name.split("."):
@@ -79,7 +96,7 @@ def _load_file(path: str) -> Any:
     if not full.is_file():
         raise InputError(f"there is no file {path}")
     key = str(full).replace("%", "%25").replace(".", "%2e")  # a dot would make it a submodule
-    name = f"checked:{key}:{full.stat().st_mtime_ns}"
+    name = f"{PREFIX}{key}:{full.stat().st_mtime_ns}"
     if name in sys.modules:
         return sys.modules[name]
     found = importlib.util.spec_from_file_location(name, full)
@@ -103,12 +120,17 @@ def _load_file(path: str) -> Any:
 def _import(name: str) -> Any:
     import importlib
 
+    here = os.getcwd()  # noqa: PTH109, as `python -m` would find it
+    sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise InputError(
             f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
 
 
 def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:

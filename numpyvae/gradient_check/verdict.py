@@ -34,7 +34,7 @@ def conclude(check: Check, candidate: Candidate) -> GradientReport:
         dict.fromkeys(f"{t[0].upper()}{t[1:].rstrip('.')}." for t in candidate.problems.values())
     )
     bad = np.flatnonzero(~np.isfinite(candidate.vector))
-    if bad.size and not candidate.problems:
+    if bad.size and not candidate.problems and np.all(np.isfinite(check.point.vector)):
         report.reasons.append(
             f"{bad.size} of {check.point.size} entries of your gradient are not finite, the first "
             f"is {check.point.entry(int(bad[0]))}."
