@@ -120,7 +120,7 @@ class ProbabilisticPCA:
     def posterior(self, x: ArrayLike) -> tuple[Array, Array]:
         """p(z|x) = N(M^-1 weights^T (x - mean), noise_variance M^-1): (N, L), and one (L, L)."""
         parts = _parts(self, x)
-        inverse: Array = np.linalg.inv(self._moment())
+        inverse = np.asarray(np.linalg.inv(self._moment()), np.float64)
         means = [(part - self.mean) @ (self.weights @ inverse) for part in parts]
         return np.concatenate(means), self.noise_variance * inverse
 
