@@ -86,10 +86,7 @@ def fit(
     epochs = positive_int("epochs", epochs)
     batch_size = positive_int("batch_size", batch_size)
     optimizer = Adam() if optimizer is None else optimizer
-    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
-        raise TypeError(f"optimizer must be an object such as Adam(), got {optimizer!r}")
-    if callable(callbacks) or not all(map(callable, callbacks)):
-        raise TypeError(f"callbacks must be a sequence of functions, got {callbacks!r}")
+    _check_objects(optimizer, callbacks)
     if transform is None:
         x = model.check_data(x)
         if validation_data is not None:
@@ -118,6 +115,14 @@ def fit(
         if progress:
             progress.close()
     return model.history
+
+
+def _check_objects(optimizer: Optimizer, callbacks: Sequence[Callback]) -> None:
+    """TypeError for what would only fail in the middle of an epoch."""
+    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+        raise TypeError(f"optimizer must be an object such as Adam(), got {optimizer!r}")
+    if callable(callbacks) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks must be a sequence of functions, got {callbacks!r}")
 
 
 def _train_epoch(
