@@ -8,15 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
+    from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
     from numpyvae.models.vae import VAE
     from numpyvae.optimizers import SGD, Adam, Momentum
 
 __version__ = "0.1.0"
 
-__all__ = ["SGD", "VAE", "Adam", "Bernoulli", "Binomial", "Gaussian", "Momentum"]
+__all__ = [
+    "SGD",
+    "VAE",
+    "Adam",
+    "Autoencoder",
+    "Bernoulli",
+    "Binomial",
+    "DenoisingAutoencoder",
+    "Gaussian",
+    "Momentum",
+    "NoisyAutoencoder",
+]
 
 _HOME = {
     "VAE": "numpyvae.models.vae",
+    **dict.fromkeys(
+        ("Autoencoder", "DenoisingAutoencoder", "NoisyAutoencoder"), "numpyvae.models.autoencoder"
+    ),
     **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }

@@ -31,7 +31,9 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "TiedDense",
     "mlp",
+    "tied_decoder",
 ]
 
 
@@ -86,6 +88,37 @@ class Dense:
         x = cache
         add_product(grads, self.W, x.T, dy)
         add_product(grads, self.b, np.ones(len(dy), dy.dtype), dy)
+
+
+class TiedDense:
+    """y = x W^T + b with the weights W (n_out, n_in) of another layer: a decoder's share of them.
+
+    dW += dy^T x, on top of what the other layer contributes;  db = sum_n dy_n,  dx = dy W.
+
+    Args:
+        name: prefix of the bias's name; the layer has no weights of its own.
+        tied_to: the Dense layer from n_out to n_in whose weights are used the other way round.
+    """
+
+    def __init__(self, name: str, tied_to: Dense) -> None:
+        self.W, self.b = tied_to.W, f"{name}.b"
+        n_out, _ = tied_to.shapes[tied_to.W]
+        self.shapes: dict[str, tuple[int, ...]] = {self.b: (n_out,)}
+
+    def initialize(self, params: Params, rng: np.random.Generator, draw: Initializer) -> None:
+        """Zero biases; the weights are the other layer's."""
+        params[self.b][...] = 0.0
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        y = x @ params[self.W].T
+        y += params[self.b]
+        return y, x
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
+        x = cache
+        add_product(grads, self.W, dy.T, x)
+        add_product(grads, self.b, np.ones(len(dy), dy.dtype), dy)
+        return dy @ params[self.W]
 
 
 class Activation:
@@ -191,7 +224,7 @@ class Sequential:
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
         """Draw each Dense layer by the activation that follows it (He for ReLU, else Glorot)."""
         for layer, following in zip(self.layers, (*self.layers[1:], None), strict=True):
-            if isinstance(layer, Dense):
+            if isinstance(layer, Dense | TiedDense):
                 draw = (
                     following.initializer if isinstance(following, Activation) else glorot_uniform
                 )
@@ -225,6 +258,17 @@ class Sequential:
         for layer, layer_cache in zip(self.layers[:0:-1], cache[:0:-1], strict=True):
             dy = layer.backward(params, grads, dy, layer_cache)
         return dy
+
+
+def tied_decoder(encoder: Sequential, activation: str) -> Sequential:
+    """The encoder's Dense layers used the other way round, last first, with biases of their own."""
+    make_activation = ACTIVATIONS[one_of("activation", activation, ACTIVATIONS)]
+    dense = [layer for layer in encoder.layers if isinstance(layer, Dense)]
+    layers: list[Layer] = []
+    for i, layer in enumerate(reversed(dense)):
+        layers += [make_activation()] if i else []
+        layers += [TiedDense(f"decoder.{i}", layer)]
+    return Sequential(layers)
 
 
 def mlp(name: str, widths: Sequence[int], activation: str) -> Sequential:

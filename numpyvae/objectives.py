@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from numpyvae.numerics import Array
 
-__all__ = ["negative_elbo", "negative_elbo_backward"]
+__all__ = [
+    "negative_elbo",
+    "negative_elbo_backward",
+    "reconstruction_loss",
+    "reconstruction_loss_backward",
+    "ridge",
+    "ridge_backward",
+]
 
 
 def negative_elbo(log_px: Array, kl: Array, beta: float) -> tuple[Any, tuple[Array, float]]:
     """loss = mean_n (beta * KL_n - log p(x_n | z_n)), a scalar in nats.
 
     log_px, kl (N,). With beta = 1 it is minus the evidence lower bound on log p(x), averaged over
-    the batch; other values weigh the KL as in the beta-VAE. Source: Higgins et al. 2017.
+    the batch; other values weigh the KL as in the beta-VAE. Source: Higgins et al. 2017. beta = 0
+    is reconstruction alone, and beta = inf its other end, loss = mean_n KL_n.
     """
+    if beta == math.inf:
+        return kl.mean(), (log_px, beta)
     return (beta * kl - log_px).mean(), (log_px, beta)
 
 
 def negative_elbo_backward(dloss: float, cache: tuple[Array, float]) -> tuple[Array, Array]:
-    """dlog_px = -dloss / N,  dkl = dloss beta / N, both (N,)."""
+    """dlog_px = -dloss / N,  dkl = dloss beta / N, both (N,); for beta = inf 0 and dloss / N."""
     log_px, beta = cache
     weight = np.full(len(log_px), dloss / len(log_px), log_px.dtype)
-    return -weight, beta * weight
+    return (0.0 * weight, weight) if beta == math.inf else (-weight, beta * weight)
+
+
+def reconstruction_loss(log_px: Array) -> tuple[Any, Array]:
+    """loss = -mean_n log p(x_n | code_n), a scalar in nats; log_px (N,)."""
+    return -log_px.mean(), log_px
+
+
+def reconstruction_loss_backward(dloss: float, cache: Array) -> tuple[Array]:
+    """dlog_px = -dloss / N, (N,)."""
+    log_px = cache
+    return (np.full(len(log_px), -dloss / len(log_px), log_px.dtype),)
+
+
+def ridge(weights: Array, penalties: Array) -> tuple[Any, tuple[Array, Array]]:
+    """sum_i penalties_i ||weights_i||^2 over the rows i of weights (L, D); penalties (L,)."""
+    return (penalties @ (weights * weights)).sum(), (weights, penalties)
+
+
+def ridge_backward(dvalue: float, cache: tuple[Array, Array]) -> tuple[Array]:
+    """dweights_i = 2 dvalue penalties_i weights_i, (L, D)."""
+    weights, penalties = cache
+    return (2.0 * dvalue * penalties[:, None] * weights,)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpyvae.corruptions import GaussianNoise, Masking, SaltAndPepper
 from numpyvae.gaussian import (
     gaussian_log_prob,
     gaussian_log_prob_backward,
@@ -22,11 +23,20 @@ from numpyvae.gaussian import (
     reparameterize_backward,
 )
 from numpyvae.gradient_check import central_difference, complex_step
-from numpyvae.layers import ACTIVATIONS, Dense, Layer, mlp
+from numpyvae.layers import ACTIVATIONS, Dense, Layer, Sequential, Tanh, TiedDense, mlp
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
+from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
+from numpyvae.models.encoder_decoder import EncoderDecoder
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
-from numpyvae.objectives import negative_elbo, negative_elbo_backward
+from numpyvae.objectives import (
+    negative_elbo,
+    negative_elbo_backward,
+    reconstruction_loss,
+    reconstruction_loss_backward,
+    ridge,
+    ridge_backward,
+)
 from numpyvae.parameters import ParameterLayout
 
 __all__ = ["Proof", "Sizes", "models", "primitives", "prove", "prove_all", "table"]
@@ -107,51 +117,48 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
     """Every f and f_backward of the package, at values drawn from `rng`."""
     N, D, H, L = sizes or Sizes()
     normal = rng.standard_normal
-    noise = normal((N, L))
-    pairs = [
-        _layer_pair("Dense", Dense("dense", D, H), normal((N, D)), rng),
-        *(
-            _layer_pair(activation.__name__, activation(), normal((N, H)), rng)
-            for activation in ACTIVATIONS.values()
-        ),
-        _layer_pair("Sequential", mlp("mlp", (D, H, H + 1, L), "tanh"), normal((N, D)), rng),
-        _pair(
+    noise, penalties = normal((N, L)), rng.random(L)
+    dense = Dense("encoder.0", D, L)
+    layers: list[tuple[str, Layer, int]] = [
+        ("Dense", dense, D),
+        *((activation.__name__, activation(), H) for activation in ACTIVATIONS.values()),
+        ("Sequential", mlp("mlp", (D, H, H + 1, L), "tanh"), D),
+        ("TiedDense", Sequential([dense, Tanh(), TiedDense("decoder.0", dense)]), D),
+    ]
+    functions: list[tuple[str, Callable[..., Any], Callable[..., Any], list[tuple[int, ...]]]] = [
+        (
             "mean_and_log_var",
             lambda output: (np.stack(mean_and_log_var(output)), None),
             lambda dvalue, _: (mean_and_log_var_backward(*dvalue),),
-            [normal((N, 2 * L))],
-            rng,
+            [(N, 2 * L)],
         ),
-        _pair(
+        (
             "reparameterize",
             lambda mean, log_var: reparameterize(mean, log_var, noise),
             reparameterize_backward,
-            [normal((N, L)), normal((N, L))],
-            rng,
+            [(N, L)] * 2,
         ),
-        _pair(
+        (
             "kl_to_standard_normal",
             kl_to_standard_normal,
             kl_to_standard_normal_backward,
-            [normal((N, L)), normal((N, L))],
-            rng,
+            [(N, L)] * 2,
         ),
-        _pair(
-            "gaussian_log_prob",
-            gaussian_log_prob,
-            gaussian_log_prob_backward,
-            [normal((N, D)), normal((N, D)), normal((N, D))],
-            rng,
-        ),
-        _pair(
+        ("gaussian_log_prob", gaussian_log_prob, gaussian_log_prob_backward, [(N, D)] * 3),
+        (
             "negative_elbo",
             lambda log_px, kl: negative_elbo(log_px, kl, 0.7),
             negative_elbo_backward,
-            [normal(N), normal(N)],
-            rng,
+            [(N,)] * 2,
         ),
+        ("reconstruction_loss", reconstruction_loss, reconstruction_loss_backward, [(N,)]),
+        ("ridge", lambda weights: ridge(weights, penalties), ridge_backward, [(L, D)]),
     ]
-    return pairs + [_likelihood_pair(p, N, D, rng) for p in LIKELIHOODS]
+    return [
+        *(_layer_pair(name, layer, normal((N, n_in)), rng) for name, layer, n_in in layers),
+        *(_pair(name, f, g, [normal(s) for s in shapes], rng) for name, f, g, shapes in functions),
+        *(_likelihood_pair(p, N, D, rng) for p in LIKELIHOODS),
+    ]
 
 
 LIKELIHOODS: tuple[Likelihood, ...] = (
@@ -164,20 +171,35 @@ LIKELIHOODS: tuple[Likelihood, ...] = (
 
 
 def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
-    """The whole VAE: every likelihood, every activation, several depths; beta is not 1."""
+    """Whole models. The VAE with every likelihood, every activation, several depths, beta not 1."""
     N, D, H, L = sizes or Sizes()
-    cases: list[tuple[Likelihood, str, tuple[int, ...]]] = [(p, "tanh", (H,)) for p in LIKELIHOODS]
-    cases += [(LIKELIHOODS[1], activation, (H + 2, H)) for activation in ACTIVATIONS]
-    cases += [(LIKELIHOODS[0], "relu", depth) for depth in ((), (H,), (H + 2, H, H + 1))]
-    pairs = []
-    for likelihood, activation, hidden_dims in cases:
-        vae = VAE(D, L, hidden_dims, activation, likelihood, beta=0.7, dtype=np.float64)
-        theta = 0.6 * rng.standard_normal(vae.layout.size)  # biases too
-        x, noise = draw_data(likelihood, (N, D), rng), vae.draw_noise(rng, N)
-        f = partial(vae.loss, x=x, noise=noise)
-        grad = partial(_gradient_of, vae, x, noise)
-        pairs.append(Pair(repr(vae), f, grad, theta))
-    return pairs
+    bernoulli, binomial, squared = LIKELIHOODS[:3]
+    cases: list[tuple[str, tuple[int, ...], Likelihood]] = [
+        *(("tanh", (H,), p) for p in LIKELIHOODS),
+        *((activation, (H + 2, H), binomial) for activation in ACTIVATIONS),
+        *(("relu", depth, bernoulli) for depth in ((), (H,), (H + 2, H, H + 1))),
+    ]
+    vaes = [VAE(D, L, h, a, p, beta=0.7, dtype=np.float64) for a, h, p in cases]
+    common: dict[str, Any] = {"hidden_dims": (H + 1, H), "activation": "tanh", "dtype": np.float64}
+    corruptions = GaussianNoise(0.3), Masking(0.4), SaltAndPepper(0.4)
+    family: list[EncoderDecoder] = [
+        VAE(D, L, (H,), "tanh", binomial, beta=np.inf, dtype=np.float64),
+        *(Autoencoder(D, L, likelihood=p, **common) for p in LIKELIHOODS),
+        Autoencoder(D, L, tied=True, **common),
+        Autoencoder(D, L, (), penalties=rng.random(L).tolist(), dtype=np.float64),
+        *(DenoisingAutoencoder(D, L, corruption=c, **common) for c in corruptions),
+        NoisyAutoencoder(D, L, code_noise=0.3, likelihood=squared, **common),
+    ]
+    return [_model_pair(model, N, rng) for model in (*vaes, *family)]
+
+
+def _model_pair(model: EncoderDecoder, n: int, rng: np.random.Generator) -> Pair:
+    """A model's loss and gradient, at random parameters (biases too) and random data."""
+    theta = 0.6 * rng.standard_normal(model.layout.size)
+    x = draw_data(model.likelihood, (n, model.data_dim), rng)
+    noise = model.draw_noise(rng, n)
+    f = partial(model.loss, x=x, noise=noise)
+    return Pair(repr(model), f, partial(_gradient_of, model, x, noise), theta)
 
 
 def draw_data(likelihood: Likelihood, shape: tuple[int, int], rng: np.random.Generator) -> Array:
@@ -187,8 +209,8 @@ def draw_data(likelihood: Likelihood, shape: tuple[int, int], rng: np.random.Gen
     return rng.standard_normal(shape)
 
 
-def _gradient_of(vae: VAE, x: Array, noise: Array, theta: Array) -> Array:
-    return vae.loss_and_grad(theta, x, noise)[1]
+def _gradient_of(model: EncoderDecoder, x: Array, noise: Array, theta: Array) -> Array:
+    return model.loss_and_grad(theta, x, noise)[1]
 
 
 def _pair(

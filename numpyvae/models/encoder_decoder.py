@@ -6,7 +6,7 @@ that model; this one holds what would be the same in each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyvae import training
-from numpyvae.layers import ACTIVATIONS, Grads, Params, mlp
+from numpyvae.layers import ACTIVATIONS, Grads, Params, Sequential, mlp
 from numpyvae.likelihoods import Likelihood, likelihood_from_config
 from numpyvae.numerics import Array
 from numpyvae.optimizers import Optimizer
@@ -73,7 +73,7 @@ class EncoderDecoder:
         encoder_widths = (D, *self.hidden_dims, self.n_heads * L)
         decoder_widths = (L, *self.hidden_dims[::-1], likelihood.output_dim(D))
         self.encoder = mlp("encoder", encoder_widths, activation)
-        self.decoder = mlp("decoder", decoder_widths, activation)
+        self.decoder = self.make_decoder(decoder_widths)
         self.layout = ParameterLayout(
             {**self.encoder.shapes, **self.decoder.shapes, **likelihood.shapes}
         )
@@ -86,6 +86,10 @@ class EncoderDecoder:
             str(width) for width in (self.data_dim, *self.hidden_dims, self.latent_dim)
         )
         return f"{type(self).__name__}({widths}, {self.activation}, {self.likelihood!r})"
+
+    def make_decoder(self, widths: Sequence[int]) -> Sequential:
+        """The decoder, for a subclass to build in another way."""
+        return mlp("decoder", widths, self.activation)
 
     def initial_theta(self) -> Array:
         """Fresh parameters (P,), drawn from `seed`: He or Glorot weights, zero biases.
@@ -101,9 +105,14 @@ class EncoderDecoder:
         self.likelihood.initialize(params)
         return theta
 
+    @property
+    def noise_dim(self) -> int:
+        """How many random numbers a step needs for each example: L, unless a subclass differs."""
+        return self.latent_dim
+
     def draw_noise(self, rng: np.random.Generator, n: int) -> Array:
         """All noise that one step on n examples needs: (n, L) standard normal."""
-        return rng.standard_normal((n, self.latent_dim), self.dtype)
+        return rng.standard_normal((n, self.noise_dim), self.dtype)
 
     def generator(self, rng: np.random.Generator | None) -> np.random.Generator:
         """`rng`, or for None a generator from the model's seed, the same each time."""
@@ -168,7 +177,7 @@ class EncoderDecoder:
             raise TypeError(f"theta must be an array of floats, got {theta.dtype}")
         params, real = self.layout.views(theta), theta.real.dtype
         x = as_matrix("x", x, self.data_dim, "(N, D)")
-        expected = (len(x), self.latent_dim)
+        expected = (len(x), self.noise_dim)
         if noise.shape != expected:
             raise ValueError(f"noise must have shape (N, L) = {expected}, got {noise.shape}")
         return params, x.astype(real, copy=False), noise.astype(real, copy=False)
@@ -239,6 +248,11 @@ class EncoderDecoder:
             "dtype": self.dtype.name,
         }
 
+    @classmethod
+    def arguments_from_config(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The constructor's arguments that `config` described."""
+        return {**config, "likelihood": likelihood_from_config(config["likelihood"])}
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one .npz file (no pickles), aside first and then moved into place."""
         description = {
@@ -256,9 +270,7 @@ class EncoderDecoder:
         if description.get("model") != cls.__name__ or theta is None:
             raise ValueError(f"{name}: expected a {cls.__name__}, got {description.get('model')!r}")
         try:
-            arguments = dict(description["arguments"])
-            arguments["likelihood"] = likelihood_from_config(arguments["likelihood"])
-            model = cls(**arguments)
+            model = cls(**cls.arguments_from_config(description["arguments"]))
             model.epochs_trained = positive_int(
                 "epochs_trained", description["epochs_trained"], least=0
             )

@@ -8,6 +8,7 @@ f_backward(dvalue, cache).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,12 +81,13 @@ class VAE(EncoderDecoder):
             hidden_dims: the encoder's hidden widths, from the data inwards; () makes it linear.
             activation: "relu", "leaky_relu", "tanh", "sigmoid" or "softplus".
             likelihood: p(x|z) from `numpyvae.likelihoods`; default `Bernoulli()`.
-            beta: weight of the KL in the loss, at least 0; 1 makes the loss minus the ELBO.
+            beta: weight of the KL in the loss, at least 0. 1 makes the loss minus the ELBO, 0
+                leaves reconstruction alone, inf the KL alone.
             seed: of the parameters, and of the order and noise of training.
             dtype: float32 to train, float64 to check gradients.
         """
         self.prior = StandardNormal()
-        self.beta = positive_number("beta", beta, zero=True)
+        self.beta = math.inf if beta == math.inf else positive_number("beta", beta, zero=True)
         super().__init__(
             data_dim, latent_dim, hidden_dims, activation, likelihood or Bernoulli(), seed, dtype
         )

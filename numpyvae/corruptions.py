@@ -1,0 +1,103 @@
+"""What a denoising autoencoder is shown in place of its data.
+
+`draw` draws all noise of a step beforehand, `apply` is a deterministic function of data and noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from numpyvae.numerics import Array
+from numpyvae.validation import fraction, one_of, positive_number
+
+__all__ = [
+    "Corruption",
+    "GaussianNoise",
+    "Masking",
+    "SaltAndPepper",
+    "corruption_from_config",
+]
+
+
+class Corruption(Protocol):
+    """A way to spoil data, x (N, D) and noise (N, D) -> (N, D)."""
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> Array:
+        """The noise of one step, of the shape of the data."""
+
+    def apply(self, x: Array, noise: Array) -> Array:
+        """The corrupted data."""
+
+    def config(self) -> dict[str, Any]:
+        """{"name": ..., and the constructor's arguments}, as JSON can hold it."""
+
+
+class GaussianNoise:
+    """x + sigma noise, noise ~ N(0, I). Source: Vincent et al. 2008; Alain & Bengio 2014."""
+
+    def __init__(self, sigma: float) -> None:
+        self.sigma = positive_number("sigma", sigma)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> Array:
+        return rng.standard_normal(shape, dtype)
+
+    def apply(self, x: Array, noise: Array) -> Array:
+        return x + self.sigma * noise
+
+    def config(self) -> dict[str, Any]:
+        return {"name": "GaussianNoise", "sigma": self.sigma}
+
+
+class Masking:
+    """Each entry becomes 0 with the given probability. Source: Vincent et al. 2008."""
+
+    def __init__(self, probability: float) -> None:
+        self.probability = fraction("probability", probability)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> Array:
+        return rng.random(shape, dtype)
+
+    def apply(self, x: Array, noise: Array) -> Array:
+        return x * (noise >= self.probability)
+
+    def config(self) -> dict[str, Any]:
+        return {"name": "Masking", "probability": self.probability}
+
+
+class SaltAndPepper:
+    """Each entry becomes `low` or `high`, evenly, with the given probability in all.
+
+    Source: Vincent et al. 2010.
+    """
+
+    def __init__(self, probability: float, low: float = 0.0, high: float = 1.0) -> None:
+        self.probability = fraction("probability", probability)
+        self.low, self.high = float(low), float(high)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> Array:
+        return rng.random(shape, dtype)
+
+    def apply(self, x: Array, noise: Array) -> Array:
+        spoiled = np.where(noise < 0.5 * self.probability, self.low, self.high)
+        return np.where(noise < self.probability, spoiled.astype(x.dtype), x)
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "name": "SaltAndPepper", "probability": self.probability,
+            "low": self.low, "high": self.high,
+        }  # fmt: skip
+
+
+def corruption_from_config(config: Mapping[str, Any]) -> Corruption:
+    """The corruption that `config()` described. ValueError when it names none."""
+    known = {"GaussianNoise": GaussianNoise, "Masking": Masking, "SaltAndPepper": SaltAndPepper}
+    arguments = dict(config)
+    make: Any = known[one_of("corruption", arguments.pop("name", None), known)]
+    try:
+        corruption: Corruption = make(**arguments)
+    except TypeError as error:
+        raise ValueError(f"not a description of a corruption: {dict(config)!r}") from error
+    return corruption
