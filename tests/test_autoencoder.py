@@ -234,8 +234,8 @@ def test_bad_arguments():
 def test_the_linear_beta_vae_is_reverse_water_filling(correlated, beta):
     """At W = U (S - beta sigma^2)^(1/2) the gradient is zero, and the KL is what theory says.
 
-    A dimension is active if its variance s_i > beta sigma^2, with a KL of 1/2 log(s_i/(beta sigma^2))
-    and a distortion of beta sigma^2; else its KL is 0 and its distortion s_i. Source: Lucas et al. 2019; Cover & Thomas.
+    A dimension is active if its variance s_i > beta sigma^2. Then its KL is 1/2 log(s_i / beta
+    sigma^2) and its distortion beta sigma^2; else they are 0 and s_i. Source: Lucas et al. 2019.
     """
     variance, level = 0.2, 0.2 * beta
     pca = PCA(4).fit(correlated)
