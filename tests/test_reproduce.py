@@ -1,0 +1,135 @@
+"""The reproductions of published numbers: what can be held in seconds, without MNIST."""
+
+import ast
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numpyvae.likelihoods import Gaussian
+from numpyvae.models.autoencoder import Autoencoder
+
+FOLDER = Path(__file__).parent.parent / "examples" / "reproduce"
+SCRIPTS = sorted(FOLDER.glob("*.py"))
+
+
+@pytest.fixture
+def common(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import common
+
+    yield common
+    sys.modules.pop("common")
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_script_compiles_and_says_what_it_does(path):
+    source = path.read_text()
+    compile(source, str(path), "exec")
+    assert len(ast.get_docstring(ast.parse(source))) > 50
+    if path.stem != "common":
+        assert 'if __name__ == "__main__":' in source
+
+
+def test_every_script_stands_in_the_document():
+    text = (FOLDER.parents[1] / "docs" / "reproductions.md").read_text()
+    for path in SCRIPTS:
+        if path.stem != "common":
+            assert f"examples/reproduce/{path.name}" in text
+
+
+@pytest.mark.parametrize(
+    ("published", "measured", "tolerance", "kind", "expected"),
+    [
+        (8.0, 8.1, 0.2, "within", "reproduced"),
+        (8.0, 7.75, 0.2, "within", "missed"),
+        (8.0, float("nan"), 0.2, "within", "missed"),
+        (3.0, 2.9, 3.0, "below", "reproduced"),
+        (None, 0.5, 0.4, "below", "missed"),
+        (None, float("nan"), 0.4, "below", "missed"),
+        (3.0, None, 3.0, "below", "not run"),
+    ],
+)
+def test_verdict(common, published, measured, tolerance, kind, expected):
+    assert common.verdict(common.Row("q", published, measured, tolerance, kind)) == expected
+
+
+def test_a_row_without_a_standard_is_an_error(common):
+    with pytest.raises(ValueError, match="'within' of a published number or 'below' a limit"):
+        common.verdict(common.Row("q", None, 1.0, 0.1))
+
+
+def test_table(common):
+    rows = [common.Row("error", 8.01, 8.0, 0.2), common.Row("gap", None, 2.0, 1.0, "below")]
+    heading, rule, first, second = common.table(rows).splitlines()
+    cells = [cell.strip() for cell in heading.split("|")]
+    assert cells == ["quantity", "published", "measured", "tolerance", "verdict"]
+    assert set(rule) == {"-", "|"}
+    assert [cell.strip() for cell in first.split("|")][1:] == ["8.01", "8", "+- 0.2", "reproduced"]
+    assert [cell.strip() for cell in second.split("|")][1:] == ["-", "2", "<= 1", "missed"]
+
+
+def tiny():
+    return Autoencoder(6, 2, (5,), "tanh", Gaussian(0.5), seed=3)
+
+
+def run(common, model, path, **options):
+    x = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    options = {"epochs": 6, "batch_size": 16, "schedule": common.cosine(1e-2, 1e-4), **options}
+    return common.train(model, x, checkpoint=path, **options)
+
+
+@pytest.mark.parametrize("stop_after", [1, 4])
+def test_resuming_gives_the_same_bits(common, tmp_path, capsys, stop_after):
+    whole = tiny()
+    straight = run(common, whole, None)
+    path = tmp_path / "below" / "run.npz"
+    assert len(run(common, tiny(), path, stop_after=stop_after)) == stop_after
+    resumed = tiny()
+    records = run(common, resumed, path)
+    np.testing.assert_array_equal(resumed.theta, whole.theta)
+    assert [r["loss"] for r in records] == [r["loss"] for r in straight]
+    assert f"resumed run.npz after epoch {stop_after}" in capsys.readouterr().out
+    finished = tiny()
+    assert run(common, finished, path) == records  # nothing is left to do
+    np.testing.assert_array_equal(finished.theta, whole.theta)
+
+
+def test_a_stop_between_two_records_loses_nothing(common, tmp_path):
+    whole, path = tiny(), tmp_path / "run.npz"
+    run(common, whole, None, every=2)
+    run(common, tiny(), path, every=2, stop_after=3)
+    resumed = tiny()
+    run(common, resumed, path, every=2)
+    np.testing.assert_array_equal(resumed.theta, whole.theta)
+
+
+def test_a_checkpoint_of_another_plan_is_refused(common, tmp_path):
+    path = tmp_path / "run.npz"
+    run(common, tiny(), path, stop_after=1)
+    with pytest.raises(ValueError, match="is of another training"):
+        run(common, tiny(), path, epochs=7)
+
+
+def test_rows_with_moments(common, rng):
+    data = rng.standard_normal((30, 5)) @ rng.standard_normal((5, 5)) + 2.0
+    mean, covariance = data.mean(axis=0), np.cov(data.T, bias=True)
+    rows = common.rows_with_moments(mean, covariance)
+    assert rows.shape == (6, 5)
+    np.testing.assert_allclose(rows.mean(axis=0), mean, atol=1e-12)
+    np.testing.assert_allclose(np.cov(rows.T, bias=True), covariance, atol=1e-12)
+
+
+def test_moments_of_pixels(common, rng):
+    x = rng.integers(0, 256, (40, 7), dtype=np.uint8)
+    mean, covariance = common.moments(x)
+    np.testing.assert_allclose(mean, (x / 255).mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(covariance, np.cov(x.T / 255, bias=True), atol=1e-12)
+
+
+def test_cosine(common):
+    rate = common.cosine(1e-2, 1e-4)
+    assert rate(0.0) == pytest.approx(1e-2)
+    assert rate(0.5) == pytest.approx(0.5 * (1e-2 + 1e-4))
+    assert rate(1.0) == pytest.approx(1e-4)
