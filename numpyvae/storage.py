@@ -22,10 +22,16 @@ __all__ = ["read_npz", "write_npz"]
 def write_npz(
     path: str | PathLike[str], arrays: Mapping[str, Array], description: Mapping[str, Any]
 ) -> None:
-    """Write `arrays` and the `description`, which JSON must be able to hold, to `path`."""
+    """Write `arrays` and the `description`, which JSON must be able to hold, to `path`.
+
+    Raises TypeError for an array of Python objects, which only a pickle could hold.
+    """
     text = np.array(json.dumps(description))
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"{name} must hold numbers, got an array of {array.dtype}")
     with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, description=text, **dict(arrays))
+        np.savez(file, description=text, **dict(arrays))
 
 
 def read_npz(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -108,6 +108,12 @@ def test_damaged_files_never_do_worse_than_value_error(tmp_path_factory, data):
         VAE.load(path)  # a damaged byte that no checksum covers may go unseen
 
 
+def test_objects_are_not_written(tmp_path):
+    with pytest.raises(TypeError, match="theta must hold numbers, got an array of object"):
+        write_npz(tmp_path / "model.npz", {"theta": np.array([{}], dtype=object)}, {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_description_is_plain_json(saved):
     with np.load(saved, allow_pickle=False) as file:
         assert json.loads(str(file["description"]))["arguments"]["likelihood"] == {
