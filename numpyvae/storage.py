@@ -26,12 +26,12 @@ def write_npz(
 
     Raises TypeError for an array of Python objects, which only a pickle could hold.
     """
-    text = np.array(json.dumps(description))
+    named: dict[str, Any] = {"description": np.array(json.dumps(description)), **arrays}
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise TypeError(f"{name} must hold numbers, got an array of {array.dtype}")
     with atomic_write(path) as file:
-        np.savez(file, description=text, **dict(arrays))
+        np.savez(file, **named)
 
 
 def read_npz(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
