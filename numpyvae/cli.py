@@ -190,6 +190,8 @@ def _say(text: str) -> None:
 def _fail(error: BaseException, addition: str = "") -> int:
     """One line on standard error, and the exit code of bad input."""
     text = " ".join(str(error).split()) or type(error).__name__
+    if addition:
+        text = text.rstrip(".") + "."
     print(f"numpyvae: {text}{addition}", file=sys.stderr)
     return BAD_INPUT
 

@@ -189,7 +189,7 @@ def test_a_run_that_ends_early_is_written_all_the_same(here, capsys, monkeypatch
 
     monkeypatch.setattr(VAE, "fit", fit_until_the_disk_fails)
     assert main(["train", "--out", "run"]) == 2
-    assert "Input/output error What was learned in 3 epochs is in run." in capsys.readouterr().err
+    assert "Input/output error. What was learned in 3 epochs is in run." in capsys.readouterr().err
     assert VAE.load("run/model.npz").epochs_trained == 3
     assert (here / "run" / "latent_space.png").exists()
 
