@@ -1,4 +1,4 @@
-"""The `numpyvae` command: train, evaluate, sample, check.
+"""The `numpyvae` command: train, evaluate, sample, check, exercises.
 
 What the user got wrong is one line on standard error and exit code 2; Ctrl-C is exit code 130.
 """
@@ -19,6 +19,7 @@ import numpy as np
 import numpyvae
 from numpyvae import evaluation, plots, proofs, runs
 from numpyvae.data.files import atomic_write
+from numpyvae.exercises import command as exercises
 from numpyvae.gradient_check import check_files
 from numpyvae.layers import ACTIVATIONS
 from numpyvae.models.vae import VAE
@@ -235,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(command=sample)
 
     _add_check(commands)
+    exercises.add_to(commands)
     return parser
 
 

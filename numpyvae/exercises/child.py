@@ -1,0 +1,99 @@
+"""The process that runs a student's code: one exercise, then it ends. Started by `sandbox`.
+
+    python -I -S -B child.py JOB_FOLDER
+
+The folder holds job.json, the arrays that go in (in/0.npy, ...) and, opened before the student's
+code is, those that come out (out/0.npy, ...) and notes.jsonl. Nothing in this process knows a right
+answer to the exercise, and nothing it says is believed: it can only hand out arrays.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+# What students import. Loaded now, because afterwards no file can be opened.
+USUAL_MODULES = (
+    "math cmath random time string re json copy typing abc operator functools itertools contextlib "
+    "collections collections.abc dataclasses enum warnings traceback pathlib importlib "
+    "numpy.linalg numpy.random numpy.fft numpy.typing numpy.testing"
+)
+
+
+def main(folder: Path) -> None:
+    """Do the job in `folder`: load the files, give up rights, perform, write what comes out."""
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    _limit(job["limits"])
+    sys.path += [job["numpy"], job["here"]]
+    np = importlib.import_module("numpy")
+    perform = importlib.import_module("perform")
+    confine = importlib.import_module("confine")
+    for name in USUAL_MODULES.split():
+        importlib.import_module(name)
+    write_array = np.lib.format.write_array
+    arrays = {
+        name: np.load(folder / "in" / f"{i}.npy", allow_pickle=False)
+        for i, name in enumerate(job["inputs"])
+    }
+    out = {name: (folder / "out" / f"{i}.npy").open("wb") for i, name in enumerate(job["outputs"])}
+    notes = (folder / "notes.jsonl").open("w", encoding="utf-8")
+
+    def emit(name: str, array: Any) -> None:
+        content = io.BytesIO()
+        write_array(content, array, allow_pickle=False)
+        out[name].seek(0)
+        out[name].truncate()
+        out[name].write(content.getvalue())
+        out[name].flush()
+
+    def note(function: str, kind: str, text: str) -> None:
+        print(json.dumps([function, kind, text[:2000]]), file=notes, flush=True)
+
+    sys.path.clear()  # the grader's package is not for import
+    sys.path_importer_cache.clear()
+    note("", "confined", str(confine.confine()))
+    warnings.simplefilter("ignore")
+    try:
+        names = perform.load(job["sources"], sys.modules)
+    except NotImplementedError as error:
+        note("", "not done", str(error))
+        return
+    except SyntaxError as error:
+        note("", "error", f"line {error.lineno} is not Python: {error.msg}")
+        return
+    except BaseException as error:
+        note("", "error", f"{type(error).__name__}: {error}{perform.last_line(error)}")
+        return
+    try:
+        perform.perform(names, job["calls"], arrays, emit, note)
+    except BaseException as error:
+        note("", "stopped", f"{type(error).__name__}: {error}{perform.last_line(error)}")
+        return
+    note("", "finished", "")
+
+
+def _limit(limits: dict[str, int]) -> None:
+    """Hard limits of the operating system, where it has them. They cannot be raised again."""
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:  # Windows
+        return
+    for name, value in limits.items():
+        try:
+            resource.setrlimit(getattr(resource, name), (value, value))
+        except (AttributeError, OSError, ValueError):  # a limit that this system does not have
+            continue
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    finally:
+        sys.stdout.flush()
+        os._exit(0)  # whatever waits for the end of the process waits in vain

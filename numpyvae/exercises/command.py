@@ -1,0 +1,91 @@
+"""`numpyvae exercises ...`: the coursework kit on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from numpyvae.exercises import hints, report, stubs
+from numpyvae.exercises.catalogue import EXERCISES, Exercise, exercise_numbered
+from numpyvae.exercises.judging import judge_file
+from numpyvae.exercises.sandbox import Limits
+
+__all__ = ["add_to"]
+
+PARTS = ("lint",)
+
+
+def add_to(commands: Any) -> None:
+    """Add `exercises` and its own commands to the command line."""
+    parser = commands.add_parser(
+        "exercises",
+        help="coursework: ten exercises on backprop through sampling, checked and graded",
+        description="Ten exercises on backprop through sampling. A student: start, check, watch, "
+        "hint. A teacher: grade, autograder, export, lint.",
+    )
+    own = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add = own.add_parser("start", help="write a folder of files to fill in")
+    add.add_argument("folder", type=Path, metavar="FOLDER")
+    add.set_defaults(command=start)
+
+    for name, function, text in (
+        ("check", check, "what passes, what fails, and which mistake it is"),
+        ("hint", hint, "the next hint for an exercise"),
+    ):
+        add = own.add_parser(name, help=text)
+        add.add_argument("folder", type=Path, metavar="FOLDER")
+        add.add_argument(
+            "number", type=int, nargs="?", metavar="EXERCISE", help="0 to 9; without it: "
+            + ("all" if name == "check" else "the first that does not pass"),
+        )  # fmt: skip
+        add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
+        add.set_defaults(command=function)
+    for module in PARTS:
+        importlib.import_module(f"numpyvae.exercises.{module}").add_to(own)
+
+
+def start(arguments: argparse.Namespace) -> int:
+    """Write a student's folder."""
+    written, kept = stubs.start(arguments.folder)
+    print(f"{arguments.folder}/: {len(written)} files written" + (
+        f", {len(kept)} kept as they are" if kept else ""))  # fmt: skip
+    print(f"Begin with {EXERCISES[0].file}, and check it: "
+          f"numpyvae exercises check {arguments.folder} 0")  # fmt: skip
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Print the verdict on each exercise; exit code 0 if all of them pass."""
+    verdicts = []
+    for exercise in _chosen(arguments):
+        verdict = judge_file(exercise, arguments.folder, arguments.seed, Limits())
+        verdicts.append(verdict)
+        print(report.verdict_text(verdict, arguments.folder, sys.stdout.isatty()), flush=True)
+    if len(verdicts) > 1:
+        print(report.summary(verdicts))
+    return 0 if all(v.status == "pass" for v in verdicts) else 1
+
+
+def hint(arguments: argparse.Namespace) -> int:
+    """Print the next hint, for what the check says is wrong now."""
+    for exercise in _chosen(arguments):
+        verdict = judge_file(exercise, arguments.folder, arguments.seed, Limits())
+        if verdict.status != "pass" or arguments.number is not None:
+            print(f"{exercise.file}, {exercise.title}")
+            print(hints.next_hint(arguments.folder, verdict))
+            return 0
+    print("All exercises pass: there is nothing to hint at.")
+    return 0
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Exercise]:
+    """The exercise that was asked for, or all. ValueError if the folder is none."""
+    if not arguments.folder.is_dir():
+        raise ValueError(
+            f"{arguments.folder}: no such folder; numpyvae exercises start {arguments.folder} "
+            "writes one"
+        )
+    return list(EXERCISES) if arguments.number is None else [exercise_numbered(arguments.number)]

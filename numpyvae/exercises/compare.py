@@ -1,0 +1,222 @@
+"""One student's results beside the right ones: what differs, and where it is worst."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from numpyvae.exercises.catalogue import Arrays, Exercise, Function
+from numpyvae.exercises.sandbox import Note, Outcome
+from numpyvae.numerics import Array
+
+__all__ = ["EXACT", "Fault", "close", "faults_of", "places_of"]
+
+VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-9, 1e-13
+"""Relative to the largest entry. A derived gradient is right to 1e-15, differences to 1e-10."""
+
+EXACT = 1e-6
+"""Relative: below this, an explanation is taken to be the explanation."""
+
+BLOCKING = ("not done", "missing", "error", "form", "absent")  # without a forward, no backward
+
+FORWARD_CALLS = 2  # a backward may recompute its forward pass; numerical differentiation needs many
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with one function."""
+
+    function: str  # which of the functions to write
+    kind: str  # "not done", "missing", "error", "form", "shape", "type", "value", "numerical", ...
+    text: str
+    entry: str = ""  # "0/dlog_var[4, 1]": the place, the result and its worst entry
+
+
+def close(a: Array, b: Array, tolerance: float) -> bool:
+    """Equal up to `tolerance`, relative to b's largest entry, where both are finite."""
+    if a.shape != b.shape:
+        return False
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not finite.any():
+        return bool(a.size == 0 or (not np.isfinite(a).any() and not np.isfinite(b).any()))
+    a, b = a[finite], b[finite]
+    return bool(np.abs(a - b).max() <= tolerance * np.abs(b).max())
+
+
+def places_of(arrays: Arrays, function: str) -> range:
+    """The numbers of the places at which a function is tried."""
+    return range(len({name.split("/")[1] for name in arrays if name.startswith(f"{function}/")}))
+
+
+def faults_of(exercise: Exercise, source: str, outcome: Outcome, right: Outcome) -> list[Fault]:
+    """All that is wrong, function by function."""
+    faults: list[Fault] = []
+    for f in exercise.functions:
+        faults += _faults(f, f.name, source, outcome, right)
+        if f.gradients:
+            blocked = next(
+                (t.kind for t in faults if t.function == f.name and t.kind in BLOCKING), ""
+            )
+            own = _faults(f, f.names[1], source, outcome, right)
+            if blocked and all(fault.kind == "absent" for fault in own):
+                kind = "not done" if blocked in ("not done", "missing") else "blocked"
+                own = [Fault(f.names[1], kind, f"needs the cache of {f.name}, which comes first")]
+            faults += own
+    return faults
+
+
+def _faults(f: Function, name: str, source: str, outcome: Outcome, right: Outcome) -> list[Fault]:
+    """What is wrong with f, or with its backward, whichever `name` is."""
+    is_backward = name != f.name
+    noted = [_fault_of_note(name, n) for n in outcome.notes if n.function in (name, "")]
+    if noted and noted[0].kind in ("not done", "missing"):
+        return noted[:1]
+    found = list(_compare(f, is_backward, outcome, right))
+    found += _state_faults(f, is_backward, outcome, right)
+    if is_backward and not noted:
+        found += _numerical(f, source, outcome)
+    return noted[:1] + [Fault(name, *rest) for rest in found if rest[0] != "absent" or not noted]
+
+
+def _fault_of_note(function: str, note: Note) -> Fault:
+    text = note.text
+    if note.kind == "form":
+        text = f"expected {text}"
+    elif note.kind == "missing":
+        text = f"{function} {text}"
+    return Fault(function, note.kind, text)
+
+
+Found = tuple[str, str, str]  # kind, text, entry
+
+
+def _compare(f: Function, is_backward: bool, outcome: Outcome, right: Outcome) -> Iterator[Found]:
+    """The results of f, or of its backward, at every place."""
+    results = f.gradients if is_backward else f.outputs
+    tolerance = GRADIENT_TOLERANCE if is_backward else VALUE_TOLERANCE
+    for name, truth in right.arrays.items():
+        function, place, result, *key = name.split("/", 3)
+        if function != f.name or result not in results:
+            continue
+        yours = outcome.arrays.get(name)
+        shown = "/".join([result, *key])
+        if yours is None:
+            yield "absent", f"{shown} did not come back: {outcome.end or 'no result'}", ""
+        elif yours.shape != truth.shape:
+            yield (
+                "shape",
+                f"{shown} has the shape {yours.shape}, expected {truth.shape}",
+                f"{place}/{shown}",
+            )
+        elif (yours.dtype.kind in "biu" and truth.dtype.kind == "f") or yours.dtype.itemsize < 8:
+            yield "type", f"{shown} is an array of {yours.dtype}, expected float64", ""
+        else:
+            yield from _compare_values(shown, place, yours, truth, tolerance)
+
+
+def _compare_values(
+    name: str, place: str, yours: Array, truth: Array, tolerance: float
+) -> Iterator[Found]:
+    scale = np.abs(truth).max(initial=0.0)
+    with np.errstate(all="ignore"):
+        error = np.atleast_1d(np.abs(yours - truth))
+    wrong = ~(error <= tolerance * scale)
+    if not wrong.any():
+        return
+    error[~np.isfinite(error)] = np.inf
+    worst = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))[: truth.ndim]
+    index = f"[{', '.join(map(str, worst))}]" if worst else ""
+    small = error.max() <= EXACT * scale
+    text = (
+        f"{name}{index} is {_number(yours[worst])}, expected {_number(truth[worst])}"
+        f" ({int(wrong.sum())} of {truth.size} entries of {name} {truth.shape} differ)"
+        if truth.ndim
+        else f"{name} is {_number(yours[worst])}, expected {_number(truth[worst])}"
+    )
+    if small:
+        text += f"; the relative error is {error.max() / scale:.0e}"
+    yield "inexact" if small else "value", text, f"{place}/{name}{index}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _state_faults(
+    f: Function, is_backward: bool, outcome: Outcome, right: Outcome
+) -> Iterator[Found]:
+    """What no function may do: keep something from call to call, or change what others own."""
+    arrays = outcome.arrays
+    results = f.gradients if is_backward else f.outputs
+    for name in right.arrays:
+        function, place, kind, *rest = name.split("/", 3)
+        if function != f.name or name not in arrays or not rest:
+            continue
+        start, result = f"{function}/{place}/", "/".join(rest)
+        if kind == ("after backward" if is_backward else "after"):
+            before = arrays.get(f"{start}after/{result}", right.arrays[name])
+            before = before if is_backward else right.arrays[name]
+            if not np.array_equal(arrays[name], before, equal_nan=True):
+                yield "changes an argument", f"the argument {result} is changed in place", ""
+        if rest[0].split("/")[0] in results and f"{start}{result}" in arrays:
+            first, truth = arrays[f"{start}{result}"], right.arrays[f"{start}{result}"]
+            if kind == "again":
+                yield from _compare_again(result, arrays[name], first, truth)
+            if kind == "later":
+                again = arrays.get(f"{start}again/{result}", first)
+                elsewhere = right.arrays[f"{function}/0/{result}"] if place != "0" else truth
+                yield from _compare_later(result, arrays[name], again, first, truth, elsewhere)
+
+
+def _compare_again(result: str, again: Array, first: Array, truth: Array) -> Iterator[Found]:
+    """The same call once more."""
+    if close(again, first, 1e-12):
+        return
+    if close(again, 2.0 * first, 1e-9):
+        yield "accumulates", f"a second call gives {result} twice as large", ""
+    elif close(first, truth, EXACT):
+        yield "changes its cache", f"a second call with the same cache gives another {result}", ""
+    else:
+        yield "not deterministic", f"two equal calls give different {result}", ""
+
+
+def _compare_later(
+    result: str, later: Array, again: Array, first: Array, truth: Array, elsewhere: Array
+) -> Iterator[Found]:
+    """The same call after a forward pass at another place."""
+    if close(again, first, 1e-12) and not close(later, first, 1e-12):
+        text = f"after a forward pass elsewhere, the same cache gives another {result}"
+        yield "stale cache", text, ""
+    elif not close(first, truth, EXACT) and close(first, elsewhere, 1e-9):
+        yield "stale cache", f"{result} belongs to an earlier forward pass", ""
+
+
+def _numerical(f: Function, source: str, outcome: Outcome) -> Iterator[Found]:
+    """Signs of a gradient that was not derived."""
+    calls = max(
+        (int(a.max()) for n, a in outcome.arrays.items()
+         if n.startswith(f"{f.name}/") and n.endswith("/forward calls") and a.size),
+        default=0,
+    )  # fmt: skip
+    if calls > FORWARD_CALLS:
+        yield "numerical", f"{f.name}_backward calls {f.name} {calls} times", ""
+    if _has_complex_numbers(source):
+        yield "numerical", "complex numbers appear in the file: a complex step is no derivation", ""
+
+
+def _has_complex_numbers(source: str) -> bool:
+    """Whether a source text names complex numbers, as a complex step must; comments aside."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    words = ("complex", "complex64", "complex128", "cdouble", "csingle", "clongdouble", "imag")
+    return any(
+        (isinstance(n, ast.Constant) and isinstance(n.value, complex))
+        or (isinstance(n, ast.Constant) and n.value in words)
+        or (isinstance(n, ast.Name) and n.id in words)
+        or (isinstance(n, ast.Attribute) and n.attr in words)
+        for n in nodes
+    )

@@ -1,0 +1,87 @@
+"""The verdict on one exercise of one student: marks, what is wrong, and its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from numpyvae.exercises import reference, sandbox
+from numpyvae.exercises.catalogue import Arrays, Exercise, draw_points
+from numpyvae.exercises.compare import Fault, faults_of
+from numpyvae.exercises.diagnosis import Named, name_mistakes
+from numpyvae.exercises.sandbox import LIMITS, Limits, Outcome
+
+__all__ = ["Verdict", "judge", "judge_file", "judge_source"]
+
+Runner = Callable[[Exercise, str, Arrays], Outcome]
+
+
+class Verdict(NamedTuple):
+    """What came of one exercise."""
+
+    exercise: Exercise
+    status: str  # "pass", "fail" or "not done"
+    marks: dict[str, int]  # function -> marks earned
+    faults: tuple[Fault, ...] = ()
+    named: tuple[Named, ...] = ()
+    printed: str = ""
+    confined: bool = True
+
+    @property
+    def total(self) -> int:
+        """Marks earned."""
+        return sum(self.marks.values())
+
+    @property
+    def out_of(self) -> int:
+        """Marks that there are."""
+        return sum(self.exercise.marks.values())
+
+
+def judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -> Verdict:
+    """What a student's results are worth. A function earns its marks whole, or not at all."""
+    faults = faults_of(exercise, source, outcome, reference.right(exercise.number, seed))
+    if outcome.end and not faults:  # all is there and right, and then it would not end
+        faults = [Fault(exercise.functions[-1].names[-1], "stopped", outcome.end)]
+    faulty = {fault.function for fault in faults}
+    earned = {name: 0 if name in faulty else m for name, m in exercise.marks.items()}
+    undone = {fault.function for fault in faults if fault.kind in ("not done", "missing")}
+    status = "pass" if not faults else "not done" if faulty == undone else "fail"
+    named = name_mistakes(exercise, outcome, seed, faults) if status == "fail" else []
+    return Verdict(
+        exercise,
+        status,
+        earned,
+        tuple(faults),
+        tuple(named),
+        outcome.printed,
+        outcome.confined,
+    )
+
+
+def judge_source(
+    exercise: Exercise, source: str, seed: int | str = 0, limits: Limits = LIMITS
+) -> Verdict:
+    """Run a student's source in a process of its own, and judge what comes back."""
+    outcome = sandbox.run(exercise, source, draw_points(exercise, seed), limits)
+    return judge(exercise, source, outcome, seed)
+
+
+def judge_file(
+    exercise: Exercise, folder: Path, seed: int | str = 0, limits: Limits = LIMITS
+) -> Verdict:
+    """The verdict on the exercise's file in a student's folder, also where there is none."""
+    try:
+        source = sandbox.read_submitted(folder / exercise.file)
+    except FileNotFoundError:
+        return _unread(exercise, "not done", f"there is no {exercise.file}")
+    except (OSError, ValueError) as error:
+        return _unread(exercise, "error", str(error))
+    return judge_source(exercise, source, seed, limits)
+
+
+def _unread(exercise: Exercise, kind: str, text: str) -> Verdict:
+    status = "not done" if kind == "not done" else "fail"
+    faults = tuple(Fault(name, kind, text) for name in exercise.marks)
+    return Verdict(exercise, status, dict.fromkeys(exercise.marks, 0), faults)

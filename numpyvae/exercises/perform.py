@@ -1,0 +1,247 @@
+"""Call the functions of an exercise at given places, and hand out all that they return.
+
+The same steps are taken with the reference (in the grader's process) and with a student's file (in
+a process of its own, see `child`). This file imports NumPy alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from types import CodeType, FunctionType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Emit", "Note", "array_names", "group", "last_line", "load", "perform"]
+
+LARGEST_RESULT = 2**20  # bytes; the right ones have a few thousand
+Arrays = Mapping[str, Any]
+Call = Mapping[str, Any]  # "function", "arguments", "outputs", "gradients", "places"
+Emit = Callable[[str, Any], None]  # (name, array)
+Note = Callable[[str, str, str], None]  # (function, kind, text)
+
+
+def load(sources: Mapping[str, str], modules: dict[str, Any]) -> dict[str, Any]:
+    """Run the sources, each as the module of its name in `modules`; the last one's names."""
+    names: dict[str, Any] = {}
+    for file, source in sources.items():
+        module = type(np)(file.removesuffix(".py"))
+        module.__file__ = file
+        modules[module.__name__] = module
+        exec(_compiled(source, file), module.__dict__)
+        names = module.__dict__
+    return names
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str, file: str) -> CodeType:
+    return compile(source, file, "exec")
+
+
+def perform(
+    names: dict[str, Any], calls: Sequence[Call], arrays: Arrays, emit: Emit, note: Note
+) -> None:
+    """Call every function at every place; `emit` each array, `note` what went wrong.
+
+    A pair f, f_backward is called so that wrongly kept state shows: backward twice with the same
+    cotangent ("again"), then once more after a forward pass at the next place ("later"). The
+    arguments are handed out as they are after each call ("after", "after backward"), and the number
+    of forward calls during a backward ("forward calls").
+    """
+    for call in calls:
+        function, places = call["function"], call["places"]
+        count = _Counter(names, function)
+        for place in range(places):
+            work = _Work(call, place, arrays, emit, note)
+            value, cache, arguments = work.forward(count.f)
+            if value is None:
+                continue
+            work.look_at("after", arguments)
+            if call["gradients"]:
+                work.backward(count, cache, "")
+                work.look_at("after backward", arguments)
+                work.backward(count, cache, "again/")
+                elsewhere = _Work(call, (place + 1) % places, arrays, _ignore, note)
+                elsewhere.forward(count.f)
+                work.backward(count, cache, "later/")
+            else:
+                work.forward(count.f, "again/")
+
+
+def array_names(call: Call, arrays: Arrays) -> Iterator[str]:
+    """Every name under which `perform` may emit an array for this call."""
+    for place in range(call["places"]):
+        start = f"{call['function']}/{place}/"
+        repeats = ("",) if call["gradients"] else ("", "again/")
+        for name in call["outputs"]:
+            for repeat in repeats:
+                yield from (f"{start}{repeat}{n}" for n in _keys(name, start, arrays))
+        for name in call["gradients"]:
+            for repeat in ("", "again/", "later/"):
+                yield from (f"{start}{repeat}{n}" for n in _keys(name, start, arrays))
+        given = [n[len(start) :] for n in arrays if n.startswith(start)]
+        yield from (f"{start}after/{n}" for n in given if n.split("/")[0] in call["arguments"])
+        if call["gradients"]:
+            yield from (f"{start}after backward/{n}" for n in given)
+            yield f"{start}forward calls"
+
+
+def _keys(name: str, start: str, arrays: Arrays) -> list[str]:
+    """A result's own name, or one name for each key where the argument it belongs to is a dict."""
+    argument = {"trained": "params"}.get(name, name[1:])
+    keys = [n[len(start + argument) :] for n in arrays if n.startswith(f"{start}{argument}/")]
+    return [name + key for key in keys] if keys else [name]
+
+
+class _Counter:
+    """The student's f, counted: a numerical derivative calls it many times."""
+
+    def __init__(self, names: dict[str, Any], function: str) -> None:
+        self.calls, self.backward = 0, names.get(f"{function}_backward")
+        self.f = original = names.get(function)
+        if isinstance(original, FunctionType):
+
+            def f(*arguments: Any, **keywords: Any) -> Any:
+                self.calls += 1
+                return original(*arguments, **keywords)
+
+            names[function] = self.f = f
+
+
+def group(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments from named arrays: "params/W" goes into the dict params, shape () is a number."""
+    out: dict[str, Any] = {}
+    for name, array in named.items():
+        value = array.item() if array.ndim == 0 else array
+        outer, _, key = name.partition("/")
+        if key:
+            out.setdefault(outer, {})[key] = value
+        else:
+            out[name] = value
+    return out
+
+
+def _ignore(name: str, array: Any) -> None:
+    pass
+
+
+class _Work:
+    """One function at one place."""
+
+    def __init__(self, call: Call, place: int, arrays: Arrays, emit: Emit, note: Note) -> None:
+        self.call, self._emit, self._note = call, emit, note
+        self.start = f"{call['function']}/{place}/"
+        names = [n for n in arrays if n.startswith(self.start)]
+        values = {n[len(self.start) :]: np.array(arrays[n]) for n in names}
+        self.keys = {o: _keys(o, self.start, arrays) for o in self._results()}
+        self.arguments = group(values)
+        self.cotangent = self.arguments.get(f"d{call['outputs'][0]}")
+
+    def _results(self) -> list[str]:
+        return [*self.call["outputs"], *self.call["gradients"]]
+
+    def forward(self, f: Any, repeat: str = "") -> tuple[Any, Any, Any]:
+        """The value (None if there is none), the cache, and the arguments after the call."""
+        arguments = [copy.deepcopy(self.arguments[name]) for name in self.call["arguments"]]
+        returned = self._try(self.call["function"], f, *arguments)
+        if returned is None:
+            return None, None, None
+        if self.call["gradients"]:
+            if not (isinstance(returned, tuple) and len(returned) == 2):
+                self._say(self.call["function"], "form", f"(value, cache), got {_what(returned)}")
+                return None, None, None
+            values, cache = (returned[0],), returned[1]
+        else:
+            values, cache = _as_tuple(returned, len(self.call["outputs"])), None
+        self._hand_out(self.call["function"], self.call["outputs"], values, repeat)
+        return values, cache, arguments
+
+    def backward(self, count: _Counter, cache: Any, repeat: str) -> None:
+        name, gradients = f"{self.call['function']}_backward", self.call["gradients"]
+        calls, cotangent = count.calls, copy.deepcopy(self.cotangent)
+        returned = self._try(name, count.backward, cotangent, cache)
+        if returned is None:
+            return
+        if not repeat:
+            self._emit(f"{self.start}forward calls", np.array(count.calls - calls))
+            name_of_cotangent = f"d{self.call['outputs'][0]}"
+            self._emit(f"{self.start}after backward/{name_of_cotangent}", np.asarray(cotangent))
+        self._hand_out(name, gradients, _as_tuple(returned, len(gradients)), repeat)
+
+    def look_at(self, when: str, arguments: Any) -> None:
+        for name, value in zip(self.call["arguments"], arguments, strict=True):
+            for key, array in _flat(name, value):
+                self._emit(f"{self.start}{when}/{key}", np.asarray(array))
+
+    def _try(self, name: str, f: Any, *arguments: Any) -> Any:
+        if not callable(f):
+            return self._say(name, "missing", "is not defined in the file")
+        try:
+            returned = f(*arguments)
+        except NotImplementedError as error:
+            return self._say(name, "not done", str(error))
+        except Exception as error:
+            return self._say(name, "error", f"{type(error).__name__}: {error}{last_line(error)}")
+        if returned is None:
+            self._say(name, "form", "a result, got None: is there a return at the end?")
+        return returned
+
+    def _hand_out(self, name: str, results: Any, values: Any, repeat: str) -> None:
+        if values is None or len(values) != len(results):
+            got = "another number of them" if values is None else f"{len(values)}"
+            self._say(name, "form", f"{len(results)} results ({', '.join(results)}), got {got}")
+            return
+        for result, value in zip(results, values, strict=True):
+            if isinstance(value, Mapping):
+                named = {f"{result}/{key}": array for key, array in value.items()}
+            else:
+                named = {result: value}
+            expected = self.keys[result]
+            if set(named) != set(expected):
+                what = f"keys {sorted(expected)}" if "/" in expected[0] else f"an array {result}"
+                self._say(name, "form", f"{what}, got {_what(value)}")
+                continue
+            for key in expected:
+                array = np.asarray(named[key])
+                if array.dtype.kind not in "biuf" or array.nbytes > LARGEST_RESULT:
+                    self._say(name, "form", f"real numbers in {key}, got {_what(named[key])}")
+                    continue
+                self._emit(f"{self.start}{repeat}{key}", array)
+
+    def _say(self, name: str, kind: str, text: str) -> None:
+        self._note(name, kind, text)
+
+
+def _as_tuple(returned: Any, n: int) -> Any:
+    if isinstance(returned, tuple | list):
+        return tuple(returned)
+    return (returned,) if n == 1 else None
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [(f"{name}/{key}", array) for key, array in value.items()]
+    return [(name, value)]
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of the student's file that an error came through."""
+    line, frame = "", error.__traceback__
+    while frame is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if file.startswith("ex") and file.endswith(".py"):
+            line = f" (line {frame.tb_lineno} of {file})"
+        frame = frame.tb_next
+    return line
+
+
+def _what(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} with shape {value.shape}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, Mapping):
+        return f"a dict with keys {sorted(map(str, value))}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,227 @@
+"""Run a student's file in a process of its own, and bring back arrays.
+
+The process gets arrays and hands out arrays, as .npy files that are read without pickle and without
+trust in their headers. What is right, the comparison and the marks never leave this process.
+Limits: seconds, bytes of memory, bytes of each file written (so of all that is printed, too).
+
+A process is a boundary, no fortress: docs/coursework.md says against what it does not protect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpyvae.data.npy import read_npy
+from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, solution
+from numpyvae.exercises.perform import array_names
+
+__all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "read_submitted", "run", "sources_of"]
+
+HERE = Path(__file__).parent
+SOURCE_BYTES = 200_000
+PRINTED_CHARACTERS = 2_000
+
+
+class Limits(NamedTuple):
+    """What one exercise may use."""
+
+    seconds: int = 10
+    memory: int = 2**31
+    file: int = 2**22  # each array that comes back, and all that is printed
+
+
+LIMITS = Limits()
+
+
+class Note(NamedTuple):
+    """What went wrong in the process: which function, what kind of thing, in words."""
+
+    function: str
+    kind: str
+    text: str
+
+
+class Outcome(NamedTuple):
+    """All that is known of a run."""
+
+    arrays: Arrays
+    notes: tuple[Note, ...] = ()
+    end: str = ""  # why it did not come to its end, in words; "" if it did
+    printed: str = ""
+    confined: bool = True
+
+
+def read_submitted(path: Path) -> str:
+    """The text of a student's file. ValueError unless it is an ordinary, short text file."""
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path.name} is not an ordinary file")
+        if status.st_size > SOURCE_BYTES:
+            raise ValueError(
+                f"{path.name} has {status.st_size:,} bytes, expected at most {SOURCE_BYTES:,}"
+            )
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} is not text in UTF-8") from None
+
+
+def sources_of(exercise: Exercise, source: str) -> dict[str, str]:
+    """The files that a process loads: what came before, right; `given`; the student's own."""
+    before = {e.file: solution(e.file) for e in EXERCISES[: exercise.number]}
+    return {"given.py": solution("given.py"), **before, exercise.file: source}
+
+
+def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The exercise's functions, as `perform` takes them."""
+    return [
+        {
+            "function": f.name,
+            "arguments": list(f.arguments),
+            "outputs": list(f.outputs),
+            "gradients": list(f.gradients),
+            "places": len({n.split("/")[1] for n in points if n.startswith(f"{f.name}/")}),
+        }
+        for f in exercise.functions
+    ]
+
+
+def run(exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS) -> Outcome:
+    """Perform an exercise with a student's source, in a child process, within limits."""
+    calls = calls_of(exercise, points)
+    outputs = [name for call in calls for name in array_names(call, points)]
+    with tempfile.TemporaryDirectory(prefix="numpyvae-", ignore_cleanup_errors=True) as folder:
+        job = Path(folder)
+        _write_job(job, sources_of(exercise, source), calls, points, outputs, limits)
+        end = _run_child(job, limits)
+        arrays = {}
+        for i, name in enumerate(outputs):
+            with contextlib.suppress(OSError, ValueError):  # not written, or no honest .npy file
+                arrays[name] = read_npy(job / "out" / f"{i}.npy")
+        notes = _read_notes(job / "notes.jsonl")
+        printed = _read_text(job / "printed.txt")[:PRINTED_CHARACTERS]
+    kinds = {note.kind for note in notes}
+    stopped = next((note.text for note in notes if note.kind == "stopped"), "")
+    if not end and "finished" not in kinds and not kinds & {"error", "not done"}:
+        end = f"the file ended the process itself{f' ({stopped})' if stopped else ''}"
+    confined = any(note.kind == "confined" and note.text == "True" for note in notes)
+    told = tuple(n for n in notes if n.kind not in ("confined", "finished", "stopped"))
+    return Outcome(arrays, told, end, printed, confined)
+
+
+def _write_job(
+    job: Path,
+    sources: dict[str, str],
+    calls: list[dict[str, Any]],
+    points: Arrays,
+    outputs: Sequence[str],
+    limits: Limits,
+) -> None:
+    for name in ("in", "out"):
+        (job / name).mkdir()
+    for i, array in enumerate(points.values()):
+        np.save(job / "in" / f"{i}.npy", array)
+    description = {
+        "here": str(HERE),
+        "numpy": str(Path(np.__file__).parent.parent),
+        "sources": sources,
+        "calls": calls,
+        "inputs": list(points),
+        "outputs": list(outputs),
+        "limits": {
+            "RLIMIT_CPU": limits.seconds,
+            "RLIMIT_AS": limits.memory,
+            "RLIMIT_FSIZE": limits.file,
+            "RLIMIT_CORE": 0,
+        },
+    }
+    (job / "job.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def _run_child(job: Path, limits: Limits) -> str:
+    """Run the child to its end or to its limits; why it ended early, or ""."""
+    environment = {
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONIOENCODING": "utf-8:replace",
+        **{name: os.environ[name] for name in ("SYSTEMROOT", "PATH") if name in os.environ},
+    }
+    command = [sys.executable, "-I", "-S", "-B", str(HERE / "child.py"), str(job)]
+    with (job / "printed.txt").open("wb") as printed:
+        process = subprocess.Popen(
+            command,
+            cwd=job,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(limits.seconds + 1)
+        except subprocess.TimeoutExpired:
+            return f"it was still running after {limits.seconds} seconds"
+        finally:
+            _kill(process)
+    if code == 0:
+        return ""
+    if -code == getattr(signal, "SIGXCPU", None) or -code == getattr(signal, "SIGKILL", None):
+        return f"it used more than {limits.seconds} seconds of the processor, or was killed"
+    return f"the process crashed ({_signal_name(-code)})" if code < 0 else "the process crashed"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The process and all that it has started."""
+    with contextlib.suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _read_notes(path: Path) -> list[Note]:
+    """What the process noted. It may be anything: keep what has the form of a note."""
+    notes = []
+    for line in _read_text(path).splitlines()[:200]:
+        try:
+            function, kind, text = json.loads(line)
+        except (ValueError, TypeError):
+            continue
+        if isinstance(function, str) and isinstance(kind, str) and isinstance(text, str):
+            notes.append(Note(function, kind, _printable(text)))
+    return notes
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return _printable(file.read(100_000).decode("utf-8", "replace"))
+    except OSError:
+        return ""
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which could move about on the reader's terminal."""
+    return "".join(c for c in text if c in "\n\t" or c.isprintable())

@@ -1,0 +1,72 @@
+"""A student's folder: each exercise's file without the bodies of the functions to write."""
+
+from __future__ import annotations
+
+import ast
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from numpyvae.data.digits import load_digits
+from numpyvae.data.files import atomic_write
+from numpyvae.exercises.catalogue import EXERCISES, Exercise, solution
+
+__all__ = ["blank_message", "digits_npz", "start", "stub", "student_files"]
+
+TEXTS = Path(__file__).parent / "texts"
+DIGITS_LICENCE = Path(__file__).parent.parent / "data" / "DIGITS_LICENSE.md"
+
+
+def blank_message(exercise: Exercise, function: str) -> str:
+    """What a function that is still to be written says."""
+    return f"exercise {exercise.number}: {function}"
+
+
+def stub(exercise: Exercise) -> str:
+    """The student's file: the solution's, the bodies of the exercise's functions left blank."""
+    lines = solution(exercise.file).splitlines(keepends=True)
+    functions = [n for n in ast.parse("".join(lines)).body if isinstance(n, ast.FunctionDef)]
+    for node in reversed(functions):
+        if node.name in exercise.marks:
+            after_docstring = node.body[0].end_lineno
+            message = blank_message(exercise, node.name)
+            lines[after_docstring : node.end_lineno] = [
+                f'    raise NotImplementedError("{message}")\n'
+            ]
+    return "".join(lines)
+
+
+def student_files() -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file a student begins with, but for the README."""
+    for exercise in EXERCISES:
+        yield exercise.file, stub(exercise).encode()
+    yield "given.py", solution("given.py").encode()
+    yield "digits.npz", digits_npz()
+    yield "DIGITS_LICENSE.md", DIGITS_LICENCE.read_bytes()
+
+
+def digits_npz() -> bytes:
+    """The training digits as zeros and ones, x (M, 64) uint8: a pixel is 1 if half of it is ink.
+
+    Stored uncompressed, so that the bytes do not depend on the machine's zlib.
+    """
+    content = io.BytesIO()
+    np.savez(content, x=(load_digits()[0] >= 8).astype(np.uint8))
+    return content.getvalue()
+
+
+def start(folder: Path) -> tuple[list[str], list[str]]:
+    """Write a student's folder. What is there already stays; returns names written and kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    readme = ("README.md", (TEXTS / "student_readme.md").read_bytes())
+    written, kept = [], []
+    for name, content in (readme, *student_files()):
+        if (folder / name).exists():
+            kept.append(name)
+            continue
+        with atomic_write(folder / name) as file:
+            file.write(content)
+        written.append(name)
+    return written, kept
