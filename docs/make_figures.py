@@ -1,9 +1,11 @@
-"""Make the pictures of the README and of docs/gradient_checking.md anew.
+"""Make the pictures of the README, of docs/gradient_checking.md and docs/coursework.md anew.
 
 python docs/make_figures.py
 """
 
+import csv
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 
 from numpyvae import VAE, Bernoulli
 from numpyvae.cli import main as numpyvae
+from numpyvae.exercises.class_figure import mistakes_figure
 from numpyvae.gradient_check import (
     check_grad,
     plot_step_sizes,
@@ -20,6 +23,7 @@ from numpyvae.gradient_check import (
 from numpyvae.models import vae as one_screen
 
 FIGURES = Path(__file__).parent / "figures"
+CLASS = Path(__file__).parent.parent / "tests" / "golden_class.csv"
 
 
 def the_readmes_picture() -> None:
@@ -58,6 +62,16 @@ def pictures_of_gradient_checks() -> None:
     save(report.plot(), "wrong_gradient")
 
 
+def mistakes_of_a_class() -> None:
+    """What `numpyvae exercises grade` draws for the synthetic class of the tests."""
+    with CLASS.open(encoding="utf-8", newline="") as file:
+        students = list(csv.DictReader(file))
+    named = [s["named mistakes"].split("; ") for s in students if s["named mistakes"]]
+    counts = Counter(mistake for mistakes in named for mistake in mistakes)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    save(mistakes_figure(ordered, len(students)), "coursework_class")
+
+
 def save(figure: Figure, name: str) -> None:
     figure.savefig(FIGURES / f"{name}.png", dpi=150)
 
@@ -66,3 +80,4 @@ if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)
     the_readmes_picture()
     pictures_of_gradient_checks()
+    mistakes_of_a_class()

@@ -15,7 +15,7 @@ from numpyvae.exercises.sandbox import Limits
 
 __all__ = ["add_to"]
 
-PARTS = ("kit", "lint")
+PARTS = ("grading", "gradescope", "kit", "lint")
 
 
 def add_to(commands: Any) -> None:
@@ -63,7 +63,8 @@ def check(arguments: argparse.Namespace) -> int:
     for exercise in _chosen(arguments):
         verdict = judge_file(exercise, arguments.folder, arguments.seed, Limits())
         verdicts.append(verdict)
-        print(report.verdict_text(verdict, arguments.folder, sys.stdout.isatty()), flush=True)
+        text = report.verdict_text(verdict, arguments.folder, sys.stdout.isatty(), arguments.seed)
+        print(text, flush=True)
     if len(verdicts) > 1:
         print(report.summary(verdicts))
     return 0 if all(v.status == "pass" for v in verdicts) else 1

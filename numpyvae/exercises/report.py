@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ def paint(text: str, colour: str, coloured: bool) -> str:
     return f"\033[{COLOURS[colour]}m{text}\033[0m" if wanted else text
 
 
-def verdict_text(verdict: Verdict, folder: Path | str, coloured: bool = False) -> str:
+def verdict_text(
+    verdict: Verdict, folder: Path | str, coloured: bool = False, seed: int | str = "0"
+) -> str:
     """One line for what passes or is not done; for a failure what, which mistake, how to see it."""
     e = verdict.exercise
     status = paint(f"{verdict.status:<9}", verdict.status, coloured)
@@ -33,7 +36,7 @@ def verdict_text(verdict: Verdict, folder: Path | str, coloured: bool = False) -
     for named in verdict.named:
         lines += [paint(line, "name", coloured) for line in _wrapped(f"-> {named.says}")]
     if verdict.status == "fail":
-        lines += _reproduction(verdict, folder)
+        lines += _reproduction(verdict, folder, seed)
         if verdict.printed.strip():
             lines += ["  it printed:", *_printed(verdict.printed)]
     return "\n".join(lines)
@@ -58,15 +61,16 @@ def _wrapped(text: str) -> list[str]:
                          break_long_words=False)  # fmt: skip
 
 
-def _reproduction(verdict: Verdict, folder: Path | str) -> list[str]:
+def _reproduction(verdict: Verdict, folder: Path | str, seed: int | str) -> list[str]:
     """How to get at the number in Python."""
-    call = f'from numpyvae.exercises import rerun; rerun("{folder}", {verdict.exercise.number})'
+    numbers = "" if str(seed) == "0" else f", seed={json.dumps(str(seed), ensure_ascii=False)}"
+    call = f'rerun("{folder}", {verdict.exercise.number}{numbers})'
     worst = next((f for f in verdict.faults if f.entry), None)
     if worst is not None:
         name, bracket, index = worst.entry.partition("[")
         function = worst.function.removesuffix("_backward")
         call += f'["{function}/{name}"]{bracket}{index}'
-    return [f"  reproduce: {call}"]
+    return [f"  reproduce: from numpyvae.exercises import rerun; {call}"]
 
 
 def _printed(text: str) -> list[str]:

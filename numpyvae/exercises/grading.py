@@ -1,0 +1,189 @@
+"""`numpyvae exercises grade`: a class of submissions, a result for each, one table, one figure.
+
+Each exercise runs in a process of its own, so one that hangs or crashes costs itself alone. Results
+are kept in memory, written as each student is done, and all of them once more at the end: nothing
+that a submission may have done to the files meanwhile counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpyvae.exercises import class_results, sandbox, submissions
+from numpyvae.exercises.catalogue import EXERCISES, Exercise, draw_points
+from numpyvae.exercises.class_results import Grade
+from numpyvae.exercises.compare import Fault
+from numpyvae.exercises.judging import Verdict, judge
+from numpyvae.exercises.sandbox import LIMITS, Limits
+from numpyvae.exercises.submissions import Submission
+from numpyvae.validation import positive_int
+
+__all__ = ["add_to", "grade_class", "grade_one"]
+
+INTERRUPTED = 130
+JUDGING = threading.Lock()  # the reference's results are made with modules of this process
+UNCONFINED = (
+    "numpyvae: this system has no system-call filter for what students wrote: run the grader in a "
+    "container (docs/coursework.md, Is student code safe to run?)"
+)
+
+
+class Run(NamedTuple):
+    """What all students of a run have in common."""
+
+    seed: str
+    limits: Limits = LIMITS
+    jobs: int = 1
+
+
+def add_to(commands: Any) -> None:
+    """Add `grade` to the commands of `numpyvae exercises`."""
+    add = commands.add_parser(
+        "grade",
+        help="grade a class: marks and named mistakes, a table, a figure",
+        description="Grade a folder that holds a folder or a .zip for each student, or a single "
+        "submission. Each student gets OUT/NAME.txt to read and OUT/NAME.json; the class gets "
+        "OUT/class.csv and OUT/class.png.",
+    )
+    option = add.add_argument
+    option("submissions", type=Path, metavar="SUBMISSIONS", help="a folder")
+    option("--out", type=Path, default=Path("results"), metavar="FOLDER",
+           help="where the results go (default: %(default)s)")  # fmt: skip
+    option("--seed", help="of the numbers that all are checked with (default: drawn, and printed)")
+    option("--jobs", type=int, default=1, metavar="N", help="students at a time (default: 1)")
+    option("--seconds", type=int, default=LIMITS.seconds, metavar="S",
+           help="for each exercise (default: %(default)s)")  # fmt: skip
+    option("--memory", type=int, default=LIMITS.memory // 2**20, metavar="MIB",
+           help="for each exercise (default: %(default)s)")  # fmt: skip
+    option("--gradescope", action="store_true", help="write results.json for Gradescope, too")
+    option("--single", action="store_true", help="SUBMISSIONS is one submission, whatever it holds")
+    add.set_defaults(command=grade)
+
+
+def grade(arguments: argparse.Namespace) -> int:
+    """Grade, print a line for each student, write everything; 130 after Ctrl-C."""
+    run = Run(
+        arguments.seed or secrets.token_hex(8),
+        Limits(
+            positive_int("--seconds", arguments.seconds),
+            positive_int("--memory", arguments.memory) * 2**20,
+        ),
+        positive_int("--jobs", arguments.jobs),
+    )
+    path, out = arguments.submissions, arguments.out
+    found, ignored = submissions.find(path, [out], arguments.single)
+    for name in ignored:
+        _warn(f"numpyvae: {name} is neither a folder nor a .zip, and is passed over")
+    out.mkdir(parents=True, exist_ok=True)
+    alone = arguments.single or submissions.is_one(path)
+    writer = class_results.Writer(out, arguments.gradescope, alone)
+    _say(f"to grade: {len(found)}; seed {run.seed} (--seed {run.seed} repeats this run)")
+    grades, interrupted = _grade_and_show(found, run, writer)
+    writer.all_of(grades)
+    _say(f"{out}/: results of {len(grades)}, class.csv{writer.figure(grades)}")
+    if interrupted:
+        _warn(f"numpyvae: interrupted, {len(found) - len(grades)} of {len(found)} not graded")
+        return INTERRUPTED
+    failed = [g.name for g in grades if g.grader_failed]
+    if failed:
+        _warn(f"numpyvae: the grader itself failed for {', '.join(failed)}: see their results")
+    return 1 if failed else 0
+
+
+def _grade_and_show(
+    found: Sequence[Submission], run: Run, writer: class_results.Writer
+) -> tuple[list[Grade], bool]:
+    """The grades that were reached, sorted by name, and whether Ctrl-C ended it."""
+    grades: list[Grade] = []
+    warned = interrupted = False
+    try:
+        with contextlib.closing(grade_class(found, run)) as results:
+            for result in results:
+                grades.append(result)
+                with contextlib.suppress(Exception):  # the end, which writes all, will tell
+                    writer.one(result)
+                if not (warned or result.confined):
+                    warned = True
+                    _warn(UNCONFINED)
+                _say(f"{len(grades):>{len(str(len(found)))}}/{len(found)} {result.line()}")
+    except KeyboardInterrupt:
+        interrupted = True
+    return sorted(grades, key=lambda g: (g.name, g.file_name)), interrupted
+
+
+def grade_class(found: Sequence[Submission], run: Run) -> Generator[Grade, None, None]:
+    """The grade of each submission, as soon as it is there, in any order."""
+    names = submissions.file_names(submission.name for submission in found)
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(run.jobs)
+    try:
+        waiting = [
+            pool.submit(grade_one, submission, name, run, stop)
+            for submission, name in zip(found, names, strict=True)
+        ]
+        for done in as_completed(waiting):
+            yield done.result()
+    finally:  # also Ctrl-C: the exercises that run now come to their end, no other begins
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def grade_one(
+    submission: Submission, file_name: str, run: Run, stop: threading.Event | None = None
+) -> Grade:
+    """All exercises of one submission. Whatever happens in one of them costs that one alone."""
+    started = time.perf_counter()
+    verdicts = []
+    for exercise in EXERCISES:
+        if stop is not None and stop.is_set():
+            break
+        try:
+            verdicts.append(_verdict(exercise, submission, run))
+        except Exception as error:  # of ours: it must not take the other students' results along
+            text = f"the grader itself failed, with {type(error).__name__}: {error!s:.200}"
+            verdicts.append(_not_run(exercise, "fail", "grader", text))
+    seconds = time.perf_counter() - started
+    return Grade(submission.name, file_name, run.seed, tuple(verdicts), submission.problem, seconds)
+
+
+def _verdict(exercise: Exercise, submission: Submission, run: Run) -> Verdict:
+    if exercise.file in submission.problems:
+        return _not_run(exercise, "fail", "error", submission.problems[exercise.file])
+    source = submission.sources.get(exercise.file)
+    if source is None:
+        return _not_run(exercise, "not done", "not done", f"there is no {exercise.file}")
+    outcome = sandbox.run(exercise, source, draw_points(exercise, run.seed), run.limits)
+    with JUDGING, np.errstate(all="ignore"):
+        return judge(exercise, source, outcome, run.seed)
+
+
+def _not_run(exercise: Exercise, status: str, kind: str, text: str) -> Verdict:
+    faults = tuple(Fault(name, kind, text) for name in exercise.marks)
+    return Verdict(exercise, status, dict.fromkeys(exercise.marks, 0), faults)
+
+
+def _say(text: str) -> None:
+    """Print, and go on in silence if whoever read our output (`| head`) has gone."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    except UnicodeEncodeError:  # a student's name, on a terminal that has no such letters
+        print(text.encode("ascii", "replace").decode(), flush=True)
+
+
+def _warn(text: str) -> None:
+    with contextlib.suppress(OSError, UnicodeEncodeError):
+        print(text, file=sys.stderr, flush=True)
