@@ -15,7 +15,7 @@ from numpyvae.exercises.sandbox import Limits
 
 __all__ = ["add_to"]
 
-PARTS = ("grading", "gradescope", "kit", "lint")
+PARTS = ("watch", "grading", "gradescope", "kit", "lint")
 
 
 def add_to(commands: Any) -> None:
