@@ -6,17 +6,18 @@ Each is a file for exercise 3 whose forward pass is right and whose backward is 
 import os
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.judging import judge_file, judge_source
+from numpyvae.exercises.judging import judge, judge_file, judge_source
 from numpyvae.exercises.sandbox import Limits, run
 
 EXERCISE = EXERCISES[3]
-LIMITS = Limits(seconds=2, memory=2**30)
+LIMITS = Limits(seconds=1, memory=2**30)  # enough for whoever does what was asked, mostly
 SOLUTION = solution(EXERCISE.file)
 
 FORWARD = """
@@ -307,15 +308,35 @@ NEED_THE_FILTER = {
 }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the attacks would like to leave something."""
+    return tmp_path_factory.mktemp("attacks")
+
+
+@pytest.fixture(scope="module")
+def outcomes(folder, confined):
+    """What came of each attack. Two at a time, because those that hang only wait."""
+    points = draw_points(EXERCISE, 12345)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = {
+            attack: pool.submit(run, EXERCISE, submission(attack, folder), points, LIMITS)
+            for attack in ATTACKS
+            if confined or attack not in NEED_THE_FILTER
+        }
+        return {attack: future.result() for attack, future in waiting.items()}
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_scores_nothing_on_what_it_attacks(attack, tmp_path, confined):
-    if attack in NEED_THE_FILTER and not confined:
+def test_an_attack_scores_nothing_on_what_it_attacks(attack, folder, outcomes):
+    if attack not in outcomes:
         pytest.skip("no system-call filter here: grade in a container (docs/coursework.md)")
-    verdict = judge_source(EXERCISE, submission(attack, tmp_path), 12345, LIMITS)
+    source = submission(attack, folder)
+    verdict = judge(EXERCISE, source, outcomes[attack], 12345)
     assert verdict.marks["reparameterize_backward"] == 0
     assert verdict.status == "fail"
     assert verdict.faults
-    assert not list(tmp_path.iterdir())
+    assert not list(folder.iterdir())
     assert "STOLEN" not in verdict.printed
     assert not any("\033" in text for text in (verdict.printed, *(f.text for f in verdict.faults)))
 
@@ -326,7 +347,7 @@ def test_what_an_attack_leaves_alone_keeps_its_marks(tmp_path):
         "returns something enormous",
         "starts a program",
     ):
-        verdict = judge_source(EXERCISE, submission(attack, tmp_path), 12345, LIMITS)
+        verdict = judge_source(EXERCISE, submission(attack, tmp_path), 12345)
         assert verdict.marks["reparameterize"] == 3, attack
 
 
@@ -337,7 +358,7 @@ def test_the_same_file_without_the_attack_earns_all(tmp_path):
             mean, log_var, noise = cache
             return dz, dz * noise * np.exp(0.5 * log_var) / 2
         """)
-    assert judge_source(EXERCISE, honest, 12345, LIMITS).total == 10
+    assert judge_source(EXERCISE, honest, 12345).total == 10
 
 
 def test_the_process_knows_nothing_of_the_grader():
