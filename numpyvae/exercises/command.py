@@ -84,9 +84,5 @@ def hint(arguments: argparse.Namespace) -> int:
 
 def _chosen(arguments: argparse.Namespace) -> list[Exercise]:
     """The exercise that was asked for, or all. ValueError if the folder is none."""
-    if not arguments.folder.is_dir():
-        raise ValueError(
-            f"{arguments.folder}: no such folder; numpyvae exercises start {arguments.folder} "
-            "writes one"
-        )
+    stubs.existing(arguments.folder)
     return list(EXERCISES) if arguments.number is None else [exercise_numbered(arguments.number)]

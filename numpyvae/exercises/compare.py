@@ -20,7 +20,7 @@ VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-9, 1e-13
 EXACT = 1e-6
 """Relative: below this, an explanation is taken to be the explanation."""
 
-BLOCKING = ("not done", "missing", "error", "form", "absent")  # without a forward, no backward
+BLOCKING = ("not done", "error", "form", "absent")  # without a forward, no backward
 
 FORWARD_CALLS = 2  # a backward may recompute its forward pass; numerical differentiation needs many
 
@@ -29,7 +29,7 @@ class Fault(NamedTuple):
     """One thing that is wrong with one function."""
 
     function: str  # which of the functions to write
-    kind: str  # "not done", "missing", "error", "form", "shape", "type", "value", "numerical", ...
+    kind: str  # "not done", "error", "form", "shape", "type", "value", "numerical", ...
     text: str
     entry: str = ""  # "0/dlog_var[4, 1]": the place, the result and its worst entry
 
@@ -61,7 +61,7 @@ def faults_of(exercise: Exercise, source: str, outcome: Outcome, right: Outcome)
             )
             own = _faults(f, f.names[1], source, outcome, right)
             if blocked and all(fault.kind == "absent" for fault in own):
-                kind = "not done" if blocked in ("not done", "missing") else "blocked"
+                kind = "not done" if blocked == "not done" else "blocked"
                 own = [Fault(f.names[1], kind, f"needs the cache of {f.name}, which comes first")]
             faults += own
     return faults
@@ -71,7 +71,7 @@ def _faults(f: Function, name: str, source: str, outcome: Outcome, right: Outcom
     """What is wrong with f, or with its backward, whichever `name` is."""
     is_backward = name != f.name
     noted = [_fault_of_note(name, n) for n in outcome.notes if n.function in (name, "")]
-    if noted and noted[0].kind in ("not done", "missing"):
+    if noted and noted[0].kind == "not done":
         return noted[:1]
     found = list(_compare(f, is_backward, outcome, right))
     found += _state_faults(f, is_backward, outcome, right)
@@ -81,12 +81,8 @@ def _faults(f: Function, name: str, source: str, outcome: Outcome, right: Outcom
 
 
 def _fault_of_note(function: str, note: Note) -> Fault:
-    text = note.text
-    if note.kind == "form":
-        text = f"expected {text}"
-    elif note.kind == "missing":
-        text = f"{function} {text}"
-    return Fault(function, note.kind, text)
+    text = f"expected {note.text}" if note.kind == "form" else note.text
+    return Fault(function, "not done" if note.kind == "missing" else note.kind, text)
 
 
 Found = tuple[str, str, str]  # kind, text, entry

@@ -78,7 +78,7 @@ def name_mistakes(
     named: list[Named] = []
     for f in exercise.functions:
         own = [fault for fault in faults if fault.function in f.names]
-        if own and not any(fault.kind in ("not done", "missing") for fault in own):
+        if own and not any(fault.kind == "not done" for fault in own):
             named += _name(exercise, f, outcome, right, seed, own)
     return named
 

@@ -46,7 +46,7 @@ def judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) ->
         faults = [Fault(exercise.functions[-1].names[-1], "stopped", outcome.end)]
     faulty = {fault.function for fault in faults}
     earned = {name: 0 if name in faulty else m for name, m in exercise.marks.items()}
-    undone = {fault.function for fault in faults if fault.kind in ("not done", "missing")}
+    undone = {fault.function for fault in faults if fault.kind == "not done"}
     status = "pass" if not faults else "not done" if faulty == undone else "fail"
     named = name_mistakes(exercise, outcome, seed, faults) if status == "fail" else []
     return Verdict(

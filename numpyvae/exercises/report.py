@@ -24,7 +24,11 @@ def paint(text: str, colour: str, coloured: bool) -> str:
 
 
 def verdict_text(
-    verdict: Verdict, folder: Path | str, coloured: bool = False, seed: int | str = "0"
+    verdict: Verdict,
+    folder: Path | str,
+    coloured: bool = False,
+    seed: int | str = "0",
+    width: int = WIDTH,
 ) -> str:
     """One line for what passes or is not done; for a failure what, which mistake, how to see it."""
     e = verdict.exercise
@@ -32,9 +36,9 @@ def verdict_text(
     lines = [f"{status} {verdict.total:>3}/{verdict.out_of:<3} {e.file:<24} {e.title}"]
     if verdict.status == "pass":
         return lines[0]
-    lines += [line for text in _what_is_wrong(verdict) for line in _wrapped(text)]
+    lines += [line for text in _what_is_wrong(verdict) for line in _wrapped(text, width)]
     for named in verdict.named:
-        lines += [paint(line, "name", coloured) for line in _wrapped(f"-> {named.says}")]
+        lines += [paint(line, "name", coloured) for line in _wrapped(f"-> {named.says}", width)]
     if verdict.status == "fail":
         lines += _reproduction(verdict, folder, seed)
         if verdict.printed.strip():
@@ -53,11 +57,13 @@ def _what_is_wrong(verdict: Verdict) -> list[str]:
         if name not in undone:
             texts.setdefault(fault.text, []).append(name)
     lines = [f"{', '.join(names)}: {text}" for text, names in texts.items()]
+    if undone and first[undone[0]].text.startswith("there is no"):
+        return [first[undone[0]].text]
     return lines + ([f"not done yet: {', '.join(undone)}"] if undone else [])
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="     ",
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="     ",
                          break_long_words=False)  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -32,6 +33,7 @@ __all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "read_submitted", 
 HERE = Path(__file__).parent
 SOURCE_BYTES = 200_000
 PRINTED_CHARACTERS = 2_000
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class Limits(NamedTuple):
@@ -223,5 +225,5 @@ def _read_text(path: Path) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without control characters, which could move about on the reader's terminal."""
-    return "".join(c for c in text if c in "\n\t" or c.isprintable())
+    """Without control characters and sequences, which could move about on a reader's terminal."""
+    return "".join(c for c in ESCAPE.sub("", text) if c in "\n\t" or c.isprintable())

@@ -13,7 +13,7 @@ from numpyvae.data.digits import load_digits
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises.catalogue import EXERCISES, Exercise, solution
 
-__all__ = ["blank_message", "digits_npz", "start", "stub", "student_files"]
+__all__ = ["blank_message", "digits_npz", "existing", "start", "stub", "student_files"]
 
 TEXTS = Path(__file__).parent / "texts"
 DIGITS_LICENCE = Path(__file__).parent.parent / "data" / "DIGITS_LICENSE.md"
@@ -55,6 +55,13 @@ def digits_npz() -> bytes:
     content = io.BytesIO()
     np.savez(content, x=(load_digits()[0] >= 8).astype(np.uint8))
     return content.getvalue()
+
+
+def existing(folder: Path) -> Path:
+    """A student's folder. ValueError if there is none."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; numpyvae exercises start {folder} writes one")
+    return folder
 
 
 def start(folder: Path) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpyvae.exercises import hints, reference, report
+from numpyvae.exercises import hints, reference, report, stubs
 from numpyvae.exercises.catalogue import EXERCISES, Exercise, exercise_numbered
 from numpyvae.exercises.judging import Verdict, judge_file
 from numpyvae.exercises.sandbox import SOURCE_BYTES, Limits
@@ -45,9 +45,7 @@ def watch(arguments: argparse.Namespace) -> int:
 
     ValueError if there is no such folder or exercise.
     """
-    folder: Path = arguments.folder
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; numpyvae exercises start {folder} writes one")
+    folder = stubs.existing(arguments.folder)
     first = None if arguments.number is None else exercise_numbered(arguments.number)
     with open_screen() as screen:
         watched = _Watched(folder, arguments.seed, screen)
@@ -234,7 +232,11 @@ class _Watched:
             news += [self._paint(line, "pass") for line in FINISHED]
         head = f"Exercise {number}, checked at {self.times[number]}"
         verdict = report.verdict_text(
-            self.verdicts[number], self.folder, self.screen.live, self.seed
+            self.verdicts[number],
+            self.folder,
+            self.screen.live,
+            self.seed,
+            self.screen.width,
         )
         foot = f"{self._bar()}  {report.summary(self.verdicts)}"
         if self.screen.live:
