@@ -236,7 +236,7 @@ def test_a_mistake_costs_its_own_marks_once(tmp_path):
     assert "-> the sampling path is counted twice: d sigma / d log_var is sigma/2" in text
     entry = re.search(r"dlog_var\[(\d), (\d)\] is (\S+), expected (\S+) \(15 of 15", text)
     assert float(entry[3]) == pytest.approx(2 * float(entry[4]), rel=1e-5)
-    line = re.search(r"reproduce: (.*)", text)[1]
+    line = re.search(r"reproduce in Python: (.*)", text)[1]
     (tmp_path / "hw").mkdir()
     (tmp_path / "hw" / "ex3_reparameterize.py").write_text(wrong)
     code = line.replace('"hw"', repr(str(tmp_path / "hw"))).split("; ")
@@ -278,7 +278,7 @@ def test_hints_begin_with_the_mistake_and_end_with_the_formula(tmp_path):
     assert hint().startswith("hint 1 of 3: sigma = exp(log_var / 2). What is its derivative")
     assert hint().startswith("hint 2 of 3: Two steps lead to log_var")
     last = hint()
-    assert "hint 3 of 3: d mean = dz, d log_var = dz noise sigma / 2" in last
+    assert "hint 3 of 3 (the last): d mean = dz, d log_var = dz noise sigma / 2" in last
     assert hint() == last
     (tmp_path / ".hints.json").write_bytes(b"\xff{]")
     assert hint().startswith("hint 1 of 3")

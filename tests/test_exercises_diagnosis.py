@@ -23,7 +23,7 @@ def outcome_of(exercise, functions, seed):
     arrays, notes = {}, []
     with np.errstate(all="ignore"):
         perform(
-            dict(functions),
+            functions,
             calls_of(exercise, points),
             points,
             lambda name, array: arrays.update({name: np.array(array)}),
@@ -216,7 +216,8 @@ def hidden(exercise, source, seed):
     outcome = reference.perform_trusted(exercise, source, draw_points(exercise, seed))
     for _, single in reference.wrong(exercise.number, seed):
         same = single.arrays.keys() == outcome.arrays.keys() and all(
-            np.allclose(a, single.arrays[n], rtol=1e-6, atol=0, equal_nan=True)
+            a.shape == single.arrays[n].shape
+            and np.allclose(a, single.arrays[n], rtol=1e-6, atol=0, equal_nan=True)
             for n, a in outcome.arrays.items()
         )
         if same:

@@ -137,10 +137,10 @@ def test_a_student_solves_errs_asks_and_quits(tmp_path):
         session.type("z\033[H\033Oq?h")  # Home and a key of the number pad are neither h nor q
         session.see("hint 1 of 3: ", "hint 2 of 3: ", says)
         session.type("hhh")
-        session.see("hint 3 of 3: ")
+        session.see("hint 3 of 3 (the last): ")
         with (folder / EXERCISES[3].file).open("a", encoding="utf-8") as file:
             file.write("print('the same again')\n")
-        session.see("it printed: the same again", "hint 1 of 3: ", "hint 3 of 3: ")
+        session.see("it printed: the same again", "hint 1 of 3: ", "hint 3 of 3 (the last): ")
         assert session.page.count("hint 3 of 3") == 1
         says = err(folder, 3, "z for sigma noise")
         session.see("fail 3/10 ex3_reparameterize.py", says)
@@ -165,7 +165,7 @@ def test_editors_that_rename_truncate_and_write_in_pieces(tmp_path):
         aside.replace(file)
         session.see("ex1_activations.py passes: 8 of 8")
         file.write_text("")
-        session.see("not done 0/8 ex1_activations.py", "relu is not defined")
+        session.see("not done 0/8 ex1_activations.py", "not done yet: relu")
         file.unlink()
         session.see("not done 0/8 ex1_activations.py", "not done yet: relu, relu_backward")
         half = right.index("def tanh_backward") + 20
@@ -324,7 +324,7 @@ def test_no_file_at_first_and_what_is_no_file(tmp_path):
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10), (30, 7), (20, 3), (5, 1)])
 def test_a_page_fits_its_screen(columns, rows):
-    call = 'reproduce: from numpyvae.exercises import rerun; rerun("hw", 3)["dense/0/dW"][2, 1]'
+    call = 'in Python: from numpyvae.exercises import rerun; rerun("hw", 3)["dense/0/dW"][2, 1]'
     verdict = [f"{i} 漢字 {'word ' * 17}" for i in range(12)]
     page = Page("\033[32mnews\033[0m", "\n".join([*verdict, call]), "a hint", "bar\n" + "keys " * 9)
     lines = lay_out(page, columns, rows)
@@ -336,6 +336,8 @@ def test_a_page_fits_its_screen(columns, rows):
 
 
 def test_code_is_not_broken_so_that_it_can_be_copied():
-    call = '  reproduce: from numpyvae.exercises import rerun; rerun("hw", 3)["dense/0/dW"]'
+    call = (
+        '  reproduce in Python: from numpyvae.exercises import rerun; rerun("hw", 3)["dense/0/dW"]'
+    )
     lines = lay_out(Page("", f"{'word ' * 10}\n{call}", "", "foot"), 40, 10)
     assert lines == [("word " * 8).strip(), "     word word", call, "", "foot"]

@@ -181,26 +181,31 @@ def _elbo(bug):
             bug.wrong(vae, vae.params, grads, caches)
         else:
             _backward(vae, pieces, grads, caches)
+        if bug.id == "50":
+            grads = _numeric(*cache)
+        grads = {name: dloss * grad for name, grad in grads.items()}
         if bug.id == "45":
             for name, grad in grads.items():
                 total[name] = total.get(name, 0) + grad
-            return total
+            return dict(total)
         if bug.id in ("49a", "49b"):
             return {n: g.astype(int if bug.id == "49a" else np.float32) for n, g in grads.items()}
-        return _numeric(*cache) if bug.id == "50" else grads
+        return grads
 
     def _numeric(vae, _caches, arguments):
+        f = functions["negative_elbo"]  # as a student's file finds it
         grads = {name: np.zeros_like(p) for name, p in vae.params.items()}
         for name, p in vae.params.items():
             for i in itertools.product(*map(range, p.shape)):
                 up, down = ({**vae.params, name: p.copy()} for _ in range(2))
                 up[name][i] += 1e-5
                 down[name][i] -= 1e-5
-                difference = forward(up, *arguments)[0] - forward(down, *arguments)[0]
+                difference = f(up, *arguments)[0] - f(down, *arguments)[0]
                 grads[name][i] = difference / 2e-5
         return grads
 
-    return {"negative_elbo": forward, "negative_elbo_backward": backward}
+    functions = {"negative_elbo": forward, "negative_elbo_backward": backward}
+    return functions
 
 
 def _backward(vae, pieces, grads, caches):

@@ -55,16 +55,12 @@ class Function(NamedTuple):
     gradients: tuple[str, ...]
     draw: Callable[[Rng], list[Arrays]]  # the places: argument (and cotangent) -> value
     marks: tuple[int, ...]  # of the function and, if it has one, of its backward
+    is_gradient: bool = False  # whether the outputs themselves are to be derived
 
     @property
     def names(self) -> tuple[str, ...]:
         """The functions to write: f, or f and f_backward."""
         return (self.name, f"{self.name}_backward") if self.gradients else (self.name,)
-
-    @property
-    def cotangent(self) -> str:
-        """What a backward is given: "dz" for a value called z."""
-        return f"d{self.outputs[0]}"
 
 
 class Exercise(NamedTuple):
@@ -107,7 +103,9 @@ def _elementwise(cotangent: str, extreme: float, rng: Rng) -> list[Arrays]:
     x = 1.5 * rng.standard_normal((N, D))
     generic = {"x": x, cotangent: rng.standard_normal((N, D))}
     signs = np.where(rng.random((N, D)) < 0.5, -1.0, 1.0)
-    return _far(generic, x=np.where(rng.random((N, D)) < 0.5, extreme * signs, x))
+    far = np.where(rng.random((N, D)) < 0.5, extreme * signs, x)
+    far[0, 0] = 0.0  # where the derivative of ReLU is 0
+    return _far(generic, x=far)
 
 
 def _bernoulli(rng: Rng) -> list[Arrays]:
@@ -123,8 +121,8 @@ def _bernoulli(rng: Rng) -> list[Arrays]:
 
 def _reparameterize(rng: Rng) -> list[Arrays]:
     generic = {name: rng.standard_normal((N, L)) for name in ("mean", "log_var", "noise", "dz")}
-    far = {"mean": 1e6 * rng.standard_normal((N, L)), "log_var": generic["log_var"] - 600.0}
-    return _far(generic, **far)  # where differences of z, or of sigma, lose their digits
+    far = {"mean": np.zeros((N, L)), "log_var": generic["log_var"] - 140.0}
+    return _far(generic, **far)  # where differences of exp(log_var / 2) lose their digits
 
 
 def _kl(rng: Rng) -> list[Arrays]:
@@ -153,16 +151,16 @@ def _different_bits(rng: Rng) -> Array:
 
 
 def _negative_elbo(rng: Rng) -> list[Arrays]:
-    def place() -> Arrays:
+    def place(beta: float, dloss: float) -> Arrays:
         return {
             **parameters(rng, D, H, L, 0.6),
             "x": _different_bits(rng),
             "noise": rng.standard_normal((N, L)),
-            "beta": np.array(BETA),
-            "dloss": np.array(1.0),
+            "beta": np.array(beta),
+            "dloss": np.array(dloss),
         }
 
-    return [place(), place()]
+    return [place(BETA, 1.0), place(0.61, -1.7)]
 
 
 def _adam(rng: Rng) -> list[Arrays]:
@@ -173,7 +171,11 @@ def _adam(rng: Rng) -> list[Arrays]:
     small = rng.standard_normal(D) * np.array([1e-8, 1e-6, 1e-4, 1e-2, 1.0, 2.0, 1e2])
     first = {"theta": vectors["theta"], "grad": small, "m": zeros, "v": zeros, "t": np.array(1)}
     later = {**vectors, "v": rng.random(D), "t": np.array(7)}
-    return [{**common, **first}, {**common, **later}]
+    others = {"learning_rate": 0.03, "beta1": 0.8, "beta2": 0.99, "epsilon": 1e-3}
+    return [
+        {**common, **first},
+        {**common, **later, **{name: np.array(value) for name, value in others.items()}},
+    ]
 
 
 def _gaussian(rng: Rng) -> list[Arrays]:
@@ -242,9 +244,9 @@ EXERCISES = (
                  lambda rng: _draws(rng, "z", "mean", "log_var"), (1,)),
         Function("score_function_gradient", ("value", "z", "mean", "log_var"),
                  ("dmean", "dlog_var"), (),
-                 lambda rng: _draws(rng, "value", "z", "mean", "log_var"), (4,)),
+                 lambda rng: _draws(rng, "value", "z", "mean", "log_var"), (4,), True),
         Function("pathwise_gradient", ("df", "noise", "log_var"), ("dmean", "dlog_var"), (),
-                 lambda rng: _draws(rng, "df", "noise", "log_var"), (2,)),
+                 lambda rng: _draws(rng, "df", "noise", "log_var"), (2,), True),
         Function("variance_of_mean", ("estimates",), ("variance",), (),
                  lambda rng: _draws(rng, "estimates"), (2,))),
     _exercise(9, "vae", "the whole VAE, trained on the digits",

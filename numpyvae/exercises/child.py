@@ -22,7 +22,9 @@ from typing import Any
 USUAL_MODULES = (
     "math cmath random time string re json copy typing abc operator functools itertools contextlib "
     "collections collections.abc dataclasses enum warnings traceback pathlib importlib "
-    "numpy.linalg numpy.random numpy.fft numpy.typing numpy.testing"
+    "fractions decimal statistics numbers bisect heapq pprint types io time timeit inspect "
+    "numpy.linalg numpy.random numpy.fft numpy.typing numpy.testing numpy.ma numpy.char "
+    "numpy.polynomial numpy.lib.scimath numpy.lib.stride_tricks"
 )
 
 
@@ -37,6 +39,8 @@ def main(folder: Path) -> None:
     for name in USUAL_MODULES.split():
         importlib.import_module(name)
     write_array = np.lib.format.write_array
+    if any("import *" in text for text in job["sources"].values()):
+        _load_all_of(np)
     arrays = {
         name: np.load(folder / "in" / f"{i}.npy", allow_pickle=False)
         for i, name in enumerate(job["inputs"])
@@ -60,7 +64,7 @@ def main(folder: Path) -> None:
     note("", "confined", str(confine.confine()))
     warnings.simplefilter("ignore")
     try:
-        names = perform.load(job["sources"], sys.modules)
+        names = perform.load(job.pop("sources"), sys.modules)
     except NotImplementedError as error:
         note("", "not done", str(error))
         return
@@ -68,14 +72,20 @@ def main(folder: Path) -> None:
         note("", "error", f"line {error.lineno} is not Python: {error.msg}")
         return
     except BaseException as error:
-        note("", "error", f"{type(error).__name__}: {error}{perform.last_line(error)}")
+        note("", "error", perform.describe(error))
         return
     try:
         perform.perform(names, job["calls"], arrays, emit, note)
     except BaseException as error:
-        note("", "stopped", f"{type(error).__name__}: {error}{perform.last_line(error)}")
+        note("", "stopped", perform.describe(error))
         return
     note("", "finished", "")
+
+
+def _load_all_of(np: Any) -> None:
+    """What `from numpy import *` asks for, some of which NumPy loads late."""
+    np.f2py = sys.modules["numpy.f2py"] = type(sys)("numpy.f2py")  # slow, and of no use here
+    exec("from numpy import *", {})
 
 
 def _limit(limits: dict[str, int]) -> None:

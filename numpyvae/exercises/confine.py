@@ -19,8 +19,7 @@ __all__ = ["confine"]
 ALLOWED: dict[str, tuple[int, int | None]] = {
     "read": (0, 63), "write": (1, 64), "close": (3, 57), "lseek": (8, 62), "pread64": (17, 67),
     "pwrite64": (18, 68), "readv": (19, 65), "writev": (20, 66), "ftruncate": (77, 46),
-    "dup": (32, 23), "stat": (4, None), "fstat": (5, 80), "lstat": (6, None), "statx": (332, 291),
-    "newfstatat": (262, 79), "access": (21, None), "getcwd": (79, 17), "poll": (7, None),
+    "dup": (32, 23), "fstat": (5, 80), "poll": (7, None),
     "select": (23, None), "pselect6": (270, 72), "ppoll": (271, 73),
     "mmap": (9, 222), "munmap": (11, 215), "mprotect": (10, 226), "mremap": (25, 216),
     "brk": (12, 214), "madvise": (28, 233), "membarrier": (324, 283), "futex": (202, 98),

@@ -2,9 +2,9 @@
 
 Four questions, in this order; the first that explains all of a function's results answers.
 
-1. Is something kept or changed from call to call? (`compare` has seen it.)
+1. Is it the way of calculating: something kept or changed from call to call? (`habits`)
 2. Are the results those of the solution with one mistake made in it, or with two?
-3. Is every wrong result the right one times a constant?
+3. Are two results exchanged, or is every wrong one the right one times a constant?
 4. Is every wrong gradient a sum of the terms it can contain, with other coefficients?
 """
 
@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpyvae.exercises import reference
+from numpyvae.exercises import habits, reference
 from numpyvae.exercises.catalogue import BETA, Arrays, D, Exercise, Function, L, N, draw_points
 from numpyvae.exercises.compare import EXACT, Fault, close
+from numpyvae.exercises.habits import HABITS, results_of
+from numpyvae.exercises.mistakes import Mistake
 from numpyvae.exercises.sandbox import Outcome
 from numpyvae.exercises.terms import coefficients
 
@@ -31,43 +33,6 @@ class Named(NamedTuple):
     says: str
     asks: str
     function: str
-
-
-# What is wrong with the way of calculating, whatever is calculated: kind -> says, asks.
-HABITS = {
-    "accumulates": (
-        "gradients are added to those of the call before: start from zero in every call",
-        "What is left in your arrays from the last call?",
-    ),
-    "stale cache": (
-        "an earlier or later forward pass is used in place of the cache that backward is given",
-        "If forward runs twice before backward does, which of the two does your backward use?",
-    ),
-    "changes its cache": (
-        "backward changes its cache in place: a second call with it must give the same",
-        "Which of your lines write into an array that came out of the cache?",
-    ),
-    "changes an argument": (
-        "an argument is changed in place: it belongs to whoever handed it over",
-        "Which of your lines (+=, -=, *=, [...] =) write into an array that you were given?",
-    ),
-    "not deterministic": (
-        "new random numbers are drawn in backward: it must use the noise of its forward pass",
-        "Of which sample is this the gradient: the one that forward drew?",
-    ),
-    "numerical": (
-        "this is a numerical derivative: the exercise asks for the formula",
-        "Which derivative does each term of the forward formula have, on paper?",
-    ),
-    "float32": (
-        "results pass through float32, which keeps 7 digits: calculate in float64 throughout",
-        "Which of your arrays is not float64? Print its dtype.",
-    ),
-    "integer": (
-        "results are written into an array of integers, which cuts off the digits after the point",
-        "Which of your arrays has an integer dtype? np.zeros(n, int) and np.zeros_like(labels) do.",
-    ),
-}  # fmt: skip
 
 
 def name_mistakes(
@@ -91,48 +56,58 @@ def _name(
     seed: int | str,
     faults: Sequence[Fault],
 ) -> list[Named]:
-    results = _results(f, outcome)
-    true = _results(f, right)
-    habit = _habit(f, results, true, faults, outcome)
-    if habit and (habit.name != "changes an argument" or not _wrong_values(f, faults)):
-        return [habit]
-    named = _by_results(exercise, f, results, true, seed)
-    return [habit, *named] if habit and named else named
-
-
-def _wrong_values(f: Function, faults: Sequence[Fault]) -> bool:
-    """Whether results are wrong, too, beside what is changed from call to call."""
-    return any(fault.kind not in HABITS for fault in faults if fault.function in f.names)
+    results, true = results_of(f, outcome), results_of(f, right)
+    habit = habits.find(f, results, true, faults, outcome)
+    if habit is None:
+        return _by_results(exercise, f, results, true, seed, "")
+    kind, says, asks, explained, place = habit
+    function = next((t.function for t in faults if t.kind == kind), f.names[-1])
+    named = Named(kind, says, asks, function)
+    if explained:
+        return [named]
+    # The habit does not account for wrong results at this place: both have a name, or neither.
+    others = [] if place is None else _by_results(exercise, f, results, true, seed, place, True)
+    return [named, *others] if others else []
 
 
 def _by_results(
-    exercise: Exercise, f: Function, results: Arrays, true: Arrays, seed: int | str
+    exercise: Exercise,
+    f: Function,
+    results: Arrays,
+    true: Arrays,
+    seed: int | str,
+    place: str,
+    seen: bool = False,
 ) -> list[Named]:
-    """Questions 2 to 4: what the results alone say."""
+    """Questions 2 to 4: what the results say, at one place ("0/") or at all ("").
+
+    `seen`: a habit has been seen, and may be part of the explanation.
+    """
+
+    def there(arrays: Arrays) -> Arrays:
+        return {name: a for name, a in arrays.items() if name.startswith(place)}
+
+    def explains(mistakes: Sequence[Mistake], wrong: Outcome) -> bool:
+        own = all(m.function in f.names and (m.name not in HABITS or seen) for m in mistakes)
+        overflows = any(mistake.overflows for mistake in mistakes)
+        return own and _same(there(results), there(results_of(f, wrong)), there(true), overflows)
+
     for mistake, wrong in reference.wrong(exercise.number, seed):
-        if mistake.function in f.names and _same(results, _results(f, wrong), true):
+        if explains([mistake], wrong):
             return [Named(*mistake[:3], mistake.function)]
     for pair, wrong in reference.pairs_of_mistakes(exercise.number, seed):
-        if all(m.function in f.names for m in pair) and _same(results, _results(f, wrong), true):
+        if explains(pair, wrong):
             return [Named(*mistake[:3], mistake.function) for mistake in pair]
-    return _by_constants(f, results, true) or _by_terms(exercise, f, results, true, seed)
+    found = _by_exchange(f, there(results), there(true))
+    found = found or _by_constants(f, there(results), there(true))
+    return found or _by_terms(exercise, f, results, true, seed)
 
 
-def _results(f: Function, outcome: Outcome) -> Arrays:
-    """What the first calls of a function gave: "0/dmean" -> array."""
-    names = {*f.outputs, *f.gradients}
-    return {
-        f"{place}/{'/'.join(rest)}": array
-        for name, array in outcome.arrays.items()
-        for function, place, *rest in [name.split("/")]
-        if function == f.name and rest[0] in names
-    }
-
-
-def _same(yours: Arrays, wrong: Arrays, right: Arrays) -> bool:
+def _same(yours: Arrays, wrong: Arrays, right: Arrays, overflows: bool) -> bool:
     """Whether a mistake explains all results, to 1e-6, and at least one of the wrong ones.
 
-    Where the mistake overflows, another way to make it may not: there is nothing to compare.
+    Infinities and nan say little: they are evidence only for a mistake whose point they are, and
+    then they must be the same. A mistake that overflows may be made in a way that does not.
     """
     if yours.keys() != wrong.keys():
         return False
@@ -143,65 +118,31 @@ def _same(yours: Arrays, wrong: Arrays, right: Arrays) -> bool:
             return False
         if r is None or r.shape != b.shape:
             explains = True
-        else:
-            comparable = np.isfinite(a) == np.isfinite(b)
-            differs = ~(np.abs(b - r) <= EXACT * np.abs(r).max(initial=0.0))
-            explains = explains or bool((differs & comparable).any())
+            continue
+        if overflows and not np.array_equal(a[~np.isfinite(a)], b[~np.isfinite(a)], equal_nan=True):
+            return False
+        differs = ~(np.abs(b - r) <= EXACT * np.abs(r).max(initial=0.0))
+        counts = np.isfinite(a) == np.isfinite(b) if overflows else np.isfinite(a) & np.isfinite(b)
+        explains = explains or bool((differs & counts).any())
     return explains
 
 
-def _habit(
-    f: Function, yours: Arrays, right: Arrays, faults: Sequence[Fault], outcome: Outcome
-) -> Named | None:
-    """What `compare` saw of the way of calculating, in the order in which it explains the rest."""
-    kinds = [fault.kind for fault in faults]
-    function = next((t.function for t in faults if t.kind in HABITS), faults[0].function)
-    if "changes an argument" in kinds and _updated_before_use(f, yours, outcome):
-        return Named(
-            "weight updated before use",
-            "W is updated before dx is calculated: dx needs the W of the forward pass",
-            "Which W did y depend on, the old or the new one?",
-            function,
-        )
-    for kind in (
-        "accumulates",
-        "changes an argument",
-        "not deterministic",
-        "changes its cache",
-        "stale cache",
-    ):
-        if kind in kinds:
-            return Named(kind, *HABITS[kind], function)
-    if "numerical" in kinds:
-        return Named("numerical", *HABITS["numerical"], function)
-    kept = {name: a for name, a in yours.items() if a.dtype.kind in "biu"}
-    if kept and all(
-        np.array_equal(a, right[name].astype(a.dtype)) for name, a in kept.items()
-        if name in right and a.shape == right[name].shape
-    ) and set(kinds) <= {"type", "value"}:  # fmt: skip
-        return Named("integer", *HABITS["integer"], function)
-    if set(kinds) <= {"type", "inexact"} and yours.keys() == right.keys():
-        halves = any(a.dtype.itemsize < 8 for a in yours.values())
-        errors = max(_error(a, right[name]) for name, a in yours.items())
-        kind = "float32" if halves or errors > 1e-8 else "numerical"
-        return Named(kind, *HABITS[kind], function)
-    return None
-
-
-def _error(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a - b).max()) / max(float(np.abs(b).max()), 1e-300)
-
-
-def _updated_before_use(f: Function, yours: Arrays, outcome: Outcome) -> bool:
-    """Whether dx is dy W^T with the W that stands in the caller's array afterwards."""
-    W, dy = (outcome.arrays.get(f"dense/0/after backward/{name}") for name in ("W", "dy"))
-    if f.name != "dense" or "0/dx" not in yours or W is None or dy is None:
-        return False
-    return (
-        W.ndim == dy.ndim == 2
-        and W.shape[1] == dy.shape[1]
-        and close(yours["0/dx"], dy @ W.T, EXACT)
-    )
+def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
+    """Two results are right, but each stands in the other's place."""
+    if yours.keys() != right.keys():
+        return []
+    wrong = [n for n in right if not close(yours[n], right[n], EXACT)]
+    names = sorted({n.split("/", 1)[1] for n in wrong})
+    if len(names) != 2:
+        return []
+    a, b = names
+    other = {n: n.replace(f"/{a}", f"/{b}") if n.endswith(f"/{a}") else n.replace(f"/{b}", f"/{a}")
+             for n in wrong}  # fmt: skip
+    if not all(other[n] in right and close(yours[n], right[other[n]], EXACT) for n in wrong):
+        return []
+    order = ", ".join(f.gradients or f.outputs)
+    says = f"{a} and {b} are exchanged in what is returned: the order is {order}"
+    return [Named("results exchanged", says, f"In which order must {order} be?", f.names[-1])]
 
 
 def _constants() -> Iterator[tuple[float, str]]:
@@ -257,7 +198,9 @@ def _by_terms(
     exercise: Exercise, f: Function, yours: Arrays, right: Arrays, seed: int | str
 ) -> list[Named]:
     """Every wrong gradient is a sum of the terms it may contain, with other coefficients."""
-    if not f.gradients or yours.keys() != right.keys():
+    fits = all(a.shape == yours[n].shape for n, a in right.items() if n in yours)
+    finite = all(np.isfinite(a).all() for a in yours.values())
+    if not f.gradients or yours.keys() != right.keys() or not fits or not finite:
         return []
     points = draw_points(exercise, seed)
     named = []

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpyvae
 from numpyvae.data.files import atomic_write
+from numpyvae.exercises import kit
 from numpyvae.exercises.class_results import Grade
 from numpyvae.exercises.judging import Verdict
 from numpyvae.exercises.report import summary
@@ -33,11 +34,13 @@ def add_to(commands: Any) -> None:
     )
     add.add_argument("--gradescope", type=Path, required=True, metavar="FILE.zip",
                      help="the archive to write")  # fmt: skip
+    add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     add.set_defaults(command=autograder)
 
 
 def autograder(arguments: argparse.Namespace) -> int:
     """Write the archive."""
+    kit.check_target(arguments.gradescope, arguments.overwrite)
     content = archive()
     with atomic_write(arguments.gradescope) as file:
         file.write(content)
@@ -100,7 +103,6 @@ def _test(verdict: Verdict, function: str, number: str) -> dict[str, Any]:
     lines = [fault.text for fault in faults if fault.kind != "not done"]
     lines += ["not done yet"] if len(lines) < len(faults) else []
     lines += [f"-> {n.says}" for n in verdict.named if _shown_with(verdict, n.function) == function]
-    lines += [f"it printed:\n{verdict.printed}"] if faults and verdict.printed.strip() else []
     return {
         "name": f"ex{verdict.exercise.number} {function}",
         "number": number,

@@ -33,6 +33,7 @@ from numpyvae.validation import positive_int
 __all__ = ["add_to", "grade_class", "grade_one"]
 
 INTERRUPTED = 130
+LEAST_MEMORY = 512  # MiB: with less, NumPy itself may not start
 JUDGING = threading.Lock()  # the reference's results are made with modules of this process
 UNCONFINED = (
     "numpyvae: this system has no system-call filter for what students wrote: run the grader in a "
@@ -78,7 +79,7 @@ def grade(arguments: argparse.Namespace) -> int:
         arguments.seed or secrets.token_hex(8),
         Limits(
             positive_int("--seconds", arguments.seconds),
-            positive_int("--memory", arguments.memory) * 2**20,
+            positive_int("--memory", arguments.memory, least=LEAST_MEMORY) * 2**20,
         ),
         positive_int("--jobs", arguments.jobs),
     )

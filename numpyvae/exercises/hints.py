@@ -172,6 +172,9 @@ def ladder(verdict: Verdict) -> list[str]:
     """The hints for what is wrong or undone, the gentlest first. Empty if all passes."""
     if not verdict.faults:
         return []
+    first = verdict.faults[0]
+    if first.kind in ("error", "form", "stopped", "absent") and not verdict.named:
+        return [f"Before the formula, mend this: {first.text}", *HINTS[first.function][1:]]
     asked = [named.asks for named in verdict.named]
     functions = [named.function for named in verdict.named]
     function = (functions or [verdict.faults[0].function])[0]
@@ -195,7 +198,8 @@ def next_hint(folder: Path, verdict: Verdict) -> str:
     reached[number] = (key, step)
     with atomic_write(path) as file:
         file.write(json.dumps(reached).encode())
-    return f"hint {step + 1} of {len(steps)}: {steps[step]}"
+    last = " (the last)" if step + 1 == len(steps) else ""
+    return f"hint {step + 1} of {len(steps)}{last}: {steps[step]}"
 
 
 def _reached(path: Path) -> dict[str, tuple[str, int]]:

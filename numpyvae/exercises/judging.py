@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from numpyvae.exercises import reference, sandbox
-from numpyvae.exercises.catalogue import Arrays, Exercise, draw_points
+from numpyvae.exercises.catalogue import Exercise, draw_points
 from numpyvae.exercises.compare import Fault, faults_of
 from numpyvae.exercises.diagnosis import Named, name_mistakes
 from numpyvae.exercises.sandbox import LIMITS, Limits, Outcome
 
 __all__ = ["Verdict", "judge", "judge_file", "judge_source"]
-
-Runner = Callable[[Exercise, str, Arrays], Outcome]
 
 
 class Verdict(NamedTuple):
@@ -41,6 +41,11 @@ class Verdict(NamedTuple):
 
 def judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -> Verdict:
     """What a student's results are worth. A function earns its marks whole, or not at all."""
+    with np.errstate(all="ignore"):
+        return _judge(exercise, source, outcome, seed)
+
+
+def _judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -> Verdict:
     faults = faults_of(exercise, source, outcome, reference.right(exercise.number, seed))
     if outcome.end and not faults:  # all is there and right, and then it would not end
         faults = [Fault(exercise.functions[-1].names[-1], "stopped", outcome.end)]
@@ -48,7 +53,10 @@ def judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) ->
     earned = {name: 0 if name in faulty else m for name, m in exercise.marks.items()}
     undone = {fault.function for fault in faults if fault.kind == "not done"}
     status = "pass" if not faults else "not done" if faulty == undone else "fail"
-    named = name_mistakes(exercise, outcome, seed, faults) if status == "fail" else []
+    named: list[Named] = []
+    if status == "fail":
+        with contextlib.suppress(Exception):  # whatever the numbers are, it costs a name, no marks
+            named = name_mistakes(exercise, outcome, seed, faults)
     return Verdict(
         exercise,
         status,

@@ -26,7 +26,7 @@ from numpyvae.exercises import reference, stubs
 from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, draw_points
 from numpyvae.numerics import Array
 
-__all__ = ["FOLDER", "add_to", "build", "npz"]
+__all__ = ["FOLDER", "add_to", "build", "check_target", "npz"]
 
 FOLDER = "numpyvae-exercises"
 HERE = Path(__file__).parent
@@ -60,10 +60,7 @@ def add_to(commands: Any) -> None:
 def export(arguments: argparse.Namespace) -> int:
     """Write a kit."""
     path: Path = arguments.kit
-    if path.suffix.lower() != ".zip":
-        raise ValueError(f"{path}: expected a name that ends in .zip")
-    if path.exists() and not arguments.overwrite:
-        raise FileExistsError(f"{path} exists already: --overwrite replaces it")
+    check_target(path, arguments.overwrite)
     content = build(arguments.seed)
     with atomic_write(path) as file:
         file.write(content)
@@ -71,6 +68,14 @@ def export(arguments: argparse.Namespace) -> int:
     seed = seed if len(seed) <= 60 else f"{seed[:57]}..."
     print(f"{path}: {len(content):,} bytes, seed {seed}")
     return 0
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """ValueError or FileExistsError unless a .zip may be written there."""
+    if path.suffix.lower() != ".zip":
+        raise ValueError(f"{path}: expected a name that ends in .zip")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already: --overwrite replaces it")
 
 
 def build(seed: int | str = "0") -> bytes:

@@ -55,7 +55,7 @@ def notebook_marks(
         verdict = judge_source(exercise, source, seed, limits)
     if show:
         lines = verdict_text(verdict, ".").splitlines()
-        print("\n".join(line for line in lines if not line.startswith("  reproduce: ")))
+        print("\n".join(line for line in lines if not line.startswith("  reproduce ")))
     return dict(verdict.marks)
 
 

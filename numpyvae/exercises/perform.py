@@ -7,6 +7,7 @@ a process of its own, see `child`). This file imports NumPy alone.
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import CodeType, FunctionType
@@ -14,7 +15,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Emit", "Note", "array_names", "group", "last_line", "load", "perform"]
+__all__ = [
+    "LARGEST_RESULT",
+    "Emit",
+    "Note",
+    "array_names",
+    "describe",
+    "group",
+    "load",
+    "perform",
+]
 
 LARGEST_RESULT = 2**20  # bytes; the right ones have a few thousand
 Arrays = Mapping[str, Any]
@@ -37,7 +47,7 @@ def load(sources: Mapping[str, str], modules: dict[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _compiled(source: str, file: str) -> CodeType:
-    return compile(source, file, "exec")
+    return compile(source, file, "exec", dont_inherit=True)
 
 
 def perform(
@@ -45,38 +55,33 @@ def perform(
 ) -> None:
     """Call every function at every place; `emit` each array, `note` what went wrong.
 
-    A pair f, f_backward is called so that wrongly kept state shows: backward twice with the same
-    cotangent ("again"), then once more after a forward pass at the next place ("later"). The
-    arguments are handed out as they are after each call ("after", "after backward"), and the number
-    of forward calls during a backward ("forward calls").
+    All forward passes come first, so that no backward can cost their marks. Then a pair is called
+    so that wrongly kept state shows: forward again ("again"), backward twice with one cotangent,
+    and once more after a forward pass at the next place ("later"). Arguments are handed out as they
+    are after each call ("after", "after backward"), and so is the number of forward calls during
+    a backward ("forward calls").
     """
     for call in calls:
-        function, places = call["function"], call["places"]
-        count = _Counter(names, function)
-        for place in range(places):
-            work = _Work(call, place, arrays, emit, note)
-            value, cache, arguments = work.forward(count.f)
-            if value is None:
-                continue
-            work.look_at("after", arguments)
-            if call["gradients"]:
-                work.backward(count, cache, "")
-                work.look_at("after backward", arguments)
-                work.backward(count, cache, "again/")
-                elsewhere = _Work(call, (place + 1) % places, arrays, _ignore, note)
-                elsewhere.forward(count.f)
-                work.backward(count, cache, "later/")
-            else:
-                work.forward(count.f, "again/")
+        count = _Counter(names, call["function"])
+        work = [_Work(call, place, arrays, emit, note) for place in range(call["places"])]
+        good = [here for here in work if here.try_forward(count.f)]
+        for here in good if call["gradients"] else ():
+            _, cache, arguments = here.forward(count.f, "again/")
+            here.backward(count, cache, "")
+            here.look_at("after backward", arguments)
+            here.backward(count, cache, "again/")
+            work[(work.index(here) + 1) % len(work)].forward(count.f, None)
+            here.backward(count, cache, "later/")
+        for here in good if not call["gradients"] else ():
+            here.forward(count.f, "again/")
 
 
 def array_names(call: Call, arrays: Arrays) -> Iterator[str]:
     """Every name under which `perform` may emit an array for this call."""
     for place in range(call["places"]):
         start = f"{call['function']}/{place}/"
-        repeats = ("",) if call["gradients"] else ("", "again/")
         for name in call["outputs"]:
-            for repeat in repeats:
+            for repeat in ("", "again/"):
                 yield from (f"{start}{repeat}{n}" for n in _keys(name, start, arrays))
         for name in call["gradients"]:
             for repeat in ("", "again/", "later/"):
@@ -123,10 +128,6 @@ def group(named: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _ignore(name: str, array: Any) -> None:
-    pass
-
-
 class _Work:
     """One function at one place."""
 
@@ -142,20 +143,31 @@ class _Work:
     def _results(self) -> list[str]:
         return [*self.call["outputs"], *self.call["gradients"]]
 
-    def forward(self, f: Any, repeat: str = "") -> tuple[Any, Any, Any]:
-        """The value (None if there is none), the cache, and the arguments after the call."""
+    def try_forward(self, f: Any) -> bool:
+        """The first forward pass, and the arguments after it. Whether there is a value."""
+        value, _, arguments = self.forward(f, "")
+        if value is not None:
+            self.look_at("after", arguments)
+        return value is not None
+
+    def forward(self, f: Any, repeat: str | None) -> tuple[Any, Any, Any]:
+        """The value (None if there is none), the cache, and the arguments after the call.
+
+        `repeat` says how the value is called when it is handed out; None keeps it here.
+        """
         arguments = [copy.deepcopy(self.arguments[name]) for name in self.call["arguments"]]
         returned = self._try(self.call["function"], f, *arguments)
         if returned is None:
             return None, None, None
         if self.call["gradients"]:
-            if not (isinstance(returned, tuple) and len(returned) == 2):
+            if not (isinstance(returned, tuple | list) and len(returned) == 2):
                 self._say(self.call["function"], "form", f"(value, cache), got {_what(returned)}")
                 return None, None, None
             values, cache = (returned[0],), returned[1]
         else:
             values, cache = _as_tuple(returned, len(self.call["outputs"])), None
-        self._hand_out(self.call["function"], self.call["outputs"], values, repeat)
+        if repeat is not None:
+            self._hand_out(self.call["function"], self.call["outputs"], values, repeat, returned)
         return values, cache, arguments
 
     def backward(self, count: _Counter, cache: Any, repeat: str) -> None:
@@ -168,7 +180,7 @@ class _Work:
             self._emit(f"{self.start}forward calls", np.array(count.calls - calls))
             name_of_cotangent = f"d{self.call['outputs'][0]}"
             self._emit(f"{self.start}after backward/{name_of_cotangent}", np.asarray(cotangent))
-        self._hand_out(name, gradients, _as_tuple(returned, len(gradients)), repeat)
+        self._hand_out(name, gradients, _as_tuple(returned, len(gradients)), repeat, returned)
 
     def look_at(self, when: str, arguments: Any) -> None:
         for name, value in zip(self.call["arguments"], arguments, strict=True):
@@ -183,15 +195,16 @@ class _Work:
         except NotImplementedError as error:
             return self._say(name, "not done", str(error))
         except Exception as error:
-            return self._say(name, "error", f"{type(error).__name__}: {error}{last_line(error)}")
+            return self._say(name, "error", describe(error))
         if returned is None:
             self._say(name, "form", "a result, got None: is there a return at the end?")
         return returned
 
-    def _hand_out(self, name: str, results: Any, values: Any, repeat: str) -> None:
+    def _hand_out(self, name: str, results: Any, values: Any, repeat: str, returned: Any) -> None:
         if values is None or len(values) != len(results):
-            got = "another number of them" if values is None else f"{len(values)}"
-            self._say(name, "form", f"{len(results)} results ({', '.join(results)}), got {got}")
+            many = f"{len(results)} results ({', '.join(results)})"
+            wanted = many if len(results) > 1 else f"one result ({results[0]})"
+            self._say(name, "form", f"{wanted}, got {_what(returned)}")
             return
         for result, value in zip(results, values, strict=True):
             if isinstance(value, Mapping):
@@ -224,6 +237,22 @@ def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
         return [(f"{name}/{key}", array) for key, array in value.items()]
     return [(name, value)]
+
+
+def describe(error: BaseException) -> str:
+    """An exception in words: its type, its message, the student's line, and what helps."""
+    text = f"{type(error).__name__}: {error}{last_line(error)}"
+    near = getattr(error, "name", None)
+    if isinstance(error, ImportError):
+        text += ". A file may import numpy, math and given, and it runs with these alone"
+    elif isinstance(error, NameError) and near and error.__traceback__:
+        frame = error.__traceback__
+        while frame.tb_next:
+            frame = frame.tb_next
+        known = [*frame.tb_frame.f_locals, *frame.tb_frame.f_globals]
+        close = difflib.get_close_matches(near, known, 1)
+        text += f". Did you mean {close[0]!r}?" if close else ""
+    return text
 
 
 def last_line(error: BaseException) -> str:

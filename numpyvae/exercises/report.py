@@ -76,7 +76,7 @@ def _reproduction(verdict: Verdict, folder: Path | str, seed: int | str) -> list
         name, bracket, index = worst.entry.partition("[")
         function = worst.function.removesuffix("_backward")
         call += f'["{function}/{name}"]{bracket}{index}'
-    return [f"  reproduce: from numpyvae.exercises import rerun; {call}"]
+    return [f"  reproduce in Python: from numpyvae.exercises import rerun; {call}"]
 
 
 def _printed(text: str) -> list[str]:

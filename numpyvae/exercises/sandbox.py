@@ -26,13 +26,15 @@ import numpy as np
 
 from numpyvae.data.npy import read_npy
 from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, solution
-from numpyvae.exercises.perform import array_names
+from numpyvae.exercises.perform import LARGEST_RESULT, array_names
+from numpyvae.numerics import Array
 
 __all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "read_submitted", "run", "sources_of"]
 
 HERE = Path(__file__).parent
 SOURCE_BYTES = 200_000
-PRINTED_CHARACTERS = 2_000
+PRINTED_CHARACTERS = NOTE_CHARACTERS = 2_000
+NOTES = ("confined", "not done", "missing", "error", "form", "stopped", "finished")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -82,7 +84,9 @@ def read_submitted(path: Path) -> str:
 
 
 def sources_of(exercise: Exercise, source: str) -> dict[str, str]:
-    """The files that a process loads: what came before, right; `given`; the student's own."""
+    """The files that a process loads: `given` and what came before, if used; the student's."""
+    if "given" not in source:
+        return {exercise.file: source}
     before = {e.file: solution(e.file) for e in EXERCISES[: exercise.number]}
     return {"given.py": solution("given.py"), **before, exercise.file: source}
 
@@ -111,17 +115,28 @@ def run(exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS
         end = _run_child(job, limits)
         arrays = {}
         for i, name in enumerate(outputs):
-            with contextlib.suppress(OSError, ValueError):  # not written, or no honest .npy file
-                arrays[name] = read_npy(job / "out" / f"{i}.npy")
+            with contextlib.suppress(OSError, ValueError):  # not written, or no honest numbers
+                arrays[name] = _read_numbers(job / "out" / f"{i}.npy")
         notes = _read_notes(job / "notes.jsonl")
         printed = _read_text(job / "printed.txt")[:PRINTED_CHARACTERS]
     kinds = {note.kind for note in notes}
     stopped = next((note.text for note in notes if note.kind == "stopped"), "")
     if not end and "finished" not in kinds and not kinds & {"error", "not done"}:
         end = f"the file ended the process itself{f' ({stopped})' if stopped else ''}"
-    confined = any(note.kind == "confined" and note.text == "True" for note in notes)
+    confined = not notes or notes[0] != ("", "confined", "False")  # the first is the child's own
     told = tuple(n for n in notes if n.kind not in ("confined", "finished", "stopped"))
     return Outcome(arrays, told, end, printed, confined)
+
+
+def _read_numbers(path: Path) -> Array:
+    """Real numbers that came back, at most in float64. ValueError for anything else."""
+    try:
+        array = read_npy(path)
+    except TypeError as error:  # a header of the wrong types
+        raise ValueError(str(error)) from error
+    if array.dtype.kind not in "biuf" or array.nbytes > LARGEST_RESULT:
+        raise ValueError(f"expected real numbers, got {array.dtype}")
+    return array.astype(np.float64) if array.dtype.itemsize > 8 else array
 
 
 def _write_job(
@@ -209,10 +224,10 @@ def _read_notes(path: Path) -> list[Note]:
     for line in _read_text(path).splitlines()[:200]:
         try:
             function, kind, text = json.loads(line)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             continue
-        if isinstance(function, str) and isinstance(kind, str) and isinstance(text, str):
-            notes.append(Note(function, kind, _printable(text)))
+        if isinstance(function, str) and kind in NOTES and isinstance(text, str):
+            notes.append(Note(function, kind, _printable(text)[:NOTE_CHARACTERS]))
     return notes
 
 

@@ -59,6 +59,8 @@ def digits_npz() -> bytes:
 
 def existing(folder: Path) -> Path:
     """A student's folder. ValueError if there is none."""
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file: expected the folder that the exercises are in")
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; numpyvae exercises start {folder} writes one")
     return folder
@@ -66,6 +68,8 @@ def existing(folder: Path) -> Path:
 
 def start(folder: Path) -> tuple[list[str], list[str]]:
     """Write a student's folder. What is there already stays; returns names written and kept."""
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file: expected the name of a folder to write")
     folder.mkdir(parents=True, exist_ok=True)
     readme = ("README.md", (TEXTS / "student_readme.md").read_bytes())
     written, kept = [], []

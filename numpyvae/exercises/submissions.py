@@ -20,7 +20,7 @@ from numpyvae.exercises.sandbox import SOURCE_BYTES, read_submitted
 __all__ = ["Submission", "file_names", "find", "is_one", "read_one"]
 
 FILES = tuple(exercise.file for exercise in EXERCISES)
-ARCHIVE_BYTES = 2**26
+ARCHIVE_BYTES = 2**24
 RESULT_SUFFIXES = (".json", ".txt", ".csv", ".png")
 DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
@@ -44,13 +44,15 @@ def find(
     """
     if not single and not path.exists():
         raise FileNotFoundError(f"{path}: no such folder")
+    if not single and path.is_file() and path.suffix.lower() != ".zip":
+        raise ValueError(f"{path}: expected a folder of submissions, or one as a .zip")
     if single or is_one(path):
         return [read_one(path.resolve())], []
     excluded = {other.resolve() for other in apart_from}
     found: list[Submission] = []
     ignored: list[str] = []
     for entry in sorted(path.iterdir()):
-        if _is_hidden(entry.name) or entry.resolve() in excluded:
+        if _is_hidden(entry.name) or (not entry.is_symlink() and entry.resolve() in excluded):
             continue
         if entry.is_symlink() or entry.is_dir() or entry.suffix.lower() == ".zip":
             found.append(read_one(entry))
@@ -78,8 +80,16 @@ def read_one(path: Path) -> Submission:
         return Submission(name, {}, {}, f"the submission cannot be read: {error.strerror}")
     except ValueError as error:
         return Submission(name, {}, {}, f"the submission {error}")
-    none = "the submission holds none of the exercises' files"
+    none = f"the submission holds none of the exercises' files{_others(path)}"
     return Submission(name, sources, problems, "" if sources or problems else none)
+
+
+def _others(path: Path) -> str:
+    """What else a folder holds: a misnamed file is easily seen there."""
+    if not path.is_dir():
+        return ""
+    names = sorted(_text(entry.name) for entry in path.rglob("*.py"))[:5]
+    return f", but {', '.join(names)}" if names else ""
 
 
 def _text(name: str) -> str:
@@ -156,7 +166,8 @@ def file_names(names: Iterable[str]) -> list[str]:
     taken: set[str] = set()
     out = []
     for name in names:
-        base = re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "student"
+        base = re.sub(r"[^\w.-]+", "_", name).strip("._")
+        base = base.encode()[:80].decode("utf-8", "ignore") or "student"
         if base.lower().endswith(RESULT_SUFFIXES) or base.lower().split(".")[0] in DEVICES:
             base = f"{base}_"
         if base.lower() == "class":

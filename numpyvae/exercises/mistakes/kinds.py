@@ -22,7 +22,8 @@ class Mistake(NamedTuple):
     says: str  # what is wrong, in one sentence
     asks: str  # the first hint, a question
     patches: tuple[Patch, ...]
-    zoo: str = ""
+    zoo: str = ""  # its number in the bug zoo
+    overflows: bool = False  # whether infinities and nan are the point of it
 
     @property
     def function(self) -> str:
@@ -35,6 +36,6 @@ def in_function(
 ) -> list[Mistake]:
     """Mistakes of one function, a row each: name, old, new, says, asks and perhaps zoo."""
     return [
-        Mistake(name, says, asks, (Patch(function, old, new),), *zoo)
+        Mistake(name, says, asks, (Patch(function, old, new),), zoo[0] if zoo else "")
         for name, old, new, says, asks, *zoo in rows
     ]

@@ -26,6 +26,9 @@ _DENSE = [
         ("dW averaged", "x.T @ dy", "x.T @ dy / len(dy)",
          "dW is divided by N: the 1/N of a mean is already in dy",
          "Where does the loss take its mean? Has dy passed there yet?", "42"),
+        ("db summed over all", "dy.sum(axis=0)", "dy.sum()",
+         "db is summed over everything: each b[k] has its own column of dy",
+         "What shape has b, and what does b[0] have to do with y[n, 1]?"),
         ("db keeps the batch axis", "dy.sum(axis=0)", "dy.sum(axis=0, keepdims=True)",
          "db has the shape (1, n_out): a gradient has the shape of what it belongs to, (n_out,)",
          "What shape has b?")),
@@ -94,6 +97,10 @@ _BERNOULLI = [
          "    log_prob = (x * np.log(p) + (1.0 - x) * np.log(1.0 - p)).sum(axis=1)",
          "the logarithm of a sigmoid is taken: p rounds to 0 or 1, and log(0) is -inf",
          "What is sigmoid(40.0) in the computer, and what is log(1 - that)?"),
+        ("softplus overflows", "np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))",
+         "np.log(1.0 + np.exp(logits))",
+         "log(1 + e^a) is taken as it stands: e^a overflows for a = 10,000",
+         "What is np.exp(10000.0)? Which of the two parts of log(1 + e^a) is small?"),
         ("probabilities clipped", "log_prob = (x * logits - softplus).sum(axis=1)",
          "p = np.clip(0.5 * (1.0 + np.tanh(0.5 * logits)), 1e-15, 1.0 - 1e-15)\n"
          "    log_prob = (x * np.log(p) + (1.0 - x) * np.log(1.0 - p)).sum(axis=1)",
@@ -203,6 +210,15 @@ _KL = [
         ("KL with sigma for sigma^2", "np.exp(log_var)", "np.exp(0.5 * log_var)",
          "sigma stands where sigma^2 should: exp(log_var) is the variance",
          "log_var = log sigma^2. What is exp(log_var)?"),
+        ("KL summed over the batch in forward", ".sum(axis=1)", ".sum(axis=0)",
+         "the KL is summed over the wrong axis: over the latent dimensions, to one number an example",
+         "What shape must the KL have, and what stands along axis 0?"),
+        ("KL summed over everything", ".sum(axis=1)", ".sum()",
+         "the KL is summed over the batch, too: it is one number for each example, (N,)",
+         "How many numbers must come out for N examples?"),
+        ("KL not summed", ".sum(axis=1)", "",
+         "the KL is not summed over the latent dimensions: it is one number for each example, (N,)",
+         "How many numbers must come out for N examples?"),
         ("KL averaged over latents in forward", ".sum(axis=1)", ".mean(axis=1)",
          "the KL is averaged over the latent dimensions: it is their sum",
          "Do the KLs of independent dimensions add up, or average?")),
@@ -248,4 +264,9 @@ _KL = [
          "If the loss does not depend on the KL of example 2, what is row 2 of d mean?")),
 ]  # fmt: skip
 
-PIECES: tuple[Mistake, ...] = (*_DENSE, *_ACTIVATIONS, *_BERNOULLI, *_REPARAMETERIZE, *_KL)
+OVERFLOWS = ("tanh overflows", "log of the sigmoid", "softplus overflows")
+
+PIECES: tuple[Mistake, ...] = tuple(
+    mistake._replace(overflows=mistake.name in OVERFLOWS)
+    for mistake in (*_DENSE, *_ACTIVATIONS, *_BERNOULLI, *_REPARAMETERIZE, *_KL)
+)

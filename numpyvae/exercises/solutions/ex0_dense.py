@@ -33,6 +33,6 @@ def dense_backward(dy, cache):
 
 if __name__ == "__main__":
     y, cache = dense(np.ones((2, 3)), np.ones((3, 4)), np.zeros(4))
-    print("y =", y, sep="\n")
+    print(f"y =\n{y}")
     for name, gradient in zip(("dx", "dW", "db"), dense_backward(np.ones((2, 4)), cache)):
-        print(name, "=", gradient, sep="\n")
+        print(f"{name} =\n{gradient}")

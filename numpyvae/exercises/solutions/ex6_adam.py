@@ -26,5 +26,5 @@ def adam_step(theta, grad, m, v, t, learning_rate, beta1, beta2, epsilon):
 
 if __name__ == "__main__":
     theta = m = v = np.zeros(3)
-    theta, m, v = adam_step(theta, np.array([100.0, 1.0, -0.01]), m, v, 1, 0.1, 0.9, 0.999, 1e-8)
-    print("one step with learning rate 0.1:", theta, "([-0.1 -0.1  0.1] is right)")
+    theta, m, v = adam_step(theta, np.array([100.0, 1.0, -0.5]), m, v, 1, 0.1, 0.9, 0.999, 1e-8)
+    print("one step with learning rate 0.1:", theta.round(6), "([-0.1 -0.1  0.1] is right)")

@@ -2,8 +2,8 @@
 
 Two unbiased estimates of the gradient of E[f(z)], z ~ q = N(mean, sigma^2), from one draw each:
 
-    score function (REINFORCE):  f(z) * (gradient of log q(z) with respect to mean, log_var, z
-    fixed) pathwise (reparameterised):  the gradient of f(mean + sigma * noise) by the chain rule
+    score function (REINFORCE):  f(z) times the gradient of log q(z), z held fixed
+    pathwise (reparameterised):  the gradient of f(mean + sigma * noise), by the chain rule
 
 The first needs only values of f, the second its slope df = f'(z). S draws, a row each: z, noise, df
 (S, L), value = f(z) (S,). mean, log_var (L,), with log_var = log sigma^2, sigma = exp(log_var / 2):
