@@ -68,7 +68,9 @@ def the_class():
         "student05": {**right(0, 3), **hanging},
         "student06": {**right(0), **begins(1, "import sys\nsys.exit()")},
         "student07": {**right(1), **begins(0, "x = (")},
-        "student08": {**right(0), **edited(3, "mean + sigma * noise", "(mean + sigma * noise).astype('f4')")},
+        "student08": {
+            **right(0), **edited(3, "mean + sigma * noise", "(mean + sigma * noise).astype('f4')")
+        },
         "student09": {**right(0), **begins(3, "print('x' * 10**8)")},
         "student10": {**right(0), **edited(3, "return z, (sigma, noise)", "return z")},
         "student11": wrong("dW transposed", "relu mask of dy", "half missing"),
