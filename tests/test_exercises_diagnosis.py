@@ -8,6 +8,7 @@ from zoo_students import NAMES, ZOO, student
 
 from numpyvae.exercises import reference
 from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.compare import Fault
 from numpyvae.exercises.diagnosis import name_mistakes
 from numpyvae.exercises.judging import judge
 from numpyvae.exercises.mistakes import MISTAKES, mistakes_of, plant
@@ -161,33 +162,28 @@ OTHER_WAYS = [
 
 
 def test_two_hundred_right_solutions_are_called_nothing():
-    """Ours, and those written in other ways, at twelve seeds each."""
+    """Ours, and those written in other ways, at twelve seeds each.
+
+    They pass; and even if their results are handed over as if they were wrong, none has a name.
+    """
     judged = 0
     for seed in range(12):
-        verdicts = [judge_functions(number, f, seed) for number, f in OTHER_WAYS]
-        verdicts += [judge_text(e, solution(e.file), seed) for e in EXERCISES]
-        for verdict in verdicts:
-            assert verdict.status == "pass", (seed, verdict.exercise.file, verdict.faults)
-            assert verdict.named == ()
-            # Nor would anything be named if it were asked for in spite of that.
-            assert verdict.total == verdict.out_of
+        right = [(EXERCISES[number], outcome_of(EXERCISES[number], f, seed))
+                 for number, f in OTHER_WAYS]  # fmt: skip
+        right += [(e, reference.right(e.number, seed)) for e in EXERCISES]
+        for exercise, outcome in right:
+            verdict = judge(exercise, "", outcome, seed)
+            assert verdict.status == "pass", (seed, exercise.file, verdict.faults)
+            faults = [Fault(name, "value", "") for name in exercise.marks]
+            if exercise.number not in (5, 9) or seed < 2:  # many pairs, or a training each
+                assert name_mistakes(exercise, outcome, seed, faults) == []
             judged += 1
     assert judged >= 200
 
 
-def test_a_right_result_is_explained_by_no_mistake():
-    """Even if right results are handed over as if they were wrong."""
-    from numpyvae.exercises.compare import Fault
-
-    for e in EXERCISES:
-        outcome = reference.right(e.number, 3)
-        faults = [Fault(name, "value", "") for name in e.marks]
-        assert name_mistakes(e, outcome, 3, faults) == []
-
-
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
 def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
-    """Every pair that can be made. One name alone would send a student the wrong way."""
+    """Every third pair that can be made. One name alone would send a student the wrong way."""
     seed, pairs, both_named = 5, 0, 0
     for i, (first, wrong) in enumerate(mistakes_of(exercise)):
         for second, _ in mistakes_of(exercise)[i + 1 :: 3]:
@@ -200,6 +196,7 @@ def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
             both_named += says == both
             if len(says) == 1 and len(both) == 2:  # two other names are an explanation, too
                 assert hidden(exercise, source, seed), (first.name, second.name)
+    assert pairs > 3
     assert both_named >= 0.6 * pairs
 
 
