@@ -12,13 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from numpyvae.numerics import Array
+from numpyvae.numerics import BLOCK, Array
 from numpyvae.validation import fraction, positive_number
 
 __all__ = ["SGD", "Adam", "Momentum", "Optimizer"]
-
-BLOCK = 32_768
-"""Entries worked on at a time: they and their moments stay in the cache through all passes."""
 
 
 class Optimizer(Protocol):

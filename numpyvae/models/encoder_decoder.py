@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from numpyvae import training
 from numpyvae.layers import ACTIVATIONS, Grads, Params, Sequential, mlp
 from numpyvae.likelihoods import Likelihood, likelihood_from_config
-from numpyvae.numerics import Array
+from numpyvae.numerics import Array, keep_freed_memory
 from numpyvae.optimizers import Optimizer
 from numpyvae.parameters import Gradients, ParameterLayout
 from numpyvae.storage import read_npz, write_npz
@@ -77,6 +77,7 @@ class EncoderDecoder:
         self.layout = ParameterLayout(
             {**self.encoder.shapes, **self.decoder.shapes, **likelihood.shapes}
         )
+        keep_freed_memory()  # or every step pays for its pages again
         self.theta = self.initial_theta()
         self.history = training.History()
         self.epochs_trained = 0
