@@ -7,12 +7,23 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS")
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def set_threads(n: int) -> None:
     """Tell the children that are started from now on how many threads their libraries may use."""
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(n)))
+
+
+def choose_own_kernels() -> None:
+    """Let every library choose its kernels for this processor, whatever the environment says.
+
+    OPENBLAS_CORETYPE=Haswell, say, halves the speed of NumPy's products on a processor with
+    AVX-512; it is set where results must be the same on different machines.
+    """
+    for variable in KERNEL_VARIABLES:
+        os.environ.pop(variable, None)
 
 
 def use_cores(n: int) -> int:

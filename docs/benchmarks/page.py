@@ -27,7 +27,8 @@ Measured on {cores} cores of {processor} with {memory_size}: {versions}.
 
 A step draws noise and computes loss, gradient and Adam, in float32, with {cores} threads. All
 contenders do the same work: Bernoulli likelihood on logits, one ReLU layer each side, analytic
-KL. The tests prove that their losses and gradients agree.
+KL. The tests prove that their losses and gradients agree. Every library chooses its kernels for
+this processor: OPENBLAS_CORETYPE and its like are not set.
 
 {aims}
 

@@ -18,7 +18,7 @@ import report
 import scaling
 import startup
 import steps
-from children import set_threads, use_cores
+from children import choose_own_kernels, set_threads, use_cores
 from contenders import LIBRARY, MAKERS, is_there
 from report import Results
 
@@ -65,10 +65,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="for each contender and case")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--cores", type=int, default=2, help="how many to use (default 2)")
+    parser.add_argument("--kernels-as-set", action="store_true",
+                        help="leave OPENBLAS_CORETYPE and the like as they are")  # fmt: skip
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the page and its figure")
     arguments = parser.parse_args()
     cores = use_cores(arguments.cores)
     set_threads(cores)
+    if not arguments.kernels_as_set:
+        choose_own_kernels()
     results = measure_all(arguments.seconds, arguments.quick, cores)
     show("In short", report.verdicts(results))
     from figure import draw  # matplotlib is not needed before
