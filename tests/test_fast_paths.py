@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from numpyvae import VAE, Adam, Bernoulli, Binomial
-from numpyvae.numerics import BLOCK, keep_freed_memory
+from numpyvae.numerics import BLOCK, aligned_empty, keep_freed_memory
 from numpyvae.parameters import Gradients, ParameterLayout, add_product
 
 
@@ -131,6 +131,21 @@ def test_a_step_leaves_nothing_behind(n):
     assert after - before < 2_000  # a Python integer here and there
     assert max(peaks) - min(peaks) < 8_000
     assert max(peaks) < 12 * x.nbytes + vae.theta.nbytes + 500_000
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("n", [0, 1, 7, 100_003])
+def test_aligned_vectors_begin_at_a_line_of_the_cache(n, dtype):
+    for _ in range(5):
+        vector = aligned_empty(n, dtype)
+        assert vector.shape == (n,)
+        assert vector.dtype == dtype
+        assert n == 0 or vector.ctypes.data % 64 == 0
+        vector[...] = 1
+    vae = VAE(7, 2, (5,))
+    assert vae.theta.ctypes.data % 64 == 0
+    _, grad = vae.loss_and_grad(vae.theta, np.zeros((3, 7)), np.zeros((3, 2)))
+    assert grad.ctypes.data % 64 == 0
 
 
 def test_the_memory_that_is_kept_is_never_touched():

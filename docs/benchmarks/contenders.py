@@ -51,7 +51,7 @@ def our_model(case: Case, dtype: type = np.float32) -> VAE:
 def our_step(case: Case, n: int) -> Step:
     vae, x = our_model(case), binary_data(n, case.data)
     rng, optimizer = np.random.default_rng(0), Adam()
-    grad = np.empty_like(vae.theta)
+    _, grad = vae.loss_and_grad(vae.theta, x, vae.draw_noise(rng, n))
 
     def step() -> None:
         vae.loss_and_grad(vae.theta, x, vae.draw_noise(rng, n), out=grad)

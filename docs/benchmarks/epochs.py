@@ -46,7 +46,7 @@ def our_steps(case: Case, x: np.ndarray) -> Callable[[], object]:
     """As many steps on as many examples, the minibatches cut beforehand."""
     vae, optimizer, rng = our_model(case), Adam(), np.random.default_rng(0)
     batches = [x[start : start + BATCH] for start in range(0, len(x), BATCH)]
-    grad = np.empty_like(vae.theta)
+    _, grad = vae.loss_and_grad(vae.theta, batches[0], vae.draw_noise(rng, len(batches[0])))
 
     def steps() -> None:
         for batch in batches:

@@ -10,6 +10,7 @@ from epochs import STEPS, EpochTimes
 from gradcheck import EXAMPLES, Check
 from machine import Machine
 from memory import Peak
+from parts import Parts
 from scaling import Scaling
 from steps import AIMS, StepTimes, Summary, summarise
 
@@ -26,6 +27,7 @@ class Results(NamedTuple):
     startup: dict[str, float]
     gradcheck: list[Check]
     scaling: Scaling
+    parts: list[Parts]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -46,6 +48,17 @@ def verdict(is_met: bool) -> str:
 
 def ms(seconds: float) -> str:
     return f"{1e3 * seconds:.3f}"
+
+
+def parts_table(rows: Sequence[Parts]) -> str:
+    """The parts of our step in milliseconds, and what they leave."""
+    names = list(rows[0].seconds)
+    header = ["data, hidden, latent", "batch", "step", *names, "the rest"]
+    return table(
+        header,
+        ([str(r.case), str(r.batch), ms(r.step), *map(ms, r.seconds.values()), ms(r.rest)]
+         for r in rows),
+    )  # fmt: skip
 
 
 def megabytes(n: float | None) -> str:
