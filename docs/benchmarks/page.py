@@ -12,8 +12,8 @@ PAGE = """\
     python -m pip install ".[benchmark]"
     python docs/benchmarks/run.py
 
-The second command measures all that is below and writes this page and its figure. No number on it
-is typed by hand.
+The second command measures all that is below and writes this page and its figure. No number in a
+table is typed by hand.
 
 Measured on {cores} cores of {processor} with {memory_size}: {versions}.
 
@@ -46,15 +46,15 @@ products can be faster; JAX and PyTorch bring products of their own.
 
 ### Where our time goes
 
-Milliseconds of the parts, each measured alone, with its numbers in the cache. The rest is the KL, the
-loss, Python's own time, and what has to be fetched from memory anew in a whole step.
+Milliseconds of the parts, each measured alone, with its numbers in the cache. The rest is the KL,
+the loss, Python's own time, and what has to be fetched from memory anew in a whole step.
 
 {parts}
 
-Adam takes about one nanosecond a parameter: ten passes over blocks in the cache, of which NumPy's
-square root is a third. At batch 20 that is the larger half of a step, and the reason for what is
-missed against JAX, whose compiler makes one pass of the ten and shares it between the cores. NumPy
-has no way to do either. The smallest case is bound by the calls: about a hundred, a microsecond each.
+Adam takes {adam:.2f} ns a parameter in the largest case: ten passes over blocks in the cache; the
+square root is about a third of it. At batch 20 it is about half of a step, and the reason for what
+is missed against JAX, whose compiler makes one pass of the ten and shares it between the cores.
+NumPy has no way to do either. The smallest case is bound by its calls, about a hundred of them.
 
 ## Whole epochs
 
@@ -113,6 +113,7 @@ def markdown(results: Results) -> str:
         pause=PAUSE,
         spread=report.largest_spread(results.steps),
         parts=report.parts_table(results.parts),
+        adam=1e9 * results.parts[-1].seconds["Adam"] / results.parts[-1].case.n_parameters,
         examples=results.epochs[0].examples,
         epochs=report.epoch_table(results.epochs),
         memory=report.memory_table(results.memory),
