@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from numpyvae.numerics import Array, sigmoid, softplus
-from numpyvae.parameters import Initializer, add_product, glorot_uniform, he_normal
+from numpyvae.parameters import Initializer, add_column_sums, add_product, glorot_uniform, he_normal
 from numpyvae.validation import one_of, positive_int, positive_number
 
 __all__ = [
@@ -87,7 +87,7 @@ class Dense:
         """Only dW and db: all that a network's first layer needs, where nobody asks for dx."""
         x = cache
         add_product(grads, self.W, x.T, dy)
-        add_product(grads, self.b, np.ones(len(dy), dy.dtype), dy)
+        add_column_sums(grads, self.b, dy)
 
 
 class TiedDense:
@@ -117,7 +117,7 @@ class TiedDense:
     def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
         x = cache
         add_product(grads, self.W, dy.T, x)
-        add_product(grads, self.b, np.ones(len(dy), dy.dtype), dy)
+        add_column_sums(grads, self.b, dy)
         return dy @ params[self.W]
 
 

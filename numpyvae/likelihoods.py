@@ -20,7 +20,7 @@ from numpyvae.gaussian import (
     mean_and_log_var_backward,
 )
 from numpyvae.layers import Grads, Params
-from numpyvae.numerics import Array, log1pexp_of_minus_abs, sigmoid
+from numpyvae.numerics import Array, row_blocks, sigmoid, sigmoid_and_softplus
 from numpyvae.validation import check_finite, first_entry, one_of, positive_int, positive_number
 
 __all__ = ["Bernoulli", "Binomial", "Gaussian", "Likelihood", "likelihood_from_config"]
@@ -86,19 +86,23 @@ class Binomial:
 
     def log_prob(self, params: Params, x: Array, output: Array) -> tuple[Array, Any]:
         logits, n = output, self.total_count
-        tanh_half = np.tanh(0.5 * logits)  # (N, D), serves the sigmoid and the softplus
-        softplus = logits * (logits.real > 0)
-        softplus += log1pexp_of_minus_abs(tanh_half)
-        log_prob = (x * logits - n * softplus).sum(axis=-1)  # (N,)
-        return log_prob + self._log_coefficient(x), (x, tanh_half)
+        mean, log_prob = np.empty_like(logits), np.empty(len(logits), logits.dtype)  # (N, D), (N,)
+        ones = np.ones(logits.shape[-1], logits.dtype)
+        for rows in row_blocks(logits):
+            p, softplus = sigmoid_and_softplus(logits[rows])
+            softplus *= n
+            terms = x[rows] * logits[rows]
+            terms -= softplus
+            log_prob[rows] = terms @ ones  # the sum over d, faster than terms.sum(axis=-1)
+            np.multiply(p, n, out=mean[rows])
+        return log_prob + self._log_coefficient(x), (x, mean)
 
     def log_prob_backward(
         self, params: Params, grads: Grads, dlog_prob: Array, cache: Any
     ) -> Array:
-        """doutput = dlog_prob (x - n sigmoid(logits))."""
-        x, tanh_half = cache
-        n = self.total_count
-        doutput = x - (0.5 * n) * (1.0 + tanh_half)
+        """doutput = dlog_prob (x - n sigmoid(logits)): what was there, minus its mean."""
+        x, mean = cache
+        doutput = x - mean
         doutput *= dlog_prob[:, None]
         return doutput
 

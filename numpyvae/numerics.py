@@ -7,15 +7,31 @@ the real part only, and nothing takes an absolute value of a differentiated quan
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Array", "log1pexp_of_minus_abs", "logsumexp", "sigmoid", "softplus"]
+__all__ = [
+    "BLOCK",
+    "Array",
+    "aligned_empty",
+    "keep_freed_memory",
+    "logsumexp",
+    "magnitude",
+    "row_blocks",
+    "sigmoid",
+    "sigmoid_and_softplus",
+    "softplus",
+]
 
 Array = NDArray[Any]
 """An array of whatever dtype theta has: float32, float64 or complex128."""
+
+BLOCK = 32_768
+"""Entries worked on at a time: they and a few temporaries stay in the cache through all passes."""
 
 
 def sigmoid(x: Array) -> Array:
@@ -38,18 +54,67 @@ def softplus(x: Array) -> Array:
     return x * positive + np.log1p(np.exp(np.where(positive, -x, x)))
 
 
-def log1pexp_of_minus_abs(tanh_half: Array) -> Array:
-    """log(1 + exp(-|x|)) from t = tanh(x/2), elementwise: -log((1 + |t|) / 2).
+def sigmoid_and_softplus(x: Array) -> tuple[Array, Array]:
+    """Both for the price of one tanh and one logarithm of a number in [1/2, 1], elementwise.
 
-    Because sigmoid(|x|) = (1 + |t|) / 2 and log(1 + exp(-|x|)) = -log sigmoid(|x|). Whoever already
-    has t (for the sigmoid) gets the softplus for one logarithm of a number in [1/2, 1]. The error
-    is one rounding of 1, so that what is smaller (from |x| = 17 on in float32) comes out as 0.
+    With t = tanh(x/2): sigmoid(x) = (1 + t) / 2, and log(1 + exp(-|x|)) = -log sigmoid(|x|) =
+    -log((1 + |t|) / 2). Its error is one rounding of 1, so that what is smaller (from |x| = 17 on
+    in float32) comes out as 0.
     """
-    y = np.where(tanh_half.real > 0, tanh_half, -tanh_half)
-    y += 1.0
-    y *= 0.5
-    np.log(y, out=y)
-    return np.negative(y, out=y)
+    p = 0.5 * x
+    np.tanh(p, out=p)
+    log_sigmoid = magnitude(p)  # |t| -> log sigmoid(|x|)
+    p *= 0.5
+    p += 0.5
+    log_sigmoid *= 0.5
+    log_sigmoid += 0.5
+    np.log(log_sigmoid, out=log_sigmoid)
+    positive = magnitude(x)  # max(x, 0) = (|x| + x) / 2; np.maximum takes as long as these three
+    positive += x
+    positive *= 0.5
+    positive -= log_sigmoid
+    return p, positive
+
+
+def magnitude(x: Array) -> Array:
+    """|x|, a new array; for complex x the analytic function that it is near the real axis."""
+    return np.abs(x) if x.dtype.kind == "f" else np.where(x.real > 0, x, -x)
+
+
+def row_blocks(x: Array) -> Iterator[slice]:
+    """Slices of the rows of x (N, D) that hold about `BLOCK` entries each, at least one row.
+
+    What is done to a block in many passes is done in the cache. For log p(x|z) of 512 x 784 logits
+    in float32 that is 0.6 ms against 2.5 ms for whole arrays.
+    """
+    rows = max(1, BLOCK // max(1, x.shape[1]))
+    return (slice(start, start + rows) for start in range(0, len(x), rows))
+
+
+def aligned_empty(n: int, dtype: DTypeLike) -> Array:
+    """A vector (n,) that begins at a multiple of 64 bytes, a line of the cache.
+
+    Adam on 652,000 float32 parameters takes 7 % less time than on vectors as malloc places them,
+    where every second load of 32 bytes or more crosses a line.
+    """
+    dtype = np.dtype(dtype)
+    buffer = np.empty(n * dtype.itemsize + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    vector: Array = buffer[start : start + n * dtype.itemsize].view(dtype)
+    return vector
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let glibc keep what a training step frees, up to 64 MB, for the next step. Elsewhere nothing.
+
+    Every step frees a few megabytes and asks for them again. glibc hands such blocks back to the
+    system, and each page of 4 kB comes back at the price of a page fault: 64-128-8 at batch 512
+    had 256 of them a step, and took 1.84 ms of processor time instead of 1.16. It stops doing so
+    for blocks as large as the largest that was ever freed (mallopt(3), M_MMAP_THRESHOLD); this one
+    is never touched, so it costs no memory.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 def logsumexp(x: Array, axis: int) -> Array:

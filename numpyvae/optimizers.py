@@ -12,13 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from numpyvae.numerics import Array
+from numpyvae.numerics import BLOCK, Array, aligned_empty
 from numpyvae.validation import fraction, positive_number
 
 __all__ = ["SGD", "Adam", "Momentum", "Optimizer"]
-
-BLOCK = 32_768
-"""Entries worked on at a time: they and their moments stay in the cache through all passes."""
 
 
 class Optimizer(Protocol):
@@ -56,7 +53,9 @@ class _VectorOptimizer:
                 f"theta and grad must be vectors of one length, got {theta.shape} and {grad.shape}"
             )
         if not self._moments:
-            self._moments = {name: np.zeros_like(theta) for name in self.moment_names}
+            for name in self.moment_names:
+                self._moments[name] = aligned_empty(len(theta), theta.dtype)
+                self._moments[name][...] = 0.0
         for moment in self._moments.values():
             if moment.shape != theta.shape:
                 raise ValueError(
@@ -64,7 +63,7 @@ class _VectorOptimizer:
                     f"{len(theta)}: make a new one"
                 )
         if self._scratch.dtype != theta.dtype:
-            self._scratch = np.empty(BLOCK, theta.dtype)
+            self._scratch = aligned_empty(BLOCK, theta.dtype)
         self.n_steps += 1
         vectors = (theta, grad, *self._moments.values())
         for start in range(0, len(theta), BLOCK):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ __all__ = [
     "Gradients",
     "Initializer",
     "ParameterLayout",
+    "add_column_sums",
     "add_product",
     "glorot_uniform",
     "he_normal",
@@ -40,17 +43,25 @@ class ParameterLayout:
         for name, shape in self.shapes.items():
             self.slices[name] = slice(start, start := start + math.prod(shape))
         self.size = start
+        self._known: list[tuple[Array, dict[str, Array]]] = []
 
     def views(self, theta: Array) -> dict[str, Array]:
         """Named views of theta (P,): writing to one writes to theta.
 
         Raises ValueError when theta is not a vector of P entries.
         """
+        # Every step asks for the views of the same theta and gradient; to make them anew is 5 % of
+        # a small step (64-128-8, batch 20).
+        for known, views in self._known:
+            if known is theta:
+                return dict(views)
         if theta.shape != (self.size,):
             raise ValueError(f"theta must have shape ({self.size},), got {theta.shape}")
-        return {
+        views = {
             name: theta[self.slices[name]].reshape(shape) for name, shape in self.shapes.items()
         }
+        self._known = [*self._known[-1:], (theta, views)]
+        return dict(views)
 
     def name_of(self, index: int) -> str:
         """What stands at theta[index]: `layout.name_of(3) == "encoder.0.W[0, 3]"`."""
@@ -104,6 +115,19 @@ def add_product(grads: MutableMapping[str, Array], name: str, a: Array, b: Array
         grads[name] += a @ b
     else:
         np.matmul(a, b, out=first)
+
+
+def add_column_sums(grads: MutableMapping[str, Array], name: str, a: Array) -> None:
+    """grads[name] += sum_n a_n, for a (N, H): as a product with ones, faster than a.sum(axis=0)."""
+    add_product(grads, name, _ones(len(a), a.dtype), a)
+
+
+@lru_cache(maxsize=16)
+def _ones(n: int, dtype: np.dtype[Any]) -> Array:
+    """A vector of ones, made once: one for each bias is 4 % of a small step."""
+    ones = np.ones(n, dtype)
+    ones.flags.writeable = False
+    return ones
 
 
 def he_normal(rng: np.random.Generator, shape: tuple[int, int]) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 
 from numpyvae.data import minibatches
 from numpyvae.data.files import atomic_write
-from numpyvae.numerics import Array
+from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.progress import Progress
 from numpyvae.validation import positive_int
@@ -137,7 +137,7 @@ def _train_epoch(
     started = time.perf_counter()
     epoch = model.epochs_trained + 1
     rng = np.random.default_rng([model.seed, epoch])
-    grad = np.empty_like(model.theta)
+    grad = aligned_empty(len(model.theta), model.theta.dtype)
     means = _RunningMeans()
     for step, batch in enumerate(minibatches(x, batch_size, rng, transform), start=1):
         if transform is not None:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from numpyvae import training
 from numpyvae.layers import ACTIVATIONS, Grads, Params, Sequential, mlp
 from numpyvae.likelihoods import Likelihood, likelihood_from_config
-from numpyvae.numerics import Array
+from numpyvae.numerics import Array, aligned_empty, keep_freed_memory
 from numpyvae.optimizers import Optimizer
 from numpyvae.parameters import Gradients, ParameterLayout
 from numpyvae.storage import read_npz, write_npz
@@ -77,6 +77,7 @@ class EncoderDecoder:
         self.layout = ParameterLayout(
             {**self.encoder.shapes, **self.decoder.shapes, **likelihood.shapes}
         )
+        keep_freed_memory()  # or every step pays for its pages again
         self.theta = self.initial_theta()
         self.history = training.History()
         self.epochs_trained = 0
@@ -97,7 +98,7 @@ class EncoderDecoder:
         The initialisations are made for inputs of size one, so data of a larger scale (counts up to
         16, say) get first weights that are smaller by it.
         """
-        theta = np.empty(self.layout.size, self.dtype)
+        theta = aligned_empty(self.layout.size, self.dtype)
         params, rng = self.layout.views(theta), np.random.default_rng(self.seed)
         self.encoder.initialize(params, rng)
         params["encoder.0.W"][...] /= self.likelihood.data_scale
@@ -159,7 +160,7 @@ class EncoderDecoder:
         """As `loss_and_grad`, with the terms of `loss_and_terms`."""
         theta = np.asarray(theta)
         params, x, noise = self._arguments(theta, x, noise)
-        grad = np.empty_like(theta) if out is None else out
+        grad = aligned_empty(theta.size, theta.dtype) if out is None else out
         if grad.shape != theta.shape:
             raise ValueError(f"out must have theta's shape {theta.shape}, got {grad.shape}")
         if grad.dtype != theta.dtype:

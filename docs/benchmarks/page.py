@@ -1,0 +1,126 @@
+"""docs/benchmarks.md, from what was measured."""
+
+import report
+from report import Results
+from scaling import LARGEST, WIDTHS
+from steps import summarise
+from timing import BLOCK, PAUSE
+
+PAGE = """\
+# Benchmarks
+
+    python -m pip install ".[benchmark]"
+    python docs/benchmarks/run.py
+
+The second command measures all that is below and writes this page and its figure. No number in a
+table is typed by hand.
+
+Measured on {cores} cores of {processor} with {memory_size}: {versions}.
+
+## In short
+
+{verdicts}
+
+![Time of a step against batch size, parameters and data](figures/benchmarks.png)
+
+## One training step
+
+A step draws noise and computes loss, gradient and Adam, in float32, with {cores} threads. All
+contenders do the same work: Bernoulli likelihood on logits, one ReLU layer each side, analytic
+KL. The tests prove that their losses and gradients agree. Every library chooses its kernels for
+this processor: OPENBLAS_CORETYPE and its like are not set.
+
+{aims}
+
+A ratio is our time divided by theirs, so that less is better for us. Medians in milliseconds:
+
+{steps}
+
+How it is measured: each contender has its own process. They take turns, {block:g} s of steps
+each, with a pause of {pause:g} s in which the threads of the one before fall asleep. Each block
+gives a median. A ratio is the median of the ratios of blocks in the same round. In the least
+steady row the middle half of a contender's blocks spans {spread:.0%} of their median.
+
+The matrix products are those of the step, by `np.matmul(..., out=)`. No code on NumPy's own
+products can be faster; JAX and PyTorch bring products of their own.
+
+### Where our time goes
+
+Milliseconds of the parts, each measured alone, with its numbers in the cache. The rest is the KL,
+the loss, Python's own time, and what has to be fetched from memory anew in a whole step.
+
+{parts}
+
+Adam takes {adam:.2f} ns a parameter in the largest case: ten passes over blocks in the cache; the
+square root is about a third of it. At batch 20 it is about half of a step, and the reason for what
+is missed against JAX, whose compiler makes one pass of the ten and shares it between the cores.
+NumPy has no way to do either. The smallest case is bound by its calls, about a hundred of them.
+
+## Whole epochs
+
+{examples:,} binary examples of 784 dimensions, batch 128. `fit` is the whole call, with its
+checks of the data. PyTorch is written as its users write it: a `DataLoader` that shuffles, and
+the sum of the losses.
+
+{epochs}
+
+## Memory
+
+How far the resident memory of a process rises above what it was with library, data and model in
+place. That includes gradients and Adam's moments. The last column counts NumPy's arrays alone, to
+the byte.
+
+{memory}
+
+## Start-up
+
+Milliseconds of an import in a new process, beyond the start of Python.
+
+{startup}
+
+## Gradient check
+
+The whole gradient of {gradcheck_title}.
+
+{gradcheck}
+
+The error is the largest difference between backward pass and check, against the largest entry of
+the gradient. `gradcheck` reports none: it passes if both agree to 1e-3 of each entry and 1e-5.
+
+## Larger networks and more data
+
+From ({largest}) on: wider hidden layers up to {wider:.0f} times its parameters, more data
+dimensions, and more examples. Batch 128.
+
+{scaling}
+"""
+
+
+def markdown(results: Results) -> str:
+    """The whole page."""
+    machine = results.machine
+    wider = LARGEST._replace(hidden=WIDTHS[-1]).n_parameters / LARGEST.n_parameters
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    return PAGE.format(
+        cores=machine.cores,
+        processor=machine.processor,
+        memory_size=machine.memory,
+        versions=versions,
+        verdicts=report.verdicts(results),
+        aims=report.aim_table(summarise(results.steps)),
+        steps=report.step_table(results.steps),
+        block=BLOCK,
+        pause=PAUSE,
+        spread=report.largest_spread(results.steps),
+        parts=report.parts_table(results.parts),
+        adam=1e9 * results.parts[-1].seconds["Adam"] / results.parts[-1].case.n_parameters,
+        examples=results.epochs[0].examples,
+        epochs=report.epoch_table(results.epochs),
+        memory=report.memory_table(results.memory),
+        startup=report.startup_table(results.startup),
+        gradcheck_title=report.gradcheck_title(results.gradcheck),
+        gradcheck=report.gradcheck_table(results.gradcheck),
+        largest=LARGEST,
+        wider=wider,
+        scaling=report.scaling_tables(results.scaling),
+    )

@@ -1,0 +1,223 @@
+"""What was measured, as tables of Markdown and plain sentences computed from the numbers."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import epochs
+from contenders import EAGER, FLOOR
+from epochs import STEPS, EpochTimes
+from gradcheck import EXAMPLES, Check
+from machine import Machine
+from memory import Peak
+from parts import Parts
+from scaling import Scaling
+from steps import AIMS, StepTimes, Summary, summarise
+
+
+class Results(NamedTuple):
+    """All that one run measured."""
+
+    machine: Machine
+    seconds: float
+    missing: list[str]
+    steps: list[StepTimes]
+    epochs: list[EpochTimes]
+    memory: list[Peak]
+    startup: dict[str, float]
+    gradcheck: list[Check]
+    scaling: Scaling
+    parts: list[Parts]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown, its columns aligned: the first to the left, the others to the right."""
+    cells = [list(header), *map(list, rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [
+        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        for row in cells
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def verdict(is_met: bool) -> str:
+    return "met" if is_met else "**missed**"
+
+
+def ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.3f}"
+
+
+def parts_table(rows: Sequence[Parts]) -> str:
+    """The parts of our step in milliseconds, and what they leave."""
+    names = list(rows[0].seconds)
+    header = ["data, hidden, latent", "batch", "step", *names, "the rest"]
+    return table(
+        header,
+        ([str(r.case), str(r.batch), ms(r.step), *map(ms, r.seconds.values()), ms(r.rest)]
+         for r in rows),
+    )  # fmt: skip
+
+
+def megabytes(n: float | None) -> str:
+    return "" if n is None else f"{n / 1e6:.1f}"
+
+
+def step_table(rows: Sequence[StepTimes]) -> str:
+    """Nine rows: medians, and ours to each peer's."""
+    names = list(rows[0].blocks)
+    peers = [name for name in AIMS if name in names]
+    header = ["data, hidden, latent", "batch", *names, *(f"to {peer}" for peer in peers)]
+    cells = (
+        [
+            str(row.case),
+            str(row.batch),
+            *(ms(row.median(name)) for name in names),
+            *(f"{row.ratio(peer):.2f}" for peer in peers),
+        ]
+        for row in rows
+    )
+    return table(header, cells)
+
+
+def aim_table(summary: dict[str, Summary]) -> str:
+    header = ["against", "geometric mean", "aim", "worst case", "aim", ""]
+    cells = []
+    for peer, (mean_aim, worst_aim) in AIMS.items():
+        s = summary.get(peer)
+        if s:
+            mean, worst, met = f"{s.mean:.2f}", f"{s.worst:.2f}", verdict(s.is_met)
+        else:
+            mean, worst, met = "", "", "not measured"
+        cells.append([peer, mean, f"<= {mean_aim}", worst, f"<= {worst_aim}", met])
+    return table(header, cells)
+
+
+def missed_step_aims(rows: Sequence[StepTimes]) -> list[str]:
+    """A sentence for each aim that was missed, naming the worst case."""
+    sentences = []
+    for peer, s in summarise(rows).items():
+        if s.mean > s.aims[0]:
+            sentences.append(
+                f"The step takes {s.mean:.2f} times as long as {peer} in the geometric mean; "
+                f"the aim is {s.aims[0]}."
+            )
+        if s.worst > s.aims[1]:
+            row = max(rows, key=lambda row: row.ratio(peer))
+            sentences.append(
+                f"At ({row.case}) with batch {row.batch} it takes {s.worst:.2f} times as long as "
+                f"{peer}; the aim is {s.aims[1]} at most."
+            )
+    return sentences
+
+
+def epoch_table(rows: Sequence[EpochTimes]) -> str:
+    names = list(rows[0].seconds)
+    aims = {STEPS: epochs.AIM_STEPS, EAGER: epochs.AIM_TORCH}
+    header = ["data, hidden, latent", *(f"{n}, s" for n in names)]
+    for name in names[1:]:
+        header += [f"to {name}", "aim", ""]
+    cells = []
+    for row in rows:
+        line = [str(row.case), *(f"{row.median(name):.3f}" for name in names)]
+        for name in names[1:]:
+            ratio = row.ratio(name)
+            line += [f"{ratio:.2f}", f"<= {aims[name]}", verdict(ratio <= aims[name])]
+        cells.append(line)
+    return table(header, cells)
+
+
+def missed_epoch_aims(rows: Sequence[EpochTimes]) -> list[str]:
+    aims = {STEPS: epochs.AIM_STEPS, EAGER: epochs.AIM_TORCH}
+    return [
+        f"An epoch of ({row.case}) takes {row.ratio(name):.2f} times as long as {name}; "
+        f"the aim is {aim} at most."
+        for row in rows
+        for name, aim in aims.items()
+        if name in row.seconds and row.ratio(name) > aim
+    ]
+
+
+def memory_table(rows: Sequence[Peak]) -> str:
+    header = ["what", "contender", "resident, MB", "NumPy's arrays, MB"]
+    cells = ([r.what, r.contender, megabytes(r.resident), megabytes(r.traced)] for r in rows)
+    return table(header, cells)
+
+
+def startup_table(seconds: dict[str, float]) -> str:
+    return table(["statement", "ms"], ([f"`{s}`", f"{1e3 * t:.0f}"] for s, t in seconds.items()))
+
+
+def gradcheck_table(rows: Sequence[Check]) -> str:
+    header = ["contender", "method", "s", "largest error"]
+    cells = []
+    for r in rows:
+        error = "passes" if r.error is None else f"{r.error:.0e}"
+        cells.append([r.contender, r.method, f"{r.seconds:.2f}", error])
+    return table(header, cells)
+
+
+def gradcheck_title(rows: Sequence[Check]) -> str:
+    case = rows[0].case
+    return f"({case}) on {EXAMPLES} examples, {case.n_parameters:,} parameters, float64, one thread"
+
+
+def scaling_tables(scaling: Scaling) -> str:
+    """Three tables, one below the other."""
+    names = list(scaling.widths[0].blocks)
+    header = [*(f"{name}, ms" for name in names), "to the products"]
+
+    def line(row: StepTimes) -> list[str]:
+        return [*(ms(row.median(name)) for name in names), f"{row.ratio(FLOOR):.2f}"]
+
+    widths = ([f"{r.case.hidden}", f"{r.case.n_parameters:,}", *line(r)] for r in scaling.widths)
+    dims = ([f"{r.case.data}", f"{r.case.n_parameters:,}", *line(r)] for r in scaling.data_dims)
+    examples = (
+        [f"{n:,}", f"{seconds:.3f}", f"{floor:.3f}", f"{seconds / floor:.2f}"]
+        for n, seconds, floor in scaling.epochs
+    )
+    return "\n\n".join(
+        [
+            table(["hidden", "parameters", *header], widths),
+            table(["data dimensions", "parameters", *header], dims),
+            table(
+                ["examples", "an epoch of `fit`, s", "its matrix products, s", "ratio"], examples
+            ),
+        ]
+    )
+
+
+def verdicts(results: Results) -> str:
+    """Which aims were missed, in sentences; what could not be measured."""
+    sentences = missed_step_aims(results.steps) + missed_epoch_aims(results.epochs)
+    measured = "measured " if results.missing else ""
+    opening = "These aims were missed:" if sentences else f"All {measured}aims were met."
+    lines = [opening, *(f"\n- {sentence}" for sentence in sentences)]
+    if busy := disturbed([*results.steps, *results.scaling.widths, *results.scaling.data_dims]):
+        lines.append(f"\n\nNot to be trusted, for the machine was busy: {'; '.join(busy)}.")
+    if results.missing:
+        lines.append(f"\n\nNot measured: {'; '.join(results.missing)}.")
+    return "".join(lines)
+
+
+def disturbed(rows: Sequence[StepTimes]) -> list[str]:
+    """Whose median block took more than three times its fastest: a thread waited for a core."""
+    return [
+        f"{name} at ({row.case}) with batch {row.batch}"
+        for row in rows
+        for name, blocks in row.blocks.items()
+        if statistics.median(blocks) > 3 * min(blocks)
+    ]
+
+
+def largest_spread(rows: Sequence[StepTimes]) -> float:
+    """The largest interquartile range of a contender's blocks, as a share of their median."""
+    shares = []
+    for row in rows:
+        for blocks in row.blocks.values():
+            if len(blocks) > 1:
+                low, middle, high = statistics.quantiles(blocks, n=4)
+                shares.append((high - low) / middle)
+    return max(shares, default=0.0)

@@ -1,0 +1,159 @@
+"""What is fast gives what is plain, and a training step leaves nothing behind."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from numpyvae import VAE, Adam, Bernoulli, Binomial
+from numpyvae.numerics import BLOCK, aligned_empty, keep_freed_memory
+from numpyvae.parameters import Gradients, ParameterLayout, add_product
+
+
+def plain_step(vae, x, noise):
+    """Loss and gradient by whole arrays and textbook formulas, nothing in place, in float64."""
+    p = {name: w.astype(np.float64) for name, w in vae.layout.views(vae.theta).items()}
+    N, L, n = len(x), vae.latent_dim, vae.likelihood.total_count
+    a0 = x @ p["encoder.0.W"] + p["encoder.0.b"]
+    h0 = np.maximum(a0, 0)
+    heads = h0 @ p["encoder.1.W"] + p["encoder.1.b"]
+    mean, log_var = heads[:, :L], heads[:, L:]
+    sigma = np.exp(log_var / 2)
+    z = mean + sigma * noise
+    a1 = z @ p["decoder.0.W"] + p["decoder.0.b"]
+    h1 = np.maximum(a1, 0)
+    logits = h1 @ p["decoder.1.W"] + p["decoder.1.b"]
+    log_px = (x * logits - n * np.logaddexp(0, logits)).sum(axis=1)
+    kl = 0.5 * (mean**2 + sigma**2 - 1 - log_var).sum(axis=1)
+    g = {}
+    dlogits = (n / (1 + np.exp(-logits)) - x) / N
+    g["decoder.1.W"], g["decoder.1.b"] = h1.T @ dlogits, dlogits.sum(axis=0)
+    da1 = (dlogits @ p["decoder.1.W"].T) * (a1 > 0)
+    g["decoder.0.W"], g["decoder.0.b"] = z.T @ da1, da1.sum(axis=0)
+    dz = da1 @ p["decoder.0.W"].T
+    dmean = dz + vae.beta * mean / N
+    dlog_var = dz * noise * sigma / 2 + vae.beta * (sigma**2 - 1) / (2 * N)
+    dheads = np.concatenate([dmean, dlog_var], axis=1)
+    g["encoder.1.W"], g["encoder.1.b"] = h0.T @ dheads, dheads.sum(axis=0)
+    da0 = (dheads @ p["encoder.1.W"].T) * (a0 > 0)
+    g["encoder.0.W"], g["encoder.0.b"] = x.T @ da0, da0.sum(axis=0)
+    grad = np.concatenate([g[name].ravel() for name in vae.layout.shapes])
+    return (vae.beta * kl - log_px).mean(), grad
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-12)])
+@pytest.mark.parametrize("n", [1, 20, 200])
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Binomial(16)], ids=repr)
+def test_a_step_is_the_plain_one_to_rounding(dtype, tolerance, n, likelihood):
+    """200 x 784 logits are five blocks. The plain step is in float64, where rounding is nothing."""
+    vae = VAE(784, 20, (40,), likelihood=likelihood, beta=0.7, dtype=dtype, seed=3)
+    rng = np.random.default_rng(n)
+    x = rng.integers(0, likelihood.total_count, (n, 784), endpoint=True).astype(dtype)
+    noise = vae.draw_noise(rng, n)
+    assert n < 200 or x.size > 4 * BLOCK
+    constant = 0.0
+    if likelihood.total_count > 1:  # log C(16, x), which the plain step leaves out
+        constant = likelihood.log_prob({}, x.astype(float), np.zeros((n, 784)))[0].mean()
+        constant += 784 * likelihood.total_count * np.log(2)
+    loss, grad = vae.loss_and_grad(vae.theta, x, noise)
+    plain_loss, plain_grad = plain_step(vae, x.astype(np.float64), noise.astype(np.float64))
+    assert float(loss) + constant == pytest.approx(plain_loss, rel=tolerance)
+    np.testing.assert_allclose(grad, plain_grad, rtol=0, atol=tolerance * np.abs(plain_grad).max())
+
+
+def test_blocks_change_nothing_but_rounding():
+    """Rows of one block, and of many, come out the same whatever stands beside them."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, (300, 784)).astype(np.float64)
+    logits = 3 * rng.standard_normal((300, 784))
+    together, (_, mean) = Bernoulli().log_prob({}, x, logits)
+    for i in (0, 40, 41, 42, 299):
+        alone, (_, own_mean) = Bernoulli().log_prob({}, x[i : i + 1], logits[i : i + 1])
+        np.testing.assert_allclose(together[i], alone[0], rtol=1e-14)
+        np.testing.assert_array_equal(mean[i], own_mean[0])
+
+
+def test_a_first_contribution_written_in_place_is_a_sum():
+    """`Gradients` skips the zeros of what is written first; a plain dict of zeros does not."""
+    rng = np.random.default_rng(0)
+    layout = ParameterLayout({"a": (3, 4), "b": (4,)})
+    a, b = rng.standard_normal((3, 5)), rng.standard_normal((5, 4))
+    vector = np.full(layout.size, np.nan)
+    fast, plain = Gradients(layout, vector), {"a": np.zeros((3, 4)), "b": np.zeros(4)}
+    for grads in (fast, plain):
+        add_product(grads, "a", a, b)
+        add_product(grads, "a", 2 * a, b)
+    fast.zero_untouched()
+    np.testing.assert_allclose(fast["a"], plain["a"], rtol=1e-15)
+    np.testing.assert_array_equal(fast["b"], 0.0)
+
+
+def test_adam_in_blocks_is_adam():
+    """Over several blocks and 50 steps, against the formulas as they are published."""
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal(2 * BLOCK + 17)
+    plain, m, v = theta.copy(), 0.0, 0.0
+    adam = Adam(0.01)
+    for t in range(1, 51):
+        grad = rng.standard_normal(theta.size) * 10.0 ** rng.integers(-6, 3)
+        adam.step(theta, grad)
+        m, v = 0.9 * m + 0.1 * grad, 0.999 * v + 0.001 * grad**2
+        m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+        plain -= 0.01 * m_hat / (np.sqrt(v_hat) + 1e-8)
+    np.testing.assert_allclose(theta, plain, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [20, 300])
+def test_a_step_leaves_nothing_behind(n):
+    """Memory in use does not grow with the number of steps, and every step's peak is the same."""
+    vae, adam, rng = VAE(200, 5, (50,)), Adam(), np.random.default_rng(0)
+    x = rng.integers(0, 2, (n, 200)).astype(np.float32)
+    grad = np.empty_like(vae.theta)
+
+    def steps(k):
+        for _ in range(k):
+            vae.loss_and_grad(vae.theta, x, vae.draw_noise(rng, n), out=grad)
+            adam.step(vae.theta, grad)
+
+    steps(3)  # the moments are made at the first
+    tracemalloc.start()
+    try:
+        steps(100)  # until Python's own small reserves are full
+        before, _ = tracemalloc.get_traced_memory()
+        peaks = []
+        for k in (1, 10, 300):
+            tracemalloc.reset_peak()
+            steps(k)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2_000  # a Python integer here and there
+    assert max(peaks) - min(peaks) < 8_000
+    assert max(peaks) < 12 * x.nbytes + vae.theta.nbytes + 500_000
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("n", [0, 1, 7, 100_003])
+def test_aligned_vectors_begin_at_a_line_of_the_cache(n, dtype):
+    for _ in range(5):
+        vector = aligned_empty(n, dtype)
+        assert vector.shape == (n,)
+        assert vector.dtype == dtype
+        assert n == 0 or vector.ctypes.data % 64 == 0
+        vector[...] = 1
+    vae = VAE(7, 2, (5,))
+    assert vae.theta.ctypes.data % 64 == 0
+    _, grad = vae.loss_and_grad(vae.theta, np.zeros((3, 7)), np.zeros((3, 2)))
+    assert grad.ctypes.data % 64 == 0
+
+
+def test_the_memory_that_is_kept_is_never_touched():
+    keep_freed_memory.__wrapped__()
+    tracemalloc.start()
+    try:
+        keep_freed_memory.__wrapped__()
+        now, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert now < 10_000
