@@ -63,23 +63,24 @@ def main(folder: Path) -> None:
     sys.path_importer_cache.clear()
     note("", "confined", str(confine.confine()))
     warnings.simplefilter("ignore")
+    _work(perform, job, arrays, emit, note)
+
+
+def _work(perform: Any, job: Any, arrays: Any, emit: Any, note: Any) -> None:
+    """Load the student's file and perform its functions; note how it ended."""
     try:
         names = perform.load(job.pop("sources"), sys.modules)
     except NotImplementedError as error:
-        note("", "not done", str(error))
-        return
+        return note("", "not done", str(error))
     except SyntaxError as error:
-        note("", "error", f"line {error.lineno} is not Python: {error.msg}")
-        return
+        return note("", "error", f"line {error.lineno} is not Python: {error.msg}")
     except BaseException as error:
-        note("", "error", perform.describe(error))
-        return
+        return note("", "error", perform.describe(error))
     try:
         perform.perform(names, job["calls"], arrays, emit, note)
     except BaseException as error:
-        note("", "stopped", perform.describe(error))
-        return
-    note("", "finished", "")
+        return note("", "stopped", perform.describe(error))
+    return note("", "finished", "")
 
 
 def _load_all_of(np: Any) -> None:

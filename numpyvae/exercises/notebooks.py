@@ -67,18 +67,19 @@ def notebook_source(names: Iterable[str], namespace: Mapping[str, Any]) -> str:
     that is missing, or whose source is not known, is left out.
     """
     parts: dict[str, str] = {}
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in namespace or name in parts:
-            continue
-        parts[name] = text = _as_text(name, namespace[name])
-        waiting += _names_in(text)
-    imports = [part for part in parts.values() if part.startswith(("import ", "from "))]
-    # What a function uses comes before it, as its decorators and defaults need.
-    others = [part for part in reversed(parts.values()) if part and part not in imports]
-    others.sort(key=lambda part: "\n" in part)
-    return "\n".join([*imports, *others, ""])
+
+    def take(name: str) -> None:
+        if name in namespace and name not in parts:
+            parts[name] = ""  # it is being taken: functions may use each other
+            text = _as_text(name, namespace[name])
+            for used in _names_in(text):
+                take(used)
+            del parts[name]
+            parts[name] = text  # after all it uses, as decorators and defaults need
+
+    for name in names:
+        take(name)
+    return "\n".join(part for part in parts.values() if part) + "\n"
 
 
 def _as_text(name: str, value: Any) -> str:
