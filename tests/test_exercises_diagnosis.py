@@ -175,7 +175,7 @@ def test_two_hundred_right_solutions_are_called_nothing():
             verdict = judge(exercise, "", outcome, seed)
             assert verdict.status == "pass", (seed, exercise.file, verdict.faults)
             faults = [Fault(name, "value", "") for name in exercise.marks]
-            if exercise.number not in (5, 9) or seed < 2:  # many pairs, or a training each
+            if exercise.number in (0, 1, 3, 6) or seed < 2:  # the others have many pairs
                 assert name_mistakes(exercise, outcome, seed, faults) == []
             judged += 1
     assert judged >= 200
@@ -183,10 +183,10 @@ def test_two_hundred_right_solutions_are_called_nothing():
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
 def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
-    """Every third pair that can be made. One name alone would send a student the wrong way."""
+    """Every fourth pair that can be made. One name alone would send a student the wrong way."""
     seed, pairs, both_named = 5, 0, 0
     for i, (first, wrong) in enumerate(mistakes_of(exercise)):
-        for second, _ in mistakes_of(exercise)[i + 1 :: 3]:
+        for second, _ in mistakes_of(exercise)[i + 1 :: 4]:
             source = plant(wrong, second)
             if source is None:
                 continue

@@ -196,7 +196,8 @@ def test_right_in_an_unusual_way_passes(number, changes):
 @pytest.mark.parametrize(
     "imports",
     ["from numpy import *\nimport numpy as np", "import fractions, decimal, statistics, math",
-     "import numpy as np, numpy.ma\nnp.median(np.unique([1, 2]))", "import os, random"],
+     "import numpy as np, numpy.ma\nnp.median(np.unique([1, 2]))", "import os, random",
+     "import numpy as np\nnp.testing.assert_allclose(1.0, 1.0)"],
 )  # fmt: skip
 def test_what_students_import(imports):
     source = f"{imports}\n{solution(EXERCISES[3].file)}"
@@ -215,7 +216,7 @@ def test_an_import_that_is_not_there_says_what_is():
 )
 def test_a_backward_that_does_not_return_leaves_forward_its_marks(stop):
     source = solution(EXERCISES[0].file).replace("    dx = dy @ W.T", f"    {stop}")
-    verdict = judge_source(EXERCISES[0], source, 0, Limits(seconds=2))
+    verdict = judge_source(EXERCISES[0], source, 0, Limits(seconds=1))
     assert verdict.marks == {"dense": 2, "dense_backward": 0}
     assert {fault.function for fault in verdict.faults} == {"dense_backward"}
 
