@@ -84,7 +84,7 @@ def _work(perform: Any, job: Any, arrays: Any, emit: Any, note: Any) -> None:
 
 
 def _load_all_of(np: Any) -> None:
-    """What `from numpy import *` and `np.testing` ask for; NumPy loads it late, it takes a while."""
+    """What `from numpy import *` and `np.testing` ask for: NumPy loads it late."""
     importlib.import_module("numpy.testing")
     np.f2py = sys.modules["numpy.f2py"] = type(sys)("numpy.f2py")  # slow, and of no use here
     exec("from numpy import *", {})
