@@ -9,11 +9,13 @@ answer to the exercise, and nothing it says is believed: it can only hand out ar
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import json
 import os
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,8 @@ def main(folder: Path) -> None:
     perform = importlib.import_module("perform")
     confine = importlib.import_module("confine")
     for name in USUAL_MODULES.split():
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # an older NumPy has not all of them
+            importlib.import_module(name)
     write_array = np.lib.format.write_array
     if any("import *" in text or "testing" in text for text in job["sources"].values()):
         _load_all_of(np)
@@ -104,8 +107,12 @@ def _limit(limits: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
+    code = 1
     try:
         main(Path(sys.argv[1]))
+        code = 0
+    except Exception:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
-        os._exit(0)  # whatever waits for the end of the process waits in vain
+        os._exit(code)  # whatever waits for the end of the process waits in vain
