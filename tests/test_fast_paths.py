@@ -118,7 +118,7 @@ def test_a_step_leaves_nothing_behind(n):
     steps(3)  # the moments are made at the first
     tracemalloc.start()
     try:
-        steps(100)  # until Python's own small reserves are full
+        steps(1000)  # until Python's own small reserves are full
         before, _ = tracemalloc.get_traced_memory()
         peaks = []
         for k in (1, 10, 1000):
