@@ -124,6 +124,13 @@ def test_a_habit_and_a_named_mistake_are_both_named():
     assert names(both) == ["accumulates", "half missing"]
 
 
+def test_a_habit_that_spoils_results_is_named_once():
+    """relu clears the negative entries of x, and so its inverted mask lets nothing through."""
+    in_place = ("y = np.where(x > 0, x, 0.0)", "x[x < 0] = 0.0\n    y = x")
+    verdict = changed(1, in_place, (RELU, "dx = dy * (x < 0)"))
+    assert names(verdict) == ["changes an argument", "relu mask inverted"]
+
+
 def test_results_in_each_others_place():
     verdict = changed(3, ("return dmean, dlog_var", "return dlog_var, dmean"))
     assert names(verdict) == ["results exchanged"]

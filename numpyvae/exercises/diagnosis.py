@@ -67,7 +67,7 @@ def _name(
         return [named]
     # The habit does not account for wrong results at this place: both have a name, or neither.
     others = [] if place is None else _by_results(exercise, f, results, true, seed, place, True)
-    return [named, *others] if others else []
+    return [named, *(other for other in others if other.name != kind)] if others else []
 
 
 def _by_results(
