@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from numpyvae.callbacks import EarlyStopping, KeepBest
     from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
     from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
     from numpyvae.models.vae import VAE
@@ -22,7 +23,9 @@ __all__ = [
     "Bernoulli",
     "Binomial",
     "DenoisingAutoencoder",
+    "EarlyStopping",
     "Gaussian",
+    "KeepBest",
     "Momentum",
     "NoisyAutoencoder",
 ]
@@ -33,6 +36,7 @@ _HOME = {
         ("Autoencoder", "DenoisingAutoencoder", "NoisyAutoencoder"), "numpyvae.models.autoencoder"
     ),
     **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
+    **dict.fromkeys(("EarlyStopping", "KeepBest"), "numpyvae.callbacks"),
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }
 

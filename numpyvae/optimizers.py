@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from numpyvae.numerics import BLOCK, Array, aligned_empty
-from numpyvae.validation import fraction, positive_number
+from numpyvae.validation import fraction, one_of, positive_number
 
-__all__ = ["SGD", "Adam", "Momentum", "Optimizer"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "optimizer_from_config"]
 
 
 class Optimizer(Protocol):
@@ -33,6 +33,7 @@ class Optimizer(Protocol):
 class _VectorOptimizer:
     """What the three share: checks, moments made at the first step, blocks, state in and out."""
 
+    setting_names: tuple[str, ...] = ("learning_rate",)
     moment_names: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float) -> None:
@@ -69,6 +70,11 @@ class _VectorOptimizer:
         for start in range(0, len(theta), BLOCK):
             views = [vector[start : start + BLOCK] for vector in vectors]
             yield (*views, self._scratch[: len(views[0])])
+
+    def config(self) -> dict[str, Any]:
+        """The name of the class and the constructor's arguments as they are now, for JSON."""
+        settings = {name: float(getattr(self, name)) for name in self.setting_names}
+        return {"name": type(self).__name__, **settings}
 
     def state(self) -> dict[str, Array]:
         """All that the next step depends on besides theta and grad, as arrays to be saved."""
@@ -107,6 +113,7 @@ class Momentum(_VectorOptimizer):
     by the learning rate.
     """
 
+    setting_names = ("learning_rate", "momentum")
     moment_names = ("velocity",)
 
     def __init__(self, learning_rate: float = 1e-2, momentum: float = 0.9) -> None:
@@ -137,6 +144,7 @@ class Adam(_VectorOptimizer):
     rate = learning_rate (1 - beta1) / (1 - beta1^t) / sqrt(c).
     """
 
+    setting_names = ("learning_rate", "beta1", "beta2", "epsilon")
     moment_names = ("first_moment", "second_moment")
 
     def __init__(
@@ -167,3 +175,12 @@ class Adam(_VectorOptimizer):
             np.divide(m, scratch, out=scratch)
             scratch *= rate
             th -= scratch
+
+
+OPTIMIZERS: dict[str, type[SGD | Momentum | Adam]] = {"SGD": SGD, "Momentum": Momentum, "Adam": Adam}
+
+
+def optimizer_from_config(config: Mapping[str, Any]) -> SGD | Momentum | Adam:
+    """The optimiser that `config()` described, without its state; ValueError for any other."""
+    name = one_of("optimizer", config.get("name"), OPTIMIZERS)
+    return OPTIMIZERS[name](**{key: value for key, value in config.items() if key != "name"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import time
@@ -14,15 +15,18 @@ REFRESH_SECONDS = 0.1
 
 
 class Progress:
-    """Prints epoch, ELBO and time left to `stream` (default: standard output)."""
+    """Prints epoch, ELBO and time left to `stream` (default: standard output).
 
-    def __init__(self, epochs: int, stream: TextIO | None = None) -> None:
-        self.epochs = epochs
+    `epochs` are all of the model, of which `done` were trained before.
+    """
+
+    def __init__(self, epochs: int, stream: TextIO | None = None, done: int = 0) -> None:
+        self.epochs, self.done_before = epochs, done
         self.stream = sys.stdout if stream is None else stream
         self.live = self.stream.isatty()
         self.started = time.monotonic()
         self.next_refresh = self.started
-        self.epochs_done = 0
+        self.epochs_done = done
         self.last_record: Mapping[str, float] = {}
 
     def during_epoch(self, part: float, means: Callable[[], Mapping[str, float]]) -> None:
@@ -40,11 +44,13 @@ class Progress:
     def close(self) -> None:
         """After the last epoch, however it ended."""
         if self.live:
-            print(file=self.stream, flush=True)
+            with contextlib.suppress(OSError):  # the terminal has gone
+                print(file=self.stream, flush=True)
 
     def _show(self, record: Mapping[str, float], part: float) -> None:
         done = self.epochs_done + part
-        left = (time.monotonic() - self.started) * (self.epochs - done) / done if done else 0.0
+        here = done - self.done_before
+        left = (time.monotonic() - self.started) * (self.epochs - done) / here if here else 0.0
         epoch = min(self.epochs_done + (part > 0), self.epochs)
         line = f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}"
         if "elbo" in record:
@@ -57,7 +63,7 @@ class Progress:
         line += f"  {_clock(left)} left"
         try:
             self._print(line)
-        except BrokenPipeError:  # whoever read our output (`| head`) has gone: train on in silence
+        except OSError:  # the reader (`| head`) or the terminal has gone: train on in silence
             self.stream, self.live = io.StringIO(), False
 
     def _print(self, line: str) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
@@ -23,7 +24,12 @@ from numpyvae.validation import positive_int
 __all__ = ["Callback", "DivergenceError", "History", "fit"]
 
 Callback = Callable[[Any, dict[str, float]], Any]
-"""Called as callback(model, record) after each epoch; returning True ends the training."""
+"""Called as callback(model, record) after each epoch.
+
+Returning True (of Python or NumPy) ends the training; any other value, true or not, does nothing.
+If the callback has a method `finish`, finish(model) is called once when `fit` ends, however it
+ends.
+"""
 
 
 class DivergenceError(FloatingPointError):
@@ -42,9 +48,13 @@ class History(list[dict[str, float]]):
         """One quantity over the epochs, NaN where an epoch has none."""
         return np.array([record.get(name, math.nan) for record in self])
 
+    def names(self) -> list[str]:
+        """What any of the records has, in the order of its first appearance."""
+        return list(dict.fromkeys(name for record in self for name in record))
+
     def write_csv(self, path: str | PathLike[str]) -> None:
         """Write a table with one line for each epoch."""
-        names = list(dict.fromkeys(name for record in self for name in record))
+        names = self.names()
         with atomic_write(path) as file:
             rows = ([str(record.get(name, "")) for name in names] for record in self)
             for row in (names, *rows):
@@ -65,12 +75,15 @@ def fit(
     """Minimise `model.loss` over the rows of x by minibatch steps on `model.theta`, in place.
 
     Epoch e of a model (counted over all calls) draws its order and noise from a generator seeded by
-    (model.seed, e): the same seed gives the same bits, and stopping and going on changes nothing.
+    (model.seed, e): the same seed gives the same bits, and stopping and going on changes nothing,
+    with `save` and `load` in between or without. What ends an epoch early (Ctrl-C, divergence, any
+    exception) leaves model and optimizer as they were at the end of the epoch before.
 
     Args:
         x: (N, D), also a `numpy.memmap` larger than memory: only minibatches are copied.
         epochs, batch_size: at least 1.
-        optimizer: default `Adam()`; pass the same object again to go on where it stopped.
+        optimizer: default `model.optimizer`, that of the last fit, which goes on where it stopped;
+            `Adam()` if there was none.
         validation_data: (N', D), evaluated after each epoch with one fixed draw of the noise.
         callbacks: see `Callback`.
         transform: `transform(batch)` or `transform(batch, rng)`, applied to each minibatch.
@@ -85,36 +98,53 @@ def fit(
     """
     epochs = positive_int("epochs", epochs)
     batch_size = positive_int("batch_size", batch_size)
-    optimizer = Adam() if optimizer is None else optimizer
+    if optimizer is None:
+        optimizer = Adam() if model.optimizer is None else model.optimizer
     _check_objects(optimizer, callbacks)
     if transform is None:
         x = model.check_data(x)
         if validation_data is not None:
             validation_data = model.check_data(validation_data)
-    last_good = model.theta.copy()
-    progress = Progress(epochs) if verbose else None
+    model.optimizer = optimizer
+    done = model.epochs_trained
+    progress = Progress(done + epochs, done=done) if verbose else None
     try:
         for _ in range(epochs):
-            with np.errstate(over="ignore", invalid="ignore"):  # DivergenceError speaks of it
+            with _all_or_nothing(model, optimizer), np.errstate(over="ignore", invalid="ignore"):
                 record = _train_epoch(model, x, batch_size, optimizer, transform, progress)
                 if validation_data is not None:
                     terms = evaluate_terms(model, validation_data, batch_size, transform)
                     record.update({f"validation_{name}": value for name, value in terms.items()})
-            np.copyto(last_good, model.theta)
-            model.epochs_trained += 1
-            model.history.append(record)
+                model.epochs_trained += 1
+                model.history.append(record)
             if progress:
                 progress.end_epoch(record)
             wishes = [callback(model, record) for callback in callbacks]
-            if any(wish is True for wish in wishes):
+            if any(isinstance(wish, bool | np.bool_) and wish for wish in wishes):
                 break
-    except DivergenceError:
-        np.copyto(model.theta, last_good)
-        raise
     finally:
         if progress:
             progress.close()
+        for callback in callbacks:
+            if hasattr(callback, "finish"):
+                callback.finish(model)
     return model.history
+
+
+@contextmanager
+def _all_or_nothing(model: Any, optimizer: Optimizer) -> Iterator[None]:
+    """An epoch that is trained to its end, or else, whatever ended it, has never begun."""
+    theta, epochs, n_records = model.theta.copy(), model.epochs_trained, len(model.history)
+    state = optimizer.state() if hasattr(optimizer, "state") else None
+    try:
+        yield
+    except BaseException:
+        np.copyto(model.theta, theta)
+        model.epochs_trained = epochs
+        del model.history[n_records:]
+        if state is not None:
+            optimizer.load_state(state)
+        raise
 
 
 def _check_objects(optimizer: Optimizer, callbacks: Sequence[Callback]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyvae import training
+from numpyvae.checkpoint import load_training, training_state
 from numpyvae.layers import ACTIVATIONS, Grads, Params, Sequential, mlp
 from numpyvae.likelihoods import Likelihood, likelihood_from_config
 from numpyvae.numerics import Array, aligned_empty, keep_freed_memory
@@ -81,6 +82,7 @@ class EncoderDecoder:
         self.theta = self.initial_theta()
         self.history = training.History()
         self.epochs_trained = 0
+        self.optimizer: Optimizer | None = None
 
     def __repr__(self) -> str:
         widths = "-".join(
@@ -255,17 +257,30 @@ class EncoderDecoder:
         return {**config, "likelihood": likelihood_from_config(config["likelihood"])}
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to one .npz file (no pickles), aside first and then moved into place."""
+        """Write the model to one .npz file (no pickles), aside first and then moved into place.
+
+        With it go history and optimiser, so that `fit` after `load` gives the same bits as a
+        training that was never stopped. The moments of Adam make the file three times as large:
+        `model.optimizer = None` before saving leaves them out.
+        """
+        write_npz(path, *self.contents())
+
+    def contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """What `save` writes: arrays by name, and a description that JSON can hold."""
+        arrays, state = training_state(self.history, self.optimizer)
         description = {
             "model": type(self).__name__,
             "arguments": self.config(),
             "epochs_trained": self.epochs_trained,
         }
-        write_npz(path, {"theta": self.theta}, description)
+        return {"theta": self.theta, **arrays}, {**description, **state}
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """The model that `save` wrote. ValueError says what it found if the file holds no such."""
+        """The model that `save` wrote, ready to use or to `fit` on.
+
+        ValueError says what it found if the file holds no such model.
+        """
         arrays, description = read_npz(path)
         name, theta = fspath(path), arrays.get("theta")
         if description.get("model") != cls.__name__ or theta is None:
@@ -283,4 +298,8 @@ class EncoderDecoder:
                 f"got {theta.shape} {theta.dtype}"
             )
         model.theta = theta
+        try:
+            model.history, model.optimizer = load_training(arrays, description, theta)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{name}: not the state of a training: {error}") from error
         return model

@@ -1,0 +1,87 @@
+"""Callbacks for `fit`: stop when the test ELBO no longer rises, keep the best epoch's parameters.
+
+    vae.fit(x, 300, validation_data=x_test, callbacks=[EarlyStopping(patience=20), KeepBest()])
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from numpyvae.numerics import Array
+from numpyvae.validation import positive_int
+
+__all__ = ["EarlyStopping", "KeepBest"]
+
+
+class _Best:
+    """Follows one quantity of the history: its best value so far, and the epoch that had it.
+
+    More is better, but for a loss or a KL, of which less is. NaN is never best.
+    """
+
+    def __init__(self, monitor: str = "validation_elbo") -> None:
+        self.monitor = monitor
+        self.sign = -1.0 if monitor.endswith(("loss", "kl")) else 1.0
+        self.epoch = 0
+        self.value = -self.sign * math.inf
+
+    def is_best(self, record: Mapping[str, float]) -> bool:
+        """Whether this epoch is better than every one before; ValueError if it was not measured."""
+        if self.monitor not in record:
+            measured = ", ".join(record)
+            hint = " (validation_data was not given)" if "validation" in self.monitor else ""
+            raise ValueError(
+                f"{type(self).__name__} follows {self.monitor!r}, which this fit does not "
+                f"measure{hint}: expected one of {measured}"
+            )
+        value = record[self.monitor]
+        better = self.sign * value > self.sign * self.value
+        if better:
+            self.epoch, self.value = int(record["epoch"]), value
+        return bool(better)
+
+
+class EarlyStopping(_Best):
+    """Ends the training after `patience` epochs in a row without a new best.
+
+    `monitor` names what is followed: "validation_elbo", or for a model without ELBO
+    "validation_loss". The parameters stay the last epoch's; `KeepBest` restores the best's. A new
+    object counts anew, the same one in another `fit` counts on. `epoch` and `value` are the best.
+    Source: Prechelt 1998, "Early stopping, but when?", the criterion UP on single epochs.
+    """
+
+    def __init__(self, patience: int, monitor: str = "validation_elbo") -> None:
+        super().__init__(monitor)
+        self.patience = positive_int("patience", patience)
+        self.waited = 0
+
+    def __call__(self, model: Any, record: Mapping[str, float]) -> bool:
+        """True once `patience` is at its end."""
+        self.waited = 0 if self.is_best(record) else self.waited + 1
+        return self.waited >= self.patience
+
+
+class KeepBest(_Best):
+    """Gives the model, when `fit` ends, the parameters of its best epoch.
+
+    `monitor` as in `EarlyStopping`. `epoch`, `value` and `theta` (P,) are the best so far. History
+    and `epochs_trained` go on to count every epoch, and the optimiser stays the last epoch's.
+    """
+
+    def __init__(self, monitor: str = "validation_elbo") -> None:
+        super().__init__(monitor)
+        self.theta: Array | None = None
+
+    def __call__(self, model: Any, record: Mapping[str, float]) -> None:
+        """Copy the parameters of an epoch that is the best so far."""
+        if self.is_best(record):
+            self.theta = model.theta.copy()
+
+    def finish(self, model: Any) -> None:
+        """Put the best parameters back."""
+        if self.theta is not None:
+            np.copyto(model.theta, self.theta)
