@@ -1,6 +1,6 @@
 """Callbacks for `fit`: stop when the test ELBO no longer rises, keep the best epoch's parameters.
 
-    vae.fit(x, 300, validation_data=x_test, callbacks=[EarlyStopping(patience=20), KeepBest()])
+vae.fit(x, 300, validation_data=x_test, callbacks=[EarlyStopping(patience=20), KeepBest()])
 """
 
 from __future__ import annotations

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from numpyvae.numerics import Array
-from numpyvae.optimizers import OPTIMIZERS, Optimizer, optimizer_from_config
+from numpyvae.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adam,
+    Momentum,
+    Optimizer,
+    optimizer_from_config,
+)
 from numpyvae.training import History
 
 __all__ = ["load_training", "training_state"]
@@ -32,10 +39,12 @@ def training_state(
     arrays: dict[str, Array] = {}
     description: dict[str, Any] = {}
     if history:
-        names = [n for n in history.names() if all(isinstance(r.get(n, 0.0), Real) for r in history)]
+        names = [
+            n for n in history.names() if all(isinstance(r.get(n, 0.0), Real) for r in history)
+        ]
         arrays["history"] = np.array([history.column(n) for n in names], float).T  # (epochs, names)
         description["history"] = names
-    if isinstance(optimizer, tuple(OPTIMIZERS.values())) and type(optimizer) in OPTIMIZERS.values():
+    if isinstance(optimizer, SGD | Momentum | Adam) and type(optimizer) in OPTIMIZERS.values():
         description["optimizer"] = optimizer.config()
         arrays.update({PREFIX + name: array for name, array in optimizer.state().items()})
     return arrays, description

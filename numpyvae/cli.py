@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,14 +16,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 import numpyvae
-from numpyvae import evaluation, plots, proofs, runs
+from numpyvae import evaluation, plots, proofs, runs, train_command
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
 from numpyvae.gradient_check import check_files
 from numpyvae.layers import ACTIVATIONS
-from numpyvae.models.vae import VAE
-from numpyvae.optimizers import Adam
-from numpyvae.training import DivergenceError
+from numpyvae.run_folder import open_run
 from numpyvae.validation import positive_int
 
 __all__ = ["main"]
@@ -52,71 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a VAE and write a run folder, also of what was learned before it ended early."""
-    data = runs.load_data(arguments.data)
-    vae = _new_vae(arguments, data)
-    optimizer = Adam(arguments.learning_rate)
-    folder = runs.new_folder(arguments.out, arguments.data, arguments.overwrite)
-    _say(
-        f"{arguments.data}: {len(data.x_train)} examples of dimension {vae.data_dim} to train on, "
-        f"{len(data.x_test)} to test on\n{vae!r}, {vae.layout.size:,} parameters"
-    )
-    end, started = None, time.perf_counter()
-    try:
-        vae.fit(
-            data.x_train,
-            arguments.epochs,
-            arguments.batch_size,
-            optimizer,
-            validation_data=data.x_test,
-            transform=data.transform,
-        )
-    except (KeyboardInterrupt, DivergenceError, MemoryError, OSError) as error:
-        end = error
-    seconds = time.perf_counter() - started
-    if end is not None and vae.epochs_trained == 0:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # unless something is in it
-        return INTERRUPTED if isinstance(end, KeyboardInterrupt) else _fail(end)
-    try:
-        pictures = runs.write_run(folder, vae, runs.describe(arguments, vae), data)
-    except KeyboardInterrupt:
-        _say(f"Interrupted: the model is in {folder}/, its pictures are not complete.")
-        return INTERRUPTED
-    if isinstance(end, Exception):
-        return _fail(end, f" What was learned in {vae.epochs_trained} epochs is in {folder}.")
-    log_px, kl = evaluation.elbo_terms(vae, data.test_examples(), 10)
-    active = int(evaluation.active_units(vae, data.test_examples()).sum())
-    _say(
-        f"{'Learned in' if end is None else 'Interrupted after'} {vae.epochs_trained} epochs "
-        f"({seconds:.1f} s): test ELBO {(log_px - kl).mean():.2f} nats = log p(x|z) "
-        f"{log_px.mean():.2f} - KL {kl.mean():.2f}, {active} of {vae.latent_dim} units "
-        f"active.\nPictures: {folder}/ ({', '.join(path.name for path in pictures)})"
-    )
-    return 0 if end is None else INTERRUPTED
-
-
-def _new_vae(arguments: argparse.Namespace, data: runs.RunData) -> VAE:
-    """The model that was asked for, once all arguments and the data are known to be usable."""
-    vae = VAE(
-        data_dim=data.x_train.shape[1],
-        latent_dim=arguments.latent_dim,
-        hidden_dims=arguments.hidden_dims,
-        activation=arguments.activation,
-        likelihood=arguments.likelihood or data.likelihood,
-        beta=arguments.beta,
-        seed=arguments.seed,
-    )
-    positive_int("epochs", arguments.epochs)
-    positive_int("batch_size", arguments.batch_size)
-    if data.transform is None:
-        vae.check_data(data.x_train)
-    vae.check_data(data.test_examples())
-    return vae
+    given = {name: value for name, value in vars(arguments).items() if name in arguments.defaults}
+    return train_command.train(given, arguments.defaults, train_command.Console(_say, _fail))
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print what a trained model is worth on its test data."""
-    vae, config = runs.open_run(arguments.run)
+    vae, config = open_run(arguments.run)
     x = runs.load_data(arguments.data or config["data"]).test_examples()
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     measured = evaluation.evaluate(vae, x, arguments.samples, rng)
@@ -135,12 +74,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def sample(arguments: argparse.Namespace) -> int:
     """Draw from the model: a picture (.png), or the numbers (.npy, .csv)."""
-    vae, _ = runs.open_run(arguments.run)
+    vae, _ = open_run(arguments.run)
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     path = Path(arguments.out or Path(arguments.run) / f"samples_seed{arguments.seed}.png")
     suffix = path.suffix.lower()
     if suffix == ".png":
-        runs.save_figure(plots.samples(vae, arguments.n, rng=rng), path)
+        with runs.plain_matplotlib():
+            runs.save_figure(plots.samples(vae, arguments.n, rng=rng), path)
     elif suffix in (".npy", ".csv"):
         x = vae.sample(arguments.n, rng)
         with atomic_write(path) as file:
@@ -181,19 +121,20 @@ def _check_users(arguments: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    """Print, and go on in silence if whoever read our output (`| head`) has gone."""
+    """Print, and go on in silence if the reader (`| head`) or the terminal has gone."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
-def _fail(error: BaseException, addition: str = "") -> int:
+def _fail(error: BaseException | str, addition: str = "") -> int:
     """One line on standard error, and the exit code of bad input."""
     text = " ".join(str(error).split()) or type(error).__name__
     if addition:
         text = text.rstrip(".") + "."
-    print(f"numpyvae: {text}{addition}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal has gone
+        print(f"numpyvae: {text}{addition}", file=sys.stderr, flush=True)
     return BAD_INPUT
 
 
@@ -203,13 +144,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
-
-
-class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the default of each option that has one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return super()._get_help_string(action) if action.default else action.help
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -267,9 +201,19 @@ def _add_train(commands: Any) -> None:
     add = commands.add_parser(
         "train",
         help="train a VAE and draw its pictures",
-        formatter_class=_DefaultsFormatter,
+        description="Train a VAE and draw its pictures. The run is saved after its first epoch and "
+        "every few seconds from then on; what ends it early (Ctrl-C, SIGTERM, SIGHUP, a kill, a "
+        "loss of power) leaves a run that evaluate opens and --resume continues. Exit code 0 done, "
+        "1 done but a picture is missing, 2 an error, 130, 143 and 129 ended by those signals.",
     )
-    option = add.add_argument
+    defaults: dict[str, Any] = {}
+
+    def option(name: str, *, help: str, default: Any = None, **how: Any) -> None:  # noqa: A002
+        """An option whose default is kept apart, so that what was given is known."""
+        text = f"{help} (default: {default})" if default else help
+        action = add.add_argument(name, default=argparse.SUPPRESS, help=text, **how)
+        defaults[action.dest] = default
+
     option("--data", default="digits", metavar="SOURCE",
            help="digits, mnist, or a .npy, .npz or .csv file with one example a row")  # fmt: skip
     option("--latent-dim", type=int, default=2, metavar="L", help="latent dimensions")
@@ -280,13 +224,22 @@ def _add_train(commands: Any) -> None:
            help="bernoulli, binomial:COUNT, gaussian:VARIANCE, gaussian:shared or "
                 "gaussian:per_dimension; the default fits the data")  # fmt: skip
     option("--beta", type=float, default=1.0, help="weight of the KL")
-    option("--epochs", type=int, default=300, help="passes over the training data")
+    option("--epochs", type=int, default=300, metavar="E",
+           help="passes over the training data, with --resume those before included")  # fmt: skip
     option("--batch-size", type=int, default=128, metavar="N", help="examples a step")
     option("--learning-rate", type=float, default=3e-3, metavar="RATE", help="of Adam")
+    option("--early-stopping", type=int, metavar="PATIENCE",
+           help="end after PATIENCE epochs in a row without a better test ELBO")  # fmt: skip
+    option("--keep-best", action="store_true",
+           help="keep the epoch of the best test ELBO, not the last")  # fmt: skip
     option("--seed", type=int, default=0, help="of parameters, order and noise")
     option("--out", metavar="FOLDER", help="output folder; the default is the next runs/NAME-1, -2")
-    option("--overwrite", action="store_true", help="replace a run in that folder")
-    add.set_defaults(command=train)
+    option("--overwrite", action="store_true",
+           help="replace the run in that folder, once the first epoch is trained")  # fmt: skip
+    option("--resume", metavar="RUN",
+           help="go on with a run that was interrupted, or with more --epochs, to the same bits "
+                "as if it had never stopped")  # fmt: skip
+    add.set_defaults(command=train, defaults=defaults)
 
 
 def _likelihood(text: str) -> Any:

@@ -177,7 +177,9 @@ class Adam(_VectorOptimizer):
             th -= scratch
 
 
-OPTIMIZERS: dict[str, type[SGD | Momentum | Adam]] = {"SGD": SGD, "Momentum": Momentum, "Adam": Adam}
+OPTIMIZERS: dict[str, type[SGD | Momentum | Adam]] = {
+    cls.__name__: cls for cls in (SGD, Momentum, Adam)
+}
 
 
 def optimizer_from_config(config: Mapping[str, Any]) -> SGD | Momentum | Adam:

@@ -1,9 +1,15 @@
-"""A run of the command line: its data, its folder, and the pictures in it."""
+"""A run of the command line: its data, what config.json says of it, and its pictures."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,25 +26,27 @@ from numpyvae.numerics import Array
 from numpyvae.validation import check_finite
 
 if TYPE_CHECKING:
-    import argparse
-
     from matplotlib.figure import Figure
 
 __all__ = [
     "RunData",
     "describe",
+    "digest",
     "load_data",
-    "new_folder",
-    "open_run",
     "parse_likelihood",
+    "plain_matplotlib",
     "save_figure",
-    "write_run",
+    "write_pictures",
 ]
 
 NAMED_DATA = ("digits", "mnist")
 
 LARGE = 1 << 30
 """Bytes above which a user's file is split in order, not at random, so that it is never copied."""
+
+NOT_IN_CONFIG = {"out", "overwrite", "resume"} | {
+    "latent_dim", "hidden_dims", "activation", "likelihood", "beta", "seed"  # in "model"
+}  # fmt: skip
 
 MANY = 2000
 """Test examples beyond which a scatter of posteriors is only crowded."""
@@ -109,17 +117,26 @@ def _read_split(source: str) -> tuple[Array, Array, Array | None]:
     return x[order[n_test:]], x[order[:n_test]], None
 
 
-def describe(arguments: argparse.Namespace, vae: VAE) -> dict[str, Any]:
-    """What config.json says of a run: enough to repeat it, and to find its data again."""
-    source = arguments.data
+def describe(options: Mapping[str, Any], vae: VAE, data: RunData) -> dict[str, Any]:
+    """What config.json says of a run: enough to repeat it, to find its data again, to go on."""
+    source = options["data"]
     return {
+        **{name: value for name, value in options.items() if name not in NOT_IN_CONFIG},
         "data": source if source in NAMED_DATA else str(Path(source).resolve()),
-        "epochs": arguments.epochs,
-        "batch_size": arguments.batch_size,
-        "learning_rate": arguments.learning_rate,
-        "model": vae.config(),
+        "data_digest": digest(data),
+        "model": json.loads(json.dumps(vae.config())),
         "versions": {"numpyvae": numpyvae.__version__, "numpy": np.__version__},
     }
+
+
+def digest(data: RunData) -> str:
+    """A number that other data than these do not have; of 64 MB evenly spread, if there is more."""
+    found = hashlib.blake2b(digest_size=16)
+    for x in (data.x_train, data.x_test):
+        found.update(f"{x.shape} {x.dtype.str}".encode())
+        for row in x[:: 1 + x.nbytes // (1 << 26)]:
+            found.update(row.tobytes())
+    return found.hexdigest()
 
 
 def parse_likelihood(text: str) -> Likelihood:
@@ -142,37 +159,16 @@ def parse_likelihood(text: str) -> Likelihood:
     )
 
 
-def new_folder(out: str | None, source: str, overwrite: bool) -> Path:
-    """The folder for a run, made if need be; without `out` the first free `runs/NAME-1`, -2, ...
-
-    Raises FileExistsError when it holds a run and `overwrite` is not set.
-    """
-    if out is None:
-        parent, name = Path("runs"), Path(source).stem
-        taken = {path.name for path in parent.glob(f"{name}-*")}
-        number = next(i for i in range(1, len(taken) + 2) if f"{name}-{i}" not in taken)
-        folder = parent / f"{name}-{number}"
-    else:
-        folder = Path(out)
-        if not out or folder.is_file():
-            raise ValueError(f"--out {out!r}: expected the name of a folder")
-        if not overwrite and any((folder / name).exists() for name in ("model.npz", "config.json")):
-            raise FileExistsError(f"{folder} holds a run already: add --overwrite to replace it")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def write_run(folder: Path, vae: VAE, config: dict[str, Any], data: RunData) -> list[Path]:
-    """Write model, configuration, history and figures; returns the figures' paths."""
-    vae.save(folder / "model.npz")
-    with atomic_write(folder / "config.json") as file:
-        file.write((json.dumps(config, indent=2) + "\n").encode())
-    vae.history.write_csv(folder / "history.csv")
-    paths = []
-    for name, figure in _figures(vae, data):
-        paths.append(folder / f"{name}.png")
-        save_figure(figure, paths[-1])
-    return paths
+def write_pictures(folder: Path, vae: VAE, data: RunData) -> dict[str, list[str]]:
+    """Write history.csv and draw the pictures; returns what could not be, by the reason."""
+    missing: dict[str, list[str]] = {}
+    for name, write in {"history.csv": vae.history.write_csv, **_pictures(vae, data)}.items():
+        try:
+            write(folder / name)
+        except Exception as error:  # of any kind: the model is what counts, and it is saved
+            reason = " ".join(str(error).split()) or type(error).__name__
+            missing.setdefault(reason, []).append(name)
+    return missing
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -181,28 +177,39 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(file, format="png", dpi=150)
 
 
-def _figures(vae: VAE, data: RunData) -> Iterator[tuple[str, Figure]]:
-    """The pictures that a run leaves behind, by name."""
+def _pictures(vae: VAE, data: RunData) -> dict[str, Callable[[Path], None]]:
+    """The pictures of a run, by name, each to be drawn into a file."""
     x = data.test_examples()[:MANY]
     labels = None if data.labels is None else data.labels[:MANY]
-    if vae.history:
-        yield "learning_curves", plots.learning_curves(vae.history)
-    yield "reconstructions", plots.reconstructions(vae, x)
-    yield "samples", plots.samples(vae, rng=np.random.default_rng(vae.seed))
-    yield "latent_space", plots.latent_space(vae, x, labels)
-    yield "manifold", plots.manifold(vae, dims=tuple(sorted(plots.informative_dims(vae, x))))
+    figures: dict[str, Callable[[], Figure]] = {
+        "learning_curves": lambda: plots.learning_curves(vae.history),
+        "reconstructions": lambda: plots.reconstructions(vae, x),
+        "samples": lambda: plots.samples(vae, rng=np.random.default_rng(vae.seed)),
+        "latent_space": lambda: plots.latent_space(vae, x, labels),
+        "manifold": lambda: plots.manifold(vae, dims=tuple(sorted(plots.informative_dims(vae, x)))),
+    }
+
+    def draw(figure: Callable[[], Figure], path: Path) -> None:
+        with plain_matplotlib():
+            save_figure(figure(), path)
+
+    return {f"{name}.png": partial(draw, figure) for name, figure in figures.items()}
 
 
-def open_run(folder: str) -> tuple[VAE, dict[str, Any]]:
-    """The model and configuration of a run folder; FileNotFoundError if it is none."""
-    config_path = Path(folder) / "config.json"
-    if not config_path.is_file():
-        raise FileNotFoundError(f"{folder} holds no run: there is no config.json in it")
-    try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-        source = config["data"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{config_path} is not a run's configuration, or is damaged") from None
-    if not isinstance(source, str):
-        raise ValueError(f"{config_path}: expected the name of the data, got {source!r}")
-    return VAE.load(Path(folder) / "model.npz"), config
+@contextmanager
+def plain_matplotlib() -> Iterator[None]:
+    """Matplotlib as it comes, whatever a matplotlibrc or MPLBACKEND says of windows or LaTeX.
+
+    They are made for the user's own figures; in a shell that a notebook has opened they may name a
+    backend that is not installed. Files need none.
+    """
+    if "matplotlib" not in sys.modules:
+        backend = os.environ.pop("MPLBACKEND", None)
+        try:
+            import_module("matplotlib")
+        finally:
+            if backend is not None:
+                os.environ["MPLBACKEND"] = backend
+    style = import_module("matplotlib.style")
+    with style.context("default"):
+        yield

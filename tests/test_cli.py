@@ -185,7 +185,8 @@ def test_a_run_that_ends_early_is_written_all_the_same(here, capsys, monkeypatch
             if record["epoch"] == 3:
                 raise OSError("Input/output error")
 
-        return fit(self, *args, callbacks=[fail], **kwargs)
+        callbacks = [*kwargs.pop("callbacks"), fail]
+        return fit(self, *args, callbacks=callbacks, **kwargs)
 
     monkeypatch.setattr(VAE, "fit", fit_until_the_disk_fails)
     assert main(["train", "--out", "run"]) == 2

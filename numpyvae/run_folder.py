@@ -1,0 +1,310 @@
+"""The folder of a run: there whole or not at all, whatever ends the process and when.
+
+`model.npz` is the run. It holds the parameters, all that training needs to go on, and a copy of
+config.json, and it is only ever replaced as a whole, by renaming. So at every moment the folder
+holds the old run or the new one. All else (config.json, history.csv, pictures) follows from it: it
+is removed before another model takes the place, and written after.
+
+A new folder is made beside its place and gets its name when there is a run in it. One process
+writes: it holds a lock beside the folder, which the system frees if the process is killed; the next
+one that writes into this place sweeps up what was left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpyvae.data.files import atomic_write
+from numpyvae.locking import Lock
+from numpyvae.models.vae import VAE
+from numpyvae.numerics import Array
+from numpyvae.storage import read_npz, write_npz
+
+__all__ = ["PICTURES", "RunFolder", "next_folder", "open_run", "open_stopped_run", "shown"]
+
+MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
+PICTURES = ("learning_curves", "reconstructions", "samples", "latent_space", "manifold")
+FILES = (MODEL, CONFIG, HISTORY, *(f"{name}.png" for name in PICTURES))
+SAMPLES = re.compile(r"samples_seed\d+\.png")
+"""What `numpyvae sample` draws of a run."""
+PART = re.compile(r"\.[0-9a-f]{16}\.part")
+"""What `atomic_write` leaves behind if it is killed."""
+LOCK, NEW = ".numpyvae-lock", ".numpyvae-new"
+MAY_DIFFER = {"data", "versions"}
+"""What config.json may say otherwise than model.npz: files of data are moved."""
+LONGEST_NAME = 200
+"""Bytes of a name that leave room for the endings above; file systems allow 255."""
+
+
+class RunFolder:
+    """The right to write a run to `path`, until the `with` block ends.
+
+    A folder that holds a run is written to with `overwrite` or `resume` only; files in it that are
+    not a run's are left alone. What the block does not save leaves no trace.
+
+    Raises BlockingIOError if another process writes there, FileExistsError if something is in the
+    way, and any other OSError of a place that cannot be written to.
+    """
+
+    def __init__(self, path: str | Path, *, overwrite: bool = False, resume: bool = False) -> None:
+        self.name = shown(path)
+        self.path = Path(os.path.realpath(path))  # through a link, or else it would be replaced
+        self.saved = False
+        """Whether the run in the folder is this one."""
+        self._made: list[Path] = []
+        if not self.path.name:
+            raise ValueError(f"{self.name}: expected the name of a folder")
+        try:
+            self._make_parents()
+            self._lock = Lock(_beside(self.path, LOCK))
+        except OSError as error:
+            self._remove_parents()
+            raise self._refusal(error) from None
+        try:
+            self._check_contents(overwrite or resume)
+            _sweep(self.path)
+            _sweep_after_the_dead(self.path.parent)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was not saved, and let others write here."""
+        shutil.rmtree(_beside(self.path, NEW), ignore_errors=True)
+        self._lock.release()
+        self._remove_parents()
+
+    def rehearse(self, vae: VAE, config: dict[str, Any]) -> None:
+        """Write what `save` will write and remove it again; OSError where that cannot be done."""
+        try:
+            if self.path.is_dir():
+                part = self._part()
+                self._write_model(part, vae, config, None)
+                part.unlink()
+            else:
+                self._write_new(vae, config, None)
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def save(self, vae: VAE, config: dict[str, Any], best: Array | None = None) -> None:
+        """Make `vae` the run in the folder: with `best` as its theta, if that is given.
+
+        Whatever ends this, the folder holds what it held before or what it holds afterwards.
+        """
+        if not self.path.is_dir():
+            self._write_new(vae, config, best)
+            _beside(self.path, NEW).rename(self.path)
+            _sync(self.path.parent)
+        else:
+            part = self._part()
+            try:
+                self._write_model(part, vae, config, best)
+                if not self.saved:  # another run's, or of an earlier epoch
+                    for name in sorted(self._files(), key=CONFIG.__eq__):  # that one last
+                        if name != MODEL:
+                            (self.path / name).unlink()
+                part.replace(self.path / MODEL)
+            finally:
+                part.unlink(missing_ok=True)
+            if not self.saved:
+                _write_json(self.path / CONFIG, config)
+            _sync(self.path)
+        self.saved = True
+
+    def _write_new(self, vae: VAE, config: dict[str, Any], best: Array | None) -> None:
+        """The whole run, in a folder beside its place."""
+        new = _beside(self.path, NEW)
+        new.mkdir(exist_ok=True)
+        self._write_model(new / MODEL, vae, config, best)
+        _write_json(new / CONFIG, config)
+        _sync(new)
+
+    def _write_model(
+        self, path: Path, vae: VAE, config: dict[str, Any], best: Array | None
+    ) -> None:
+        """As `vae.save`, with the configuration, and without times: a seed gives one file."""
+        arrays, description = vae.contents()
+        if "history" in description:
+            timeless = [name != "seconds" for name in description["history"]]
+            arrays["history"] = arrays["history"][:, timeless]
+            description["history"] = [n for n in description["history"] if n != "seconds"]
+        if best is not None:
+            arrays = {**arrays, "theta": best, "last_theta": arrays["theta"]}
+        write_npz(path, arrays, {**description, "run": config})
+
+    def _part(self) -> Path:
+        return self.path / f".{os.urandom(8).hex()}.part"
+
+    def _files(self) -> list[str]:
+        """The names in the folder that are a run's."""
+        found = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+        return [name for name in found if name in FILES or SAMPLES.fullmatch(name)]
+
+    def _check_contents(self, may_replace: bool) -> None:
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            raise FileExistsError(f"{self.name} is a file: expected the name of a folder")
+        files = self._files()
+        for name in files:
+            if (self.path / name).is_dir():
+                raise IsADirectoryError(f"{self.name}/{name} is a folder, where a file will be")
+        if files and not may_replace:
+            if MODEL in files or CONFIG in files:
+                raise FileExistsError(
+                    f"{self.name} holds a run already: add --overwrite to replace it"
+                )
+            raise FileExistsError(
+                f"{self.name} holds {files[0]}, which no run wrote and this one would replace: "
+                "choose another folder, or add --overwrite"
+            )
+
+    def _refusal(self, error: OSError) -> OSError:
+        """What is in the way, and what to do."""
+        if isinstance(error, BlockingIOError):
+            text = f"{self.name} is being written by {error}: wait for it, or choose another folder"
+        else:
+            reason = error.strerror or str(error)
+            text = f"{self.name} cannot be written: {reason}: choose another folder"
+        return type(error)(text)
+
+    def _make_parents(self) -> None:
+        missing = itertools.takewhile(lambda parent: not parent.exists(), self.path.parents)
+        for parent in reversed(list(missing)):
+            parent.mkdir(exist_ok=True)
+            self._made.insert(0, parent)
+
+    def _remove_parents(self) -> None:
+        for parent in self._made:
+            with contextlib.suppress(OSError):  # there is something in it
+                parent.rmdir()
+
+
+def next_folder(source: str) -> RunFolder:
+    """The first of runs/NAME-1, runs/NAME-2, ... that is free, NAME being that of the data."""
+    name = os.fsencode(Path(source).stem)[:LONGEST_NAME].decode(errors="ignore")
+    for number in itertools.count(1):
+        path = Path("runs") / f"{name}-{number}"
+        if not os.path.lexists(path):
+            with contextlib.suppress(BlockingIOError, FileExistsError):  # somebody was faster
+                return RunFolder(path)
+    raise AssertionError
+
+
+def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
+    """The model and the configuration of a run.
+
+    Raises FileNotFoundError if the folder holds none, and ValueError if model.npz and config.json
+    are damaged or not of one run.
+    """
+    path, name = Path(folder), shown(folder)
+    readable = (path / CONFIG).is_file()
+    if not readable and not (path / MODEL).is_file():
+        raise FileNotFoundError(f"{name} holds no run: there is no {CONFIG} in it")
+    config = _read_config(path / CONFIG) if readable else None
+    vae = VAE.load(path / MODEL)
+    copy = read_npz(path / MODEL)[1].get("run")  # None before version 0.2
+    if config is None:  # one moment of `RunFolder.save`
+        return vae, _checked(copy, f"{name} is damaged: there is no {CONFIG} in it")
+    _compare(name, config["model"], json.loads(json.dumps(vae.config())))
+    _compare(name, config, copy or {})
+    return vae, config
+
+
+def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
+    """As `open_run`, and the last epoch's theta, where the model has that of its best epoch.
+
+    Raises ValueError for a run that was saved without what it needs to go on.
+    """
+    vae, config = open_run(folder)
+    if vae.optimizer is None or len(vae.history) != vae.epochs_trained:
+        raise ValueError(
+            f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
+            "and history, by an older version; train anew"
+        )
+    last = read_npz(Path(folder) / MODEL)[0].get("last_theta", vae.theta)
+    if last.shape != vae.theta.shape or last.dtype != vae.theta.dtype:
+        raise ValueError(f"{shown(folder)}: {MODEL} is damaged: its last_theta is {last.shape}")
+    return vae, config, last
+
+
+def _compare(name: str, config: Mapping[str, Any], of_model: Mapping[str, Any]) -> None:
+    """ValueError for the first thing that both describe, and differently."""
+    for key in config:
+        if key in of_model and key not in MAY_DIFFER and config[key] != of_model[key]:
+            raise ValueError(
+                f"{name}: {CONFIG} and {MODEL} are not of one run: {key} is {config[key]!r} in "
+                f"{CONFIG} and {of_model[key]!r} in {MODEL}"
+            )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    problem = f"{shown(path)} is not a run's configuration, or is damaged"
+    try:
+        return _checked(json.loads(path.read_text(encoding="utf-8")), problem)
+    except (ValueError, RecursionError):
+        raise ValueError(problem) from None
+
+
+def _checked(config: Any, problem: str) -> dict[str, Any]:
+    expected = {"data": str, "model": dict}
+    if not isinstance(config, dict) or any(
+        not isinstance(config.get(key), kind) for key, kind in expected.items()
+    ):
+        raise ValueError(problem)
+    return config
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write((json.dumps(value, indent=2) + "\n").encode())
+
+
+def _sync(folder: Path) -> None:
+    """Make names in a folder outlast a loss of power, where the system has a way to say so."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}{ending}")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a process that was killed has left; a lock says that none is at work."""
+    shutil.rmtree(_beside(path, NEW), ignore_errors=True)
+    for file in path.iterdir() if path.is_dir() else ():
+        if PART.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
+def _sweep_after_the_dead(parent: Path) -> None:
+    """The same for runs of other names, where nobody holds the lock any more."""
+    for file in list(parent.iterdir()):
+        if file.name.startswith(".") and file.name.endswith(LOCK):
+            with contextlib.suppress(OSError):  # somebody holds it: this process, or a living one
+                lock = Lock(file)
+                _sweep(file.with_name(file.name[1 : -len(LOCK)]))
+                lock.release()
+
+
+def shown(path: str | Path) -> str:
+    """A path as it can stand in a line: as it is, or with escapes if it has line breaks or such."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)

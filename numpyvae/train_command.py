@@ -1,0 +1,298 @@
+"""`numpyvae train`: a run from its arguments to its pictures, whatever comes in between.
+
+Saved first and drawn after: what is said of the run at its end is true at that moment, and no
+signal, no full disk and no picture that fails takes away what was learned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from signal import SIGINT
+from typing import Any, NamedTuple
+
+from numpyvae import evaluation, runs
+from numpyvae.callbacks import EarlyStopping, KeepBest
+from numpyvae.interrupts import Interrupted, Interrupts
+from numpyvae.models.vae import VAE
+from numpyvae.optimizers import Adam
+from numpyvae.run_folder import PICTURES, RunFolder, next_folder, open_stopped_run, shown
+from numpyvae.training import DivergenceError
+from numpyvae.validation import positive_int
+
+__all__ = ["Console", "train"]
+
+DONE, NO_PICTURE = 0, 1
+
+RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data"}
+"""The options that may be given with --resume; all others stay as the run began."""
+
+SECONDS_BETWEEN_SAVES = 5.0
+LARGEST_SHARE = 0.02
+"""Of the time, for saving between: a model that takes long to write is written less often."""
+
+
+class _Plan(NamedTuple):
+    """All that a training needs, known to be usable before it begins."""
+
+    vae: VAE
+    source: str
+    data: runs.RunData
+    config: dict[str, Any]
+    epochs: int
+    """Still to be trained."""
+    stopping: EarlyStopping | None
+    best: KeepBest | None
+
+
+class Console(NamedTuple):
+    """How the command speaks: a line to the user, a line on standard error."""
+
+    say: Callable[[str], None]
+    fail: Callable[..., int]
+    """fail(error, addition="") returns the exit code of bad input."""
+
+
+def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Console) -> int:
+    """Train a VAE and keep what was learned, also if it ends early; returns the exit code.
+
+    `given` are the options of the command line, by name. Raises OSError, TypeError or ValueError
+    for what can be known to be wrong before training.
+    """
+    with Interrupts() as interrupts, contextlib.ExitStack() as stack:
+        try:
+            with interrupts.listening():
+                folder, plan = _prepare(given, defaults, interrupts, stack)
+        except Interrupted as end:
+            console.say("Interrupted before training: nothing was written.")
+            return end.code
+        run = _Training(folder, plan, interrupts, console)
+        console.say(
+            f"{shown(plan.source)}: {len(plan.data.x_train)} examples of dimension "
+            f"{plan.vae.data_dim} to train on, {len(plan.data.x_test)} to test on\n"
+            f"{plan.vae!r}, {plan.vae.layout.size:,} parameters"
+        )
+        return run.finish(run.fit())
+
+
+def _prepare(
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    interrupts: Interrupts,
+    stack: contextlib.ExitStack,
+) -> tuple[RunFolder, _Plan]:
+    """The folder, held and known to be writable, and the plan."""
+    options = {**defaults, **given}
+    if "resume" in given:
+        with interrupts.held():
+            folder = stack.enter_context(RunFolder(given["resume"], resume=True))
+        plan = _resumed(given, defaults)
+    else:
+        plan = _new(options)
+        with interrupts.held():
+            folder = stack.enter_context(_new_folder(options))
+    folder.rehearse(plan.vae, plan.config)
+    return folder, plan
+
+
+def _new(options: Mapping[str, Any]) -> _Plan:
+    """A run from its beginning; ValueError or TypeError for what is not usable."""
+    data = runs.load_data(options["data"])
+    vae = VAE(
+        data_dim=data.x_train.shape[1],
+        latent_dim=options["latent_dim"],
+        hidden_dims=options["hidden_dims"],
+        activation=options["activation"],
+        likelihood=options["likelihood"] or data.likelihood,
+        beta=options["beta"],
+        seed=options["seed"],
+    )
+    vae.optimizer = Adam(options["learning_rate"])
+    epochs = positive_int("epochs", options["epochs"])
+    positive_int("batch_size", options["batch_size"])
+    if data.transform is None:
+        vae.check_data(data.x_train)
+    vae.check_data(data.test_examples())
+    config = runs.describe(options, vae, data)
+    return _Plan(vae, options["data"], data, config, epochs, *_followers(options))
+
+
+def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
+    """A run from where it stopped; ValueError if it cannot go on as it would have."""
+    if fixed := sorted(given.keys() - RESUMABLE):
+        option = "--" + fixed[0].replace("_", "-")
+        raise ValueError(f"{option} cannot be given with --resume: the run goes on as it began")
+    vae, config, last_theta = open_stopped_run(given["resume"])
+    options = {**defaults, **{k: v for k, v in config.items() if k in defaults}, **given}
+    data = runs.load_data(options["data"])
+    if runs.digest(data) != config.get("data_digest"):
+        raise ValueError(
+            f"{shown(given['resume'])} was trained on other data than {shown(options['data'])} "
+            "holds now: expected the same (--data FILE, if they have moved)"
+        )
+    epochs = positive_int("epochs", options["epochs"]) - vae.epochs_trained
+    if epochs < 0:
+        raise ValueError(
+            f"--epochs {options['epochs']}: {shown(given['resume'])} has {vae.epochs_trained} "
+            "epochs already; expected at least as many, those included"
+        )
+    stopping, best = _followers(options)
+    for record in vae.history:  # theta is still that of the best epoch, if one was kept
+        if best and last_theta is not vae.theta:
+            best(vae, record)
+        if stopping and stopping(vae, record):
+            epochs = 0
+    vae.theta = last_theta
+    config = runs.describe(options, vae, data)
+    return _Plan(vae, options["data"], data, config, epochs, stopping, best)
+
+
+def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBest | None]:
+    patience = options["early_stopping"]
+    stopping = None if patience is None else EarlyStopping(patience)
+    return stopping, KeepBest() if options["keep_best"] else None
+
+
+def _new_folder(options: Mapping[str, Any]) -> RunFolder:
+    out = options["out"]
+    if out is None:
+        return next_folder(options["data"])
+    if not out:
+        raise ValueError("--out '': expected the name of a folder")
+    return RunFolder(out, overwrite=options["overwrite"])
+
+
+class _Training:
+    """The training of a plan: saved after its first epoch, now and then, and at its end."""
+
+    def __init__(
+        self, folder: RunFolder, plan: _Plan, interrupts: Interrupts, console: Console
+    ) -> None:
+        self.folder, self.plan, self.interrupts = folder, plan, interrupts
+        self.say, self.fail = console
+        self.vae, self.best = plan.vae, plan.best
+        self.epochs_before = self.epochs_followed = self.epochs_saved = plan.vae.epochs_trained
+        self.next_save = self.seconds = 0.0
+        self.error: Exception | None = None
+
+    def fit(self) -> BaseException | None:
+        """Train; returns what ended it early."""
+        plan, started = self.plan, time.perf_counter()
+        if not plan.epochs:
+            return None
+        try:
+            with self.interrupts.listening():
+                self.vae.fit(
+                    plan.data.x_train,
+                    plan.epochs,
+                    plan.config["batch_size"],
+                    validation_data=plan.data.x_test,
+                    callbacks=[self._after_epoch, *filter(None, [plan.stopping])],
+                    transform=plan.data.transform,
+                )
+        except (KeyboardInterrupt, DivergenceError, MemoryError, OSError, ValueError) as error:
+            return error
+        finally:
+            self.seconds = time.perf_counter() - started
+        return None
+
+    def _after_epoch(self, _: VAE, record: dict[str, float]) -> None:
+        """Save if it is time. A save that fails does not end the training: the next may succeed."""
+        with self.interrupts.held():
+            self._follow()
+            failed_before = self.error
+            if time.monotonic() >= self.next_save and not self._save() and not failed_before:
+                text = f" Epoch {record['epoch']} could not be saved; the training goes on."
+                self.fail(self.error, text)
+        if self.interrupts.received:  # where Python has swallowed the exception
+            raise Interrupted(self.interrupts.received[0])
+
+    def _follow(self) -> None:
+        """Let `best` see the last epoch, once."""
+        if self.best and self.epochs_followed < self.vae.epochs_trained:
+            self.best(self.vae, self.vae.history[-1])
+        self.epochs_followed = self.vae.epochs_trained
+
+    def _save(self) -> bool:
+        """Make the run in the folder what the model is now; if that fails, `error` says why."""
+        started = time.monotonic()
+        self._follow()
+        try:
+            self.folder.save(self.vae, self.plan.config, self.best.theta if self.best else None)
+            self.epochs_saved, self.error = self.vae.epochs_trained, None
+        except (OSError, MemoryError) as error:
+            self.error = error
+        now = time.monotonic()
+        self.next_save = now + max(SECONDS_BETWEEN_SAVES, (now - started) / LARGEST_SHARE)
+        return self.error is None
+
+    def finish(self, end: BaseException | None) -> int:
+        """Save, draw and say what came of it; returns the exit code."""
+        name, epochs = self.folder.name, self.vae.epochs_trained
+        if end is not None and epochs == self.epochs_before:
+            return self._nothing_new(end)
+        if not self._save():
+            return self.fail(self.error, f" Of {epochs} epochs, {self.epochs_saved} are in {name}.")
+        if self.best:
+            self.best.finish(self.vae)
+        try:
+            with self.interrupts.listening():
+                return self._draw_and_say(end)
+        except KeyboardInterrupt as second:  # in a hurry
+            self.say(
+                f"Interrupted after {epochs} epochs: the model is in {name}/, its pictures are not "
+                f"complete. numpyvae train --resume {name} goes on."
+            )
+            return _code(end if isinstance(end, KeyboardInterrupt) else second)
+        except Exception as error:  # whatever it is, the model is not lost
+            return self.fail(error, f" The model is in {name}/.")
+
+    def _draw_and_say(self, end: BaseException | None) -> int:
+        """Pictures and the last lines, if the signal that ended the training leaves time for it."""
+        if isinstance(end, Interrupted) and end.number != SIGINT:
+            raise end
+        complete = self._draw()
+        if isinstance(end, Exception):
+            kept = (
+                f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}."
+            )
+            return self.fail(end, kept)
+        self.say(self._summary("Learned in" if end is None else "Interrupted after"))
+        return _code(end) if end else DONE if complete else NO_PICTURE
+
+    def _nothing_new(self, end: BaseException) -> int:
+        """The end of a training before the end of its first epoch."""
+        if not isinstance(end, KeyboardInterrupt):
+            return self.fail(end)
+        if self.epochs_before:
+            kept = f"{self.folder.name} is as it was, after {self.epochs_before} epochs."
+        else:
+            kept = "nothing was learned, and nothing was written."
+        self.say(f"Interrupted before the end of an epoch: {kept}")
+        return _code(end)
+
+    def _draw(self) -> bool:
+        """History and pictures; whether all were written, or else one line says which were not."""
+        missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data)
+        if missing:
+            reasons = "; ".join(f"{', '.join(files)} ({why})" for why, files in missing.items())
+            self.fail(f"the model is in {self.folder.name}/, not written is {reasons}")
+        return not missing
+
+    def _summary(self, what: str) -> str:
+        x, vae, name = self.plan.data.test_examples(), self.vae, self.folder.name
+        log_px, kl = evaluation.elbo_terms(vae, x, 10)
+        active = int(evaluation.active_units(vae, x).sum())
+        best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
+        pictures = [f"{n}.png" for n in PICTURES if (self.folder.path / f"{n}.png").exists()]
+        return (
+            f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: test ELBO "
+            f"{(log_px - kl).mean():.2f} nats = log p(x|z) {log_px.mean():.2f} - KL "
+            f"{kl.mean():.2f}, {active} of {vae.latent_dim} units active.\n"
+            f"Pictures: {name}/ ({', '.join(pictures)})"
+        )
+
+
+def _code(end: BaseException) -> int:
+    return getattr(end, "code", 128 + SIGINT)
