@@ -66,11 +66,12 @@ def load_training(
     optimizer = optimizer_from_config(description["optimizer"])
     state = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
     for name, array in state.items():
-        expected = ((), np.dtype(int)) if name == "n_steps" else (theta.shape, theta.dtype)
-        if array.shape != expected[0] or array.dtype.kind != expected[1].kind:
-            raise ValueError(f"{name} is {array.shape} {array.dtype}, expected {expected}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} is not finite")
+        like = np.array(0) if name == "n_steps" else theta
+        if array.shape != like.shape or array.dtype != like.dtype or not np.isfinite(array).all():
+            raise ValueError(
+                f"expected finite {like.dtype} {like.shape} as {PREFIX}{name}, "
+                f"got {array.dtype} {array.shape}"
+            )
     optimizer.load_state(state)
     return history, optimizer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
@@ -45,9 +44,12 @@ class Lock:
         """Remove the file and give the lock back."""
         if sys.platform == "win32":  # an open file cannot be removed there
             self.file.close()
-        with contextlib.suppress(OSError):
-            self.path.unlink()
-        self.file.close()
+        try:
+            self.path.unlink(missing_ok=True)
+        except PermissionError:
+            pass  # on Windows: the next one has it already
+        finally:
+            self.file.close()
 
 
 def _is_still(file: BinaryIO, path: Path) -> bool:

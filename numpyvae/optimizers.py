@@ -184,5 +184,7 @@ OPTIMIZERS: dict[str, type[SGD | Momentum | Adam]] = {
 
 def optimizer_from_config(config: Mapping[str, Any]) -> SGD | Momentum | Adam:
     """The optimiser that `config()` described, without its state; ValueError for any other."""
-    name = one_of("optimizer", config.get("name"), OPTIMIZERS)
+    if not isinstance(config, Mapping):
+        raise ValueError(f"expected the configuration of an optimizer, got {config!r:.40}")
+    name = one_of("optimizer", config.get("name"), list(OPTIMIZERS))
     return OPTIMIZERS[name](**{key: value for key, value in config.items() if key != "name"})

@@ -84,8 +84,10 @@ class RunFolder:
 
     def close(self) -> None:
         """Remove what was not saved, and let others write here."""
-        shutil.rmtree(_beside(self.path, NEW), ignore_errors=True)
-        self._lock.release()
+        try:
+            shutil.rmtree(_beside(self.path, NEW), ignore_errors=True)
+        finally:
+            self._lock.release()
         self._remove_parents()
 
     def rehearse(self, vae: VAE, config: dict[str, Any]) -> None:
@@ -194,7 +196,9 @@ class RunFolder:
 
 def next_folder(source: str) -> RunFolder:
     """The first of runs/NAME-1, runs/NAME-2, ... that is free, NAME being that of the data."""
-    name = os.fsencode(Path(source).stem)[:LONGEST_NAME].decode(errors="ignore")
+    name = Path(source).stem
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = os.fsencode(name)[:LONGEST_NAME].decode(errors="ignore")
     for number in itertools.count(1):
         path = Path("runs") / f"{name}-{number}"
         if not os.path.lexists(path):

@@ -119,3 +119,35 @@ def test_the_description_is_plain_json(saved):
         assert json.loads(str(file["description"]))["arguments"]["likelihood"] == {
             "name": "Gaussian", "variance": "shared",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("optimizer.n_steps", np.array(-1)), ("optimizer.n_steps", np.array(1.5)),
+    ("optimizer.first_moment", np.zeros(3)), ("optimizer.first_moment", None),
+    ("optimizer.second_moment", np.nan), ("history", np.zeros((2, 3))), ("history", None),
+    ("history", np.array([["a"]])),
+])  # fmt: skip
+def test_a_training_state_that_does_not_fit(key, value, tmp_path):
+    vae = VAE(3, 2, (2,))
+    vae.fit(np.eye(3), 1, verbose=False)
+    arrays, description = vae.contents()
+    if value is None:
+        del arrays[key]
+    else:
+        arrays[key] = np.full_like(arrays[key], value) if value is np.nan else value
+    write_npz(tmp_path / "model.npz", arrays, description)
+    with pytest.raises(ValueError, match=r"model\.npz: not the state of a training: "):
+        VAE.load(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("optimizer", [
+    "Adam", {"name": "Rprop"}, {"name": "Adam", "rate": 1}, {"name": ["Adam"]}, None, {},
+    {"name": "Adam", "learning_rate": -1}, {"name": "Adam", "learning_rate": 10**400},
+])  # fmt: skip
+def test_an_optimizer_that_nobody_knows(optimizer, tmp_path):
+    vae = VAE(3, 2, (2,))
+    vae.fit(np.eye(3), 1, verbose=False)
+    arrays, description = vae.contents()
+    write_npz(tmp_path / "model.npz", arrays, {**description, "optimizer": optimizer})
+    with pytest.raises(ValueError, match=r"model\.npz: not the state of a training: "):
+        VAE.load(tmp_path / "model.npz")

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from numpyvae import VAE, Adam, Bernoulli, Binomial, Gaussian, Momentum
+from numpyvae import SGD, VAE, Adam, Bernoulli, Binomial, Gaussian, Momentum
 from numpyvae.data import binarize_pixels, load_digits, minibatches
 from numpyvae.progress import Progress
 from numpyvae.training import DivergenceError, History
@@ -247,3 +247,74 @@ def test_progress_is_one_line_an_epoch_in_a_file_and_one_live_line_on_a_terminal
     assert terminal.getvalue().count("\n") == 1
     assert terminal.getvalue().count("\r") >= 3
     assert all(len(line.rstrip("\n")) < 80 for line in terminal.getvalue().split("\r"))
+
+
+@pytest.mark.parametrize("make", [Adam, Momentum, SGD])
+@pytest.mark.parametrize("ending", ["in order", "in the middle of an epoch"])
+def test_a_saved_model_goes_on_to_the_same_bits(ending, make, digits, tmp_path, monkeypatch):
+    """With the optimiser and the history of its file, also if an epoch was cut off."""
+    x = digits.x_train[:300]
+    straight, broken = small(x), small(x)
+    straight.fit(x, 4, optimizer=make(1e-4), verbose=False)
+    broken.fit(x, 2, optimizer=make(1e-4), verbose=False)
+    if ending == "in the middle of an epoch":
+        steps = []
+
+        def interrupt(*args, **kwargs):
+            steps.append(1)
+            if len(steps) == 3:
+                raise KeyboardInterrupt
+            return VAE.loss_grad_and_terms(broken, *args, **kwargs)
+
+        monkeypatch.setattr(broken, "loss_grad_and_terms", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            broken.fit(x, 2, verbose=False)
+        assert len(broken.history) == broken.epochs_trained == broken.optimizer.n_steps // 3 == 2
+    broken.save(tmp_path / "model.npz")
+    again = VAE.load(tmp_path / "model.npz")
+    assert again.history == broken.history
+    assert again.optimizer.config() == broken.optimizer.config()
+    assert again.optimizer is not broken.optimizer
+    again.fit(x, 2, verbose=False)
+    np.testing.assert_array_equal(again.theta, straight.theta)
+    for name in ("epoch", "loss", "elbo"):
+        np.testing.assert_array_equal(again.history.column(name), straight.history.column(name))
+
+
+def test_fit_goes_on_with_the_optimizer_of_the_last_fit(digits):
+    x = digits.x_train[:200]
+    straight, twice = small(x), small(x)
+    straight.fit(x, 2, verbose=False)
+    twice.fit(x, 1, verbose=False)
+    first = twice.optimizer
+    twice.fit(x, 1, verbose=False)
+    assert twice.optimizer is first
+    np.testing.assert_array_equal(straight.theta, twice.theta)
+    twice.fit(x, 1, optimizer=SGD(1e-4), verbose=False)
+    assert isinstance(twice.optimizer, SGD)
+
+
+@pytest.mark.parametrize(("wish", "epochs"), [
+    (True, 1), (np.True_, 1), (False, 3), (np.False_, 3), (None, 3), (1, 3), ("stop", 3), (0.5, 3),
+])  # fmt: skip
+def test_only_true_ends_the_training(wish, epochs, digits):
+    vae = small(digits.x_train[:50])
+    assert (
+        len(vae.fit(digits.x_train[:50], 3, callbacks=[lambda *_: wish], verbose=False)) == epochs
+    )
+
+
+def test_an_optimizer_that_is_not_ours_is_not_saved(digits, tmp_path):
+    class Mine:
+        learning_rate = 1e-4
+
+        def step(self, theta, grad):
+            theta -= self.learning_rate * grad
+
+    vae = small(digits.x_train[:50])
+    vae.fit(digits.x_train[:50], 1, optimizer=Mine(), verbose=False)
+    vae.history[0]["note"] = "of the user's own"
+    vae.save(tmp_path / "model.npz")
+    again = VAE.load(tmp_path / "model.npz")
+    assert again.optimizer is None
+    assert again.history == [{k: v for k, v in vae.history[0].items() if k != "note"}]

@@ -300,6 +300,6 @@ class EncoderDecoder:
         model.theta = theta
         try:
             model.history, model.optimizer = load_training(arrays, description, theta)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{name}: not the state of a training: {error}") from error
         return model
