@@ -16,9 +16,20 @@ def main() -> int:
     try:
         from numpyvae.cli import main
 
-        return main()
+        code = main()
+        if code > 128:  # ended by a signal; all is said, and another changes nothing
+            _ignore_signals()
+        return code
     except KeyboardInterrupt:  # while still importing
         return 130
+
+
+def _ignore_signals() -> None:
+    import signal
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -277,7 +277,7 @@ class _Training:
         missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data)
         if missing:
             reasons = "; ".join(f"{', '.join(files)} ({why})" for why, files in missing.items())
-            self.fail(f"the model is in {self.folder.name}/, not written is {reasons}")
+            self.fail(f"the model is in {self.folder.name}/; not drawn: {reasons}")
         return not missing
 
     def _summary(self, what: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae import VAE, run_folder, runs
+from numpyvae import VAE, KeepBest, run_folder, runs
 from numpyvae.cli import main
 from numpyvae.interrupts import Interrupted, Interrupts
 from numpyvae.run_folder import open_run
@@ -53,7 +53,7 @@ def at_call(monkeypatch, owner, name, number, act):
 
 
 def same_run(a, b):
-    return all((Path(a) / n).read_bytes() == (Path(b) / n).read_bytes() for n in ("model.npz",))
+    return Path(a, "model.npz").read_bytes() == Path(b, "model.npz").read_bytes()
 
 
 STEPS = 3  # of an epoch: 40 examples in batches of 16
@@ -89,6 +89,26 @@ def test_a_signal_leaves_a_run_that_goes_on_to_the_same_bits(where, signals, cap
     assert train("--resume", "run") == 0
     assert same_run("run", "straight")
     assert len(Path("run/history.csv").read_text().splitlines()) == 7
+
+
+def test_a_signal_while_the_best_epoch_is_noted(monkeypatch):
+    """Between the comparison and the copy of the parameters."""
+    arguments = ["--keep-best", "--learning-rate", "0.3"]
+    assert train(*arguments, epochs=8, out="straight") == 0
+    is_best = KeepBest.is_best
+
+    def interrupted(self, record):
+        better = is_best(self, record)
+        if better and record["epoch"] > 1:
+            signal.raise_signal(signal.SIGINT)
+        return better
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeepBest, "is_best", interrupted)
+        assert train(*arguments, epochs=8) == 130
+    assert 1 < open_run("run")[0].epochs_trained < 8
+    assert train("--resume", "run") == 0
+    assert same_run("run", "straight")
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -239,7 +259,7 @@ def test_a_failed_picture_does_not_hide_the_model(error, capsys, monkeypatch):
     assert train(epochs=1) == 1
     err = capsys.readouterr().err
     reason = " ".join(str(error).split()) or "MemoryError"
-    expected = f"the model is in run/, not written is samples.png, manifold.png ({reason})"
+    expected = f"the model is in run/; not drawn: samples.png, manifold.png ({reason})"
     assert err == f"numpyvae: {expected}\n"
     assert Path("run/x.png").exists()
     assert open_run("run")[0].epochs_trained == 1
