@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import numpyvae
-from numpyvae import evaluation, plots, proofs, runs
+from numpyvae import evaluation, plots, proofs, run_data, runs
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
 from numpyvae.gradient_check import check_files
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a VAE and write a run folder, also of what was learned before it ended early."""
-    data = runs.load_data(arguments.data)
+    data = run_data.load_data(arguments.data)
     vae = _new_vae(arguments, data)
     optimizer = Adam(arguments.learning_rate)
     folder = runs.new_folder(arguments.out, arguments.data, arguments.overwrite)
@@ -95,7 +95,7 @@ def train(arguments: argparse.Namespace) -> int:
     return 0 if end is None else INTERRUPTED
 
 
-def _new_vae(arguments: argparse.Namespace, data: runs.RunData) -> VAE:
+def _new_vae(arguments: argparse.Namespace, data: run_data.RunData) -> VAE:
     """The model that was asked for, once all arguments and the data are known to be usable."""
     vae = VAE(
         data_dim=data.x_train.shape[1],
@@ -117,7 +117,7 @@ def _new_vae(arguments: argparse.Namespace, data: runs.RunData) -> VAE:
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print what a trained model is worth on its test data."""
     vae, config = runs.open_run(arguments.run)
-    x = runs.load_data(arguments.data or config["data"]).test_examples()
+    x = run_data.load_data(arguments.data or config["data"]).test_examples()
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     measured = evaluation.evaluate(vae, x, arguments.samples, rng)
     rows = [
@@ -290,8 +290,8 @@ def _add_train(commands: Any) -> None:
 
 
 def _likelihood(text: str) -> Any:
-    """`runs.parse_likelihood` for argparse, which shows only this exception's message."""
+    """`run_data.parse_likelihood` for argparse, which shows only this exception's message."""
     try:
-        return runs.parse_likelihood(text)
+        return run_data.parse_likelihood(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
