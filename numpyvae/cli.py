@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,16 +20,32 @@ import numpy as np
 
 import numpyvae
 from numpyvae import evaluation, plots, proofs, run_data, runs
+from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
 from numpyvae.gradient_check import check_files
 from numpyvae.layers import ACTIVATIONS
 from numpyvae.models.vae import VAE
+from numpyvae.numerics import Array
 from numpyvae.optimizers import Adam
 from numpyvae.training import DivergenceError
 from numpyvae.validation import positive_int
 
 __all__ = ["main"]
+
+OPTIONS = {
+    "latent_dim": "--latent-dim",
+    "hidden_dims": "--hidden-dims",
+    "epochs": "--epochs",
+    "batch_size": "--batch-size",
+    "learning_rate": "--learning-rate",
+    "beta": "--beta",
+    "seed": "--seed",
+    "n": "--n",
+    "n_samples": "--samples",
+    "directions": "--directions",
+}
+"""What the command calls an argument of the library, in "ARGUMENT must be ..."."""
 
 BAD_INPUT, INTERRUPTED = 2, 130
 VERDICTS = {"pass": 0, "fail": 1, "cannot tell": 3}
@@ -52,9 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a VAE and write a run folder, also of what was learned before it ended early."""
-    data = run_data.load_data(arguments.data)
+    data = run_data.load_data(arguments.data, **runs.chosen(vars(arguments)))
     vae = _new_vae(arguments, data)
     optimizer = Adam(arguments.learning_rate)
+    for note in (*data.notes, *_standardization_note(vae)):
+        _say(f"{Path(arguments.data).name}: {note}")
     folder = runs.new_folder(arguments.out, arguments.data, arguments.overwrite)
     _say(
         f"{arguments.data}: {len(data.x_train)} examples of dimension {vae.data_dim} to train on, "
@@ -71,14 +91,14 @@ def train(arguments: argparse.Namespace) -> int:
             transform=data.transform,
         )
     except (KeyboardInterrupt, DivergenceError, MemoryError, OSError) as error:
-        end = error
+        end = _in_options(error, data) if isinstance(error, DivergenceError) else error
     seconds = time.perf_counter() - started
     if end is not None and vae.epochs_trained == 0:
         with contextlib.suppress(OSError):
             folder.rmdir()  # unless something is in it
         return INTERRUPTED if isinstance(end, KeyboardInterrupt) else _fail(end)
     try:
-        pictures = runs.write_run(folder, vae, runs.describe(arguments, vae), data)
+        pictures = runs.write_run(folder, vae, runs.describe(arguments, vae, data.columns), data)
     except KeyboardInterrupt:
         _say(f"Interrupted: the model is in {folder}/, its pictures are not complete.")
         return INTERRUPTED
@@ -97,27 +117,44 @@ def train(arguments: argparse.Namespace) -> int:
 
 def _new_vae(arguments: argparse.Namespace, data: run_data.RunData) -> VAE:
     """The model that was asked for, once all arguments and the data are known to be usable."""
+    likelihood = run_data.standardized(
+        arguments.likelihood or data.likelihood, data.x_train, arguments.standardize
+    )
     vae = VAE(
         data_dim=data.x_train.shape[1],
         latent_dim=arguments.latent_dim,
         hidden_dims=arguments.hidden_dims,
         activation=arguments.activation,
-        likelihood=arguments.likelihood or data.likelihood,
+        likelihood=likelihood,
         beta=arguments.beta,
         seed=arguments.seed,
+        dtype=run_data.dtype_for(likelihood),
     )
     positive_int("epochs", arguments.epochs)
     positive_int("batch_size", arguments.batch_size)
-    if data.transform is None:
-        vae.check_data(data.x_train)
-    vae.check_data(data.test_examples())
+    data.check(vae)
     return vae
+
+
+def _standardization_note(vae: VAE) -> list[str]:
+    if vae.likelihood.standardization is None:
+        return []
+    return ["the columns are standardised in the model, nats and samples are in the data's own "
+            "units (--no-standardize leaves them as they are)"]  # fmt: skip
+
+
+def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceError:
+    """The error with the column's own name, and with the option that helps."""
+    if error.column is None or not data.parts:
+        return error
+    column = data.parts[0].table.column(error.column)
+    return DivergenceError(f"{error.event} {column} has {error.size}: add --standardize")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print what a trained model is worth on its test data."""
     vae, config = runs.open_run(arguments.run)
-    x = run_data.load_data(arguments.data or config["data"]).test_examples()
+    x, what = _evaluation_data(arguments, vae, config)
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     measured = evaluation.evaluate(vae, x, arguments.samples, rng)
     rows = [
@@ -126,11 +163,36 @@ def evaluate(arguments: argparse.Namespace) -> int:
         ("  KL(q(z|x) || p(z))", measured["kl"], "nats"),
         (f"log p(x), {arguments.samples} samples", measured["log_likelihood"], "nats"),
     ]
-    print(f"{arguments.run}: {vae!r}\nmeans over {len(x)} test examples")
+    print(f"{arguments.run}: {vae!r}\nmeans over {what}")
     for name, value, unit in rows:
         print(f"  {name:<28}{value:>12.3f} {unit}")
     print(f"  {'active units':<28}{measured['active_units']:>8} of {vae.latent_dim}")
     return 0
+
+
+def _evaluation_data(
+    arguments: argparse.Namespace, vae: VAE, config: dict[str, Any]
+) -> tuple[Array, str]:
+    """The run's own test examples, or all rows of another file, and what they are."""
+    source = arguments.data or config["data"]
+    choice = {**runs.chosen(config), **runs.chosen(vars(arguments))}
+    if arguments.data is None or source in run_data.NAMED_DATA:
+        x = run_data.load_data(source, **choice).test_examples()
+        part = None
+    else:
+        part, x = run_data.load_all(source, tuple(config.get("column_names", ())), **choice)
+    if x.shape[1] != vae.data_dim:
+        raise ValueError(
+            f"{source}: expected {vae.data_dim} columns of data, as the run was trained on, "
+            f"got {x.shape[1]}"
+        )
+    if part is None:
+        return x, f"{len(x)} test examples"
+    part.check(x, vae.check_data)
+    own = Path(source).resolve() == Path(config["data"])
+    return x, f"all {len(x)} rows of {source}" + (
+        ", most of which it was trained on" if own else ""
+    )
 
 
 def sample(arguments: argparse.Namespace) -> int:
@@ -191,6 +253,12 @@ def _say(text: str) -> None:
 def _fail(error: BaseException, addition: str = "") -> int:
     """One line on standard error, and the exit code of bad input."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"\b(\w+)(?= must )", lambda match: OPTIONS.get(match[0], match[0]), text)
+    text = re.sub(r"\bkey=", "--key ", text)
+    if isinstance(error, CellError) and error.column:
+        column = shlex.quote(error.column)
+        labels = f", --label-column {column} takes it for labels" if error.is_text else ""
+        addition = f" --drop {column} leaves the column out{labels}."
     if addition:
         text = text.rstrip(".") + "."
     print(f"numpyvae: {text}{addition}", file=sys.stderr)
@@ -221,7 +289,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("evaluate", help="measure a trained model on its test data")
     add.add_argument("run", metavar="RUN", help="a run folder")
-    add.add_argument("--data", metavar="SOURCE", help="other data than it was trained with")
+    add.add_argument(
+        "--data", metavar="SOURCE", help="all of a file, not the test part of the run's own data"
+    )
+    _add_choices(add.add_argument)
     add.add_argument("--samples", type=int, default=500, metavar="S",
                      help="importance samples for log p(x) (default: %(default)s)")  # fmt: skip
     add.add_argument("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
@@ -263,6 +334,16 @@ def _add_check(commands: Any) -> None:
     add.set_defaults(command=check)
 
 
+def _add_choices(option: Callable[..., Any]) -> None:
+    """What of a user's own file is data, and what are labels."""
+    option("--key", metavar="NAME", help="array of an .npz file to take")
+    option(
+        "--columns", nargs="+", metavar="COLUMN", help="columns to take, by name or number from 1"
+    )
+    option("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
+    option("--label-column", metavar="COLUMN", help="column with classes, for colours")
+
+
 def _add_train(commands: Any) -> None:
     add = commands.add_parser(
         "train",
@@ -272,6 +353,10 @@ def _add_train(commands: Any) -> None:
     option = add.add_argument
     option("--data", default="digits", metavar="SOURCE",
            help="digits, mnist, or a .npy, .npz or .csv file with one example a row")  # fmt: skip
+    _add_choices(option)
+    option("--standardize", action=argparse.BooleanOptionalAction,
+           help="columns of mean 0 and standard deviation 1 inside the model; the default does so "
+                "for real-valued data in other units")  # fmt: skip
     option("--latent-dim", type=int, default=2, metavar="L", help="latent dimensions")
     option("--hidden-dims", type=int, nargs="*", default=[128], metavar="H",
            help="hidden widths of the encoder, mirrored in the decoder")  # fmt: skip

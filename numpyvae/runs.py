@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "chosen",
     "describe",
     "load_data",
     "new_folder",
@@ -33,11 +34,24 @@ MANY = 2000
 """Test examples beyond which a scatter of posteriors is only crowded."""
 
 
-def describe(arguments: argparse.Namespace, vae: VAE) -> dict[str, Any]:
+CHOICES = ("key", "columns", "drop", "label_column")
+"""What of a user's file is data, and what labels; `read_table` takes them by these names."""
+
+
+def chosen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices among `values`, options of the command or entries of config.json."""
+    return {name: values[name] for name in CHOICES if values.get(name)}
+
+
+def describe(
+    arguments: argparse.Namespace, vae: VAE, column_names: Sequence[str] = ()
+) -> dict[str, Any]:
     """What config.json says of a run: enough to repeat it, and to find its data again."""
     source = arguments.data
     return {
         "data": source if source in NAMED_DATA else str(Path(source).resolve()),
+        **chosen(vars(arguments)),
+        **({"column_names": list(column_names)} if column_names else {}),
         "epochs": arguments.epochs,
         "batch_size": arguments.batch_size,
         "learning_rate": arguments.learning_rate,

@@ -17,15 +17,16 @@ __all__ = ["CellError", "CsvTable", "read_csv"]
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "?", "-", "."}
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
+TEXT = "commas separate the cells"
 COMMENTS = ("#", "%", "//")
 
 
 class CellError(ValueError):
-    """A cell that is no number; `column` is its name, or its number counted from 1."""
+    """A cell that is no number: in a column of that name, or that number counted from 1."""
 
-    def __init__(self, message: str, column: str) -> None:
+    def __init__(self, message: str, column: str = "", is_text: bool = False) -> None:
         super().__init__(message)
-        self.column = column
+        self.column, self.is_text = column, is_text
 
 
 class CsvTable(NamedTuple):
@@ -193,7 +194,7 @@ def _cell_error(
     cell, name = cells[column], names[column] if names else ""
     foreign = _foreign(first, line, cells)
     if foreign and not foreign.startswith(f"row {line}: "):
-        return CellError(f"{path}: {foreign}", "")
+        return CellError(f"{path}: {foreign}")
     reason = _reason(cell)
     if foreign:
         reason = "commas separate the cells; here " + foreign.removeprefix(f"row {line}: ")
@@ -202,6 +203,7 @@ def _cell_error(
         f"{path}: row {line}, column {column + 1}: expected a number, "
         f"got {cell[:40]!r}{where} ({reason})",
         "" if foreign else name or str(column + 1),
+        reason == TEXT,
     )
 
 
@@ -216,4 +218,4 @@ def _reason(cell: str) -> str:
         return "a decimal comma: expected a decimal point"
     if text.lower() in ("true", "false"):
         return "write 1 for true and 0 for false"
-    return "commas separate the cells"
+    return TEXT

@@ -103,7 +103,10 @@ def load_mnist(
             contents.append(_download(file, target, mirrors))
         else:
             sought = ", ".join(str(folder) for folder in folders)
-            raise FileNotFoundError(f"no {file.name}, with or without .gz, in {sought}")
+            raise FileNotFoundError(
+                f"no {file.name}, with or without .gz, in {sought} "
+                "(the environment variable NUMPYVAE_DATA names another folder)"
+            )
     x_train, y_train, x_test, y_test = contents
     return Dataset(_images(x_train), _labels(y_train), _images(x_test), _labels(y_test))
 
@@ -167,7 +170,8 @@ def _download(file: _File, folder: Path, mirrors: Sequence[str]) -> bytearray:
                 failures.append(str(error) if url in str(error) else f"{url}: {error}")
         raise OSError(
             f"could not download {file.name}: {'; '.join(failures) or 'no mirrors given'}. "
-            f"The four files, .gz or not, can also be put into {folder} by hand"
+            f"The four files, .gz or not, can also be put into {folder} by hand, or into a folder "
+            "that the environment variable NUMPYVAE_DATA names"
         )
 
 
