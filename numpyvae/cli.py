@@ -73,7 +73,7 @@ def train(arguments: argparse.Namespace) -> int:
     data = run_data.load_data(arguments.data, **runs.chosen(vars(arguments)))
     vae = _new_vae(arguments, data)
     optimizer = Adam(arguments.learning_rate)
-    for note in (*data.notes, *_standardization_note(vae)):
+    for note in _notes(arguments, data, vae):
         _say(f"{Path(arguments.data).name}: {note}")
     folder = runs.new_folder(arguments.out, arguments.data, arguments.overwrite)
     _say(
@@ -136,11 +136,15 @@ def _new_vae(arguments: argparse.Namespace, data: run_data.RunData) -> VAE:
     return vae
 
 
-def _standardization_note(vae: VAE) -> list[str]:
-    if vae.likelihood.standardization is None:
-        return []
-    return ["the columns are standardised in the model, nats and samples are in the data's own "
-            "units (--no-standardize leaves them as they are)"]  # fmt: skip
+def _notes(arguments: argparse.Namespace, data: run_data.RunData, vae: VAE) -> list[str]:
+    """What was decided about the data, a sentence each."""
+    notes = list(data.notes)
+    if data.guess and arguments.likelihood is None:
+        notes.append(data.guess)
+    if vae.likelihood.standardization is not None:
+        notes.append("the columns are standardised in the model; nats and samples are in the "
+                     "data's own units (--no-standardize leaves them as they are)")  # fmt: skip
+    return notes
 
 
 def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceError:
@@ -148,7 +152,7 @@ def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceErr
     if error.column is None or not data.parts:
         return error
     column = data.parts[0].table.column(error.column)
-    return DivergenceError(f"{error.event} {column} has {error.size}: add --standardize")
+    return DivergenceError(f"{error.event} C{column[1:]} has {error.size}: add --standardize")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -175,12 +179,14 @@ def _evaluation_data(
 ) -> tuple[Array, str]:
     """The run's own test examples, or all rows of another file, and what they are."""
     source = arguments.data or config["data"]
-    choice = {**runs.chosen(config), **runs.chosen(vars(arguments))}
+    wish = runs.chosen(vars(arguments))
+    choice = {**runs.chosen(config), **wish}
+    names = () if wish.keys() - {"key"} else tuple(config.get("column_names", ()))
     if arguments.data is None or source in run_data.NAMED_DATA:
         x = run_data.load_data(source, **choice).test_examples()
         part = None
     else:
-        part, x = run_data.load_all(source, tuple(config.get("column_names", ())), **choice)
+        part, x = run_data.load_all(source, names, **choice)
     if x.shape[1] != vae.data_dim:
         raise ValueError(
             f"{source}: expected {vae.data_dim} columns of data, as the run was trained on, "

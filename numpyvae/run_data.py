@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.data import binarize_pixels, load_digits, load_mnist
+from numpyvae.data.csv_files import csv_names
 from numpyvae.data.files import check_file
 from numpyvae.data.npy import npz_names, read_npz
 from numpyvae.data.tables import Table, read_table
@@ -74,7 +75,9 @@ class RunData(NamedTuple):
     parts: tuple[Part, ...] = ()
     """Where x_train and x_test stand in the user's file."""
     notes: tuple[str, ...] = ()
-    """What was noticed and decided, a sentence each."""
+    """What was noticed, a sentence each."""
+    guess: str = ""
+    """Why this likelihood, where another might be meant."""
 
     def test_examples(self, seed: int = 0) -> Array:
         """x_test as the model sees it: transformed, with one fixed draw."""
@@ -121,32 +124,34 @@ def load_data(source: str, **choice: Any) -> RunData:
         part.check(x, lambda x: check_finite("x", x))
     x_train, x_test = parts[0][1], parts[1][1]
     likelihood, note = _likelihood_of(x_train, x_test)
-    notes = (*train.table.notes, *note, *_constant_columns(train.table, x_train))
-    return RunData(x_train, x_test, labels, likelihood, None, (train, test), notes)
+    notes = (*train.table.notes, *_constant_columns(train.table, x_train))
+    return RunData(x_train, x_test, labels, likelihood, None, (train, test), notes, note)
 
 
 def load_all(source: str, names: tuple[str, ...] = (), **choice: Any) -> tuple[Part, Array]:
-    """All rows of a file; if it has the names of its columns, those called `names`, in that order.
+    """All rows of a file, of an .npz file with a split of its own the x_test.
 
-    The split of an .npz file is its own: its x_test are meant.
+    `names` are the columns that the run was trained on, if they had names: of a file with names
+    these are taken, of another one all. Without them `choice` is as for `load_data`.
     """
-    choice = {**choice, "key": choice.get("key") if source.lower().endswith(".npz") else None}
+    suffix = check_file(Path(source))
+    choice["key"] = choice.get("key") if suffix == ".npz" else None
     if _has_split(source, choice):
         choice["key"] = "x_test"
+    if names:
+        named = suffix == ".csv" and csv_names(Path(source))
+        choice = {"key": choice["key"], "columns": names if named else None}
     table = read_table(source, **choice)
-    if names and table.names and table.names != names:
-        label = choice.get("label_column")
-        table = read_table(source, columns=list(names), label_column=label)
     part = Part("", table, range(len(table.x)))
     part.check(table.x, lambda x: check_finite("x", x))
     return part, table.x
 
 
 def _has_split(source: str, choice: dict[str, Any]) -> bool:
-    if check_file(Path(source)) != ".npz":
+    if choice.get("key") or check_file(Path(source)) != ".npz":
         return False
     names = npz_names(source)
-    return "x_train" in names and "x_test" in names and "x" not in names and not choice.get("key")
+    return "x_train" in names and "x_test" in names and "x" not in names
 
 
 def _split(source: str, choice: dict[str, Any]) -> tuple[Part, Part, Array | None]:
@@ -188,18 +193,19 @@ def _take(x: Array, rows: Array | range) -> Array:
     return x[rows.start : rows.stop] if isinstance(rows, range) else x[rows]
 
 
-def _likelihood_of(*parts: Array) -> tuple[Likelihood, list[str]]:
-    """The likelihood whose support holds the data, and a note if it is a guess."""
+def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
+    """The likelihood whose support holds the data, and why if it is a guess."""
     high = 0
     for chunk in _chunks(*parts):
         if chunk.min() < 0 or chunk.max() > 255 or (chunk != np.floor(chunk)).any():
-            return Gaussian("shared"), []
+            return Gaussian("shared"), ""
         high = max(high, int(chunk.max()))
     if high <= 1:
-        return Bernoulli(), []
+        return Bernoulli(), ""
     count = 255 if high > PIXELS else high
-    note = f"whole numbers 0 to {high} are taken for counts of at most {count}: "
-    return Binomial(count), [f"{note}--likelihood binomial:COUNT or gaussian:shared changes it"]
+    guess = f"whole numbers 0 to {high} are taken for counts of at most {count}"
+    remedy = "--likelihood binomial:COUNT or gaussian:shared changes it"
+    return Binomial(count), f"{guess} ({remedy})"
 
 
 def _chunks(*parts: Array) -> Iterator[Array]:
@@ -215,7 +221,7 @@ def _constant_columns(table: Table, x: Array) -> list[str]:
     constant = [table.names[j] for j in np.flatnonzero((x == x[0]).all(axis=0))]
     if not 0 < len(constant) <= 3:
         return []
-    return [f"{', '.join(map(repr, constant))} is the same in all rows: --drop leaves it out"]
+    return [f"the same in all rows: {', '.join(map(repr, constant))} (--drop leaves it out)"]
 
 
 def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelihood:

@@ -13,7 +13,7 @@ import numpy as np
 
 from numpyvae.numerics import Array
 
-__all__ = ["CellError", "CsvTable", "read_csv"]
+__all__ = ["CellError", "CsvTable", "csv_names", "read_csv"]
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "?", "-", "."}
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
@@ -80,6 +80,13 @@ def read_csv(path: Path, select: Select | None = None) -> CsvTable:
     return CsvTable(x, names, kept, np.array(lines), labels if label is not None else None)
 
 
+def csv_names(path: Path) -> list[str]:
+    """The names of the columns of a .csv file, [] if it has no line of names."""
+    rows = _rows(path)
+    first, second = next(rows, None), next(rows, None)
+    return _names(first[1], second[1] if second else None) if first else []
+
+
 def _chain(
     head: list[tuple[int, list[str]]], rows: Iterator[tuple[int, list[str]]]
 ) -> Iterator[tuple[int, list[str]]]:
@@ -114,7 +121,7 @@ def _names(first: Sequence[str], second: Sequence[str] | None) -> list[str]:
     if first[0].startswith("#"):
         names[0] = names[0].lstrip("# ")  # as numpy.savetxt writes them
     if not any(map(_is_number, first)):
-        if second is not None and len(second) == len(first) + 1:
+        if second is not None and len(second) == len(first) + 1 and second[-1].strip():
             return ["", *names]  # R leaves out the name of the column of row names
         return names if any(names) else []
     if second is None or _counts(second):
@@ -160,7 +167,7 @@ def _foreign(first: tuple[int, list[str]], line: int, cells: Sequence[str]) -> s
             return f"row {number} is a comment, {text[:30]!r}: remove it"
     text, header = ",".join(cells).strip(), ",".join(first[1]).strip()
     for separator, name in SEPARATORS.items():
-        parts = text.split(separator)
+        parts = text.split(separator if separator != " " else None)
         agree = header.count(separator) == text.count(separator) and separator != " "
         if len(parts) > 1 and (agree or all(_is_number(p.replace(",", ".")) for p in parts)):
             comma = next((p for p in parts if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", p)), None)

@@ -103,10 +103,7 @@ def load_mnist(
             contents.append(_download(file, target, mirrors))
         else:
             sought = ", ".join(str(folder) for folder in folders)
-            raise FileNotFoundError(
-                f"no {file.name}, with or without .gz, in {sought} "
-                "(the environment variable NUMPYVAE_DATA names another folder)"
-            )
+            raise FileNotFoundError(f"no {file.name}, with or without .gz, in {sought}")
     x_train, y_train, x_test, y_test = contents
     return Dataset(_images(x_train), _labels(y_train), _images(x_test), _labels(y_test))
 

@@ -88,6 +88,7 @@ def read_npz(path: str | PathLike[str], key: str | None = None) -> Array:
             raise ValueError(
                 f"{os.fspath(path)}: expected {expected}, "
                 f"got {len(members)} arrays{': ' if members else ''}{names}"
+                + (f" (key={names.split(', ')[0]} picks one)" if key is None and members else "")
             )
         return read_member(archive, members[key])
 

@@ -150,7 +150,7 @@ class _Wish(NamedTuple):
                              "give the number of one, counted from 1")  # fmt: skip
         if name.isdecimal() and 1 <= int(name) <= n:
             return int(name) - 1
-        known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        known = ", ".join(filter(None, names[:10])) + (", ..." if len(names) > 10 else "")
         has = f"it has {known}" if names else f"it has {n}, without names: give numbers from 1"
         raise ValueError(f"{self.where}: there is no column {name!r}: {has}")
 
@@ -172,8 +172,9 @@ def _read_csv_table(path: Path, wish: _Wish) -> Table:
 
     x, names, kept, lines, cells = read_csv(path, select)
     if names and all(name.isdecimal() for name in names[1:]) and names[-1].isdecimal():
-        notes.append(f"row 1 ({', '.join(names[:4])}, ...) names the columns: to have it as an "
-                     "example, put a line of names above it")  # fmt: skip
+        shown = ", ".join(filter(None, names[:4])) + (", ..." if len(names) > 4 else "")
+        notes.append(f"its first row ({shown}) names the columns: to have it as an example, put a "
+                     "line of names above it")  # fmt: skip
     named = names[kept[0]].lower() if names else ""
     if wish.columns is None and x.shape[1] > 1 and named in ROW_NAMES and _counts_rows(x[:, 0]):
         x, kept = x[:, 1:], kept[1:]
