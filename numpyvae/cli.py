@@ -180,8 +180,9 @@ def _evaluation_data(
     """The run's own test examples, or all rows of another file, and what they are."""
     source = arguments.data or config["data"]
     wish = runs.chosen(vars(arguments))
-    choice = {**runs.chosen(config), **wish}
-    names = () if wish.keys() - {"key"} else tuple(config.get("column_names", ()))
+    choice, names = {**runs.chosen(config), **wish}, tuple(config.get("column_names", ()))
+    if wish.keys() - {"key"}:  # of another file other columns
+        choice, names = wish, ()
     if arguments.data is None or source in run_data.NAMED_DATA:
         x = run_data.load_data(source, **choice).test_examples()
         part = None

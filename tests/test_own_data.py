@@ -1,6 +1,8 @@
 """Data of one's own: in any unit, in files as spreadsheets and pandas write them."""
 
+import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,8 +43,7 @@ def fitted(x, likelihood, epochs=3, **arguments):
 
 
 def write(name, *lines, encoding="utf-8"):
-    with open(name, "wb") as file:
-        file.write(("\n".join(lines) + "\n").encode(encoding))
+    Path(name).write_bytes(("\n".join(lines) + "\n").encode(encoding))
 
 
 def train(name, *options):
@@ -117,7 +118,7 @@ def test_theta_decides_the_dtype(variance, x):
 
 def test_columns_of_any_unit_are_learned_in_float32(x):
     vae = VAE(4, 2, (16,), likelihood=Gaussian("shared").scaled_to(x), seed=1)
-    vae.fit(x, 150, optimizer=Adam(3e-3), verbose=False)
+    vae.fit(x, 150, batch_size=20, optimizer=Adam(3e-3), verbose=False)
     explained = 1 - ((x - vae.reconstruct(x)) ** 2).mean(axis=0) / x.var(axis=0)
     assert explained.mean() > 0.5  # 0 is what the means alone would give
 
@@ -135,8 +136,8 @@ def test_a_saved_model_keeps_its_units(x, tmp_path):
 
 @pytest.mark.parametrize(("shift", "scale", "message"), [
     (0.0, 0.0, "scale must be above 0"), (0.0, [1.0, -1.0], "scale must be above 0"),
-    ([0.0], [1.0, 2.0], "one shape"), (np.nan, 1.0, "finite"), (0.0, "much", "scale must be a num"),
-    ([[1.0]], 1.0, "shift must be a finite number, or one for each column"), ([], 1.0, "shift must"),
+    ([0.0], [1.0, 2.0], "one shape"), (np.nan, 1.0, "finite"), (0.0, "much", "scale must"),
+    ([[1.0]], 1.0, "shift must be a finite"), ([], 1.0, "shift must"),
 ])  # fmt: skip
 def test_units_that_are_none_are_refused(shift, scale, message):
     with pytest.raises(ValueError, match=message):
@@ -208,7 +209,8 @@ def test_a_value_outside_the_support_is_shown_as_it_is(value, text):
 
 @pytest.mark.parametrize(("high", "likelihood"), [
     (1, {"name": "Bernoulli"}), (16, {"name": "Binomial", "total_count": 16}),
-    (100, {"name": "Binomial", "total_count": 100}), (255, {"name": "Binomial", "total_count": 255}),
+    (100, {"name": "Binomial", "total_count": 100}),
+    (255, {"name": "Binomial", "total_count": 255}),
     (254, {"name": "Binomial", "total_count": 255}), (256, {"name": "Gaussian"}),
 ])  # fmt: skip
 def test_the_same_integers_get_the_same_likelihood(high, likelihood, here, rng):
@@ -267,7 +269,13 @@ def test_what_is_not_of_size_one_is_standardised_by_default(change, by_default, 
     assert train("x.npy", "--standardize") == 0
     x_train = load_data("x.npy").x_train
     np.testing.assert_allclose(units_of().shift, x_train.mean(axis=0), atol=1e-12)
-    assert train("x.npy", "--no-standardize", "--likelihood", "gaussian:1e9") == 0
+
+
+def test_units_are_the_users_to_refuse(here, rng):
+    np.save("x.npy", 5 * rng.standard_normal((60, 3)))
+    assert train("x.npy", "--no-standardize") == 0
+    assert units_of() is None
+    assert train("x.npy", "--likelihood", "gaussian:25") == 0  # a variance in the data's own units
     assert units_of() is None
 
 
@@ -317,8 +325,8 @@ def test_a_header_is_no_example(first, here):
 
 
 @pytest.mark.parametrize("rows", [
-    ["0,1,2", "3,4,5", "6,7,8"], ["0,1", "1,0", "1,1"], ["0", "1", "0"], ["0,1,2"], ["1,2", "3,4.5"],
-    ["4,5,6", "7,8,9"], ["0.0,1.0,2.0", "5.0,1.0,2.5"],
+    ["0,1,2", "3,4,5", "6,7,8"], ["0,1", "1,0", "1,1"], ["0", "1", "0"], ["0,1,2"],
+    ["1,2", "3,4.5"], ["4,5,6", "7,8,9"], ["0.0,1.0,2.0", "5.0,1.0,2.5"],
 ])  # fmt: skip
 def test_numbers_that_may_be_an_example_are_one(rows, here):
     write("x.csv", *rows)
@@ -413,7 +421,7 @@ FOREIGN = [
     (["a,b,c", *ROWS, "# half", *ROWS], "row 8 is a comment, '# half'"),
     (["sep=;", "a;b;c"] + [row.replace(",", ";") for row in ROWS], "row 1 is 'sep=;'"),
     (["sep=,", "a,b,c", *ROWS], "row 1 is 'sep=,'"),
-    (["a,b", *["0,5,1,2"] * 6], "row 2 has 4 cells, expected 2 as in row 1 (a decimal comma in '0,5"),
+    (["a,b", *["0,5,1,2"] * 6], "row 2 has 4 cells, expected 2 as in row 1 (a decimal comma"),
     (["a,b,c", *(row + "," for row in ROWS)], "row 2 has 4 cells, expected 3 as in row 1 (a comma"),
     (["a,b,c", "", *ROWS, "1,2"], "row 9 has 2 cells, expected 3"),
     (["a,b,c", *ROWS, '1,"1,234.5",2'], "'1,234.5' in 'b' (a thousands separator"),
@@ -423,16 +431,14 @@ FOREIGN = [
      "the column out, --label-column b takes it for labels"),
     (["a,b,c", *ROWS, "1,nan,2"], "row 8, column 'b' (a "),
     (["a,b,c", *ROWS, "1,inf,2"], "is infinity"),
-    *((["a,b,c", *ROWS, f"1,{missing},2"], f"row 8, column 2: expected a number, got '{missing}' in "
-       "'b' (a missing value") for missing in ("", "NA", "?", "null", "N/A", "None", "-")),
+    *((["a,b,c", *ROWS, f"1,{missing},2"], f"row 8, column 2: expected a number, got '{missing}' "
+       "in 'b' (a missing value") for missing in ("", "NA", "?", "null", "N/A", "None", "-")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("lines", "message"), FOREIGN, ids=[message for _, message in FOREIGN])
 def test_what_is_foreign_is_named_as_what_it_is(lines, message, here, capsys):
     write("x.csv", *lines)
-    if "b" == lines[0][-1] and ";" in lines[0]:
-        lines = lines[:1]
     assert train("x.csv") == 2
     err = capsys.readouterr().err
     assert message in err
@@ -547,7 +553,8 @@ def test_thirty_classes_fit_the_figure_and_can_be_told_apart(latent_dim, rng):
     vae = VAE(3, latent_dim, (4,), likelihood=Gaussian())
     labels = np.arange(90) % 30 * 1.0
     figure = plots.latent_space(vae, rng.standard_normal((90, 3)), labels)
-    figure.canvas.draw()
+    figure.set_dpi(40)
+    figure.savefig(io.BytesIO(), dpi=40)  # which lays it out
     (ax,) = figure.axes
     if latent_dim == 1:
         assert [t.get_text() for t in ax.get_yticklabels()] == [str(k) for k in range(30)]
