@@ -95,14 +95,13 @@ def column_moments(x: Array) -> tuple[Array, Array]:
     """
     x = as_matrix("x", x, np.shape(x)[-1] if np.ndim(x) else 1, "(N, D)")
     first = x[0].astype(np.float64)
-    total, varies = np.zeros_like(first), np.zeros(first.shape, bool)
+    total = np.zeros_like(first)
     for start, rows in _chunks(x):
         check_finite("x", rows, first_row=start)
-        total += (rows - first).sum(axis=0)  # about the first row: an offset takes no digits
-        varies |= (rows != first).any(axis=0)
-    mean = first + total / len(x)
+        total += (rows - first).sum(axis=0)  # about the first row: an offset takes no digits,
+    mean = first + total / len(x)  # and a constant is its mean exactly
     squares = sum(((rows - mean) ** 2).sum(axis=0) for _, rows in _chunks(x))
-    return np.where(varies, mean, first), np.where(varies, np.sqrt(squares / len(x)), 0.0)
+    return mean, np.sqrt(squares / len(x))
 
 
 def _chunks(x: Array) -> Iterator[tuple[int, Array]]:

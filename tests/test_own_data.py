@@ -566,6 +566,7 @@ def test_thirty_classes_fit_the_figure_and_can_be_told_apart(latent_dim, rng):
     assert [t.get_text() for t in legend.get_texts()] == [str(k) for k in range(30)]
     box, frame = legend.get_window_extent(), figure.bbox
     assert box.y0 >= 0
+    assert box.height < 0.75 * ax.get_window_extent().height
     assert box.x1 <= frame.x1
     looks = {
         (tuple(handle.get_facecolor()[0]), handle.get_paths()[0].vertices.tobytes())
