@@ -23,8 +23,10 @@ from numpyvae.drawing import (
     ORANGE,
     TICK_SIZE,
     add_caption,
+    as_lines,
     decoded_lines,
     describe,
+    in_which_units,
     line_pairs,
     line_tiles,
     new_figure,
@@ -115,6 +117,7 @@ def reconstructions(
     x = x[: MAX_POINTS if vae.data_dim == 2 and not shape else n]
     mean, title = vae.reconstruct(x), "Originals, and $E[x|z]$ at their posterior means"
     if not shape:
+        x, mean, title = as_lines(vae, x), as_lines(vae, mean), title + in_which_units(vae)
         return (point_pairs if vae.data_dim == 2 else line_pairs)(x, mean, title)
     width = min(max(len(x), 5), 12)
     figure, axes = new_figure(width + 1.4, 2 * width / len(x) * shape[0] / shape[1] + 0.7)
@@ -146,7 +149,8 @@ def samples(
         ax.set_aspect("equal", adjustable="datalim")
         describe(ax, title, "x[0]", "x[1]")
     else:
-        ax.plot(x.T, color=BLUE, alpha=max(0.05, min(0.9, 20 / n)), lw=1.2)
+        title += in_which_units(vae)
+        ax.plot(as_lines(vae, x).T, color=BLUE, alpha=max(0.05, min(0.9, 20 / n)), lw=1.2)
         describe(ax, title, "data dimension", "value")
     return figure
 
@@ -209,6 +213,8 @@ def manifold(
     z = prior_grid(n_side, vae.latent_dim, dims)
     x, flat = vae.decode(z), len(dims) == 1
     title = "$E[x|z]$ on a grid of equal prior probability"
+    if not shape:
+        x, title = as_lines(vae, x), title + in_which_units(vae)
     if vae.latent_dim > len(dims):
         title += " (other dimensions of $z$: 0)"
     strip = (12.0, 12 / n_side + 1.5) if shape else (9.0, 5.0 if vae.data_dim > 2 else 7.0)

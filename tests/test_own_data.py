@@ -584,3 +584,15 @@ def test_a_failed_download_says_where_the_files_may_be(tmp_path, monkeypatch):
 
 def test_a_binomial_has_no_units():
     assert Binomial(3).standardization is None
+
+
+def test_lines_of_columns_in_units_of_their_own_are_drawn_standardised(x):
+    vae = VAE(4, 2, (4,), likelihood=Gaussian().scaled_to(x))
+    figure = plots.reconstructions(vae, x, 5)
+    drawn = np.array([ax.lines[0].get_ydata() for ax in figure.axes])
+    np.testing.assert_allclose(drawn, ((x - x.mean(axis=0)) / x.std(axis=0))[:5], rtol=1e-9)
+    assert "each column standardised" in figure.get_suptitle()
+    assert "standardised" in plots.manifold(vae, 3).axes[0].get_title("left")
+    (ax,) = plots.samples(vae, 3).axes
+    assert "standardised" in ax.get_title("left")
+    assert np.abs([line.get_ydata() for line in ax.lines]).max() < 5
