@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,15 +18,32 @@ from typing import Any, NoReturn
 import numpy as np
 
 import numpyvae
-from numpyvae import evaluation, plots, proofs, runs, train_command
+from numpyvae import evaluation, plots, proofs, run_data, runs, train_command
+from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
 from numpyvae.gradient_check import check_files
 from numpyvae.layers import ACTIVATIONS
+from numpyvae.models.vae import VAE
+from numpyvae.numerics import Array
 from numpyvae.run_folder import open_run
 from numpyvae.validation import positive_int
 
 __all__ = ["main"]
+
+OPTIONS = {
+    "latent_dim": "--latent-dim",
+    "hidden_dims": "--hidden-dims",
+    "epochs": "--epochs",
+    "batch_size": "--batch-size",
+    "learning_rate": "--learning-rate",
+    "beta": "--beta",
+    "seed": "--seed",
+    "n": "--n",
+    "n_samples": "--samples",
+    "directions": "--directions",
+}
+"""What the command calls an argument of the library, in "ARGUMENT must be ..."."""
 
 BAD_INPUT, INTERRUPTED = 2, 130
 VERDICTS = {"pass": 0, "fail": 1, "cannot tell": 3}
@@ -56,7 +75,7 @@ def train(arguments: argparse.Namespace) -> int:
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print what a trained model is worth on its test data."""
     vae, config = open_run(arguments.run)
-    x = runs.load_data(arguments.data or config["data"]).test_examples()
+    x, what = _evaluation_data(arguments, vae, config)
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     measured = evaluation.evaluate(vae, x, arguments.samples, rng)
     rows = [
@@ -65,11 +84,39 @@ def evaluate(arguments: argparse.Namespace) -> int:
         ("  KL(q(z|x) || p(z))", measured["kl"], "nats"),
         (f"log p(x), {arguments.samples} samples", measured["log_likelihood"], "nats"),
     ]
-    print(f"{arguments.run}: {vae!r}\nmeans over {len(x)} test examples")
+    print(f"{arguments.run}: {vae!r}\nmeans over {what}")
     for name, value, unit in rows:
         print(f"  {name:<28}{value:>12.3f} {unit}")
     print(f"  {'active units':<28}{measured['active_units']:>8} of {vae.latent_dim}")
     return 0
+
+
+def _evaluation_data(
+    arguments: argparse.Namespace, vae: VAE, config: dict[str, Any]
+) -> tuple[Array, str]:
+    """The run's own test examples, or all rows of another file, and what they are."""
+    source = arguments.data or config["data"]
+    wish = runs.chosen(vars(arguments))
+    choice, names = {**runs.chosen(config), **wish}, tuple(config.get("column_names", ()))
+    if wish.keys() - {"key"}:  # of another file other columns
+        choice, names = wish, ()
+    if arguments.data is None or source in run_data.NAMED_DATA:
+        x = run_data.load_data(source, **choice).test_examples()
+        part = None
+    else:
+        part, x = run_data.load_all(source, names, **choice)
+    if x.shape[1] != vae.data_dim:
+        raise ValueError(
+            f"{source}: expected {vae.data_dim} columns of data, as the run was trained on, "
+            f"got {x.shape[1]}"
+        )
+    if part is None:
+        return x, f"{len(x)} test examples"
+    part.check(x, vae.check_data)
+    own = Path(source).resolve() == Path(config["data"])
+    return x, f"all {len(x)} rows of {source}" + (
+        ", most of which it was trained on" if own else ""
+    )
 
 
 def sample(arguments: argparse.Namespace) -> int:
@@ -131,6 +178,12 @@ def _say(text: str) -> None:
 def _fail(error: BaseException | str, addition: str = "") -> int:
     """One line on standard error, and the exit code of bad input."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"\b(\w+)(?= must )", lambda match: OPTIONS.get(match[0], match[0]), text)
+    text = re.sub(r"\bkey=", "--key ", text)
+    if isinstance(error, CellError) and error.column:
+        column = shlex.quote(error.column)
+        labels = f", --label-column {column} takes it for labels" if error.is_text else ""
+        addition = f" --drop {column} leaves the column out{labels}."
     if addition:
         text = text.rstrip(".") + "."
     with contextlib.suppress(OSError):  # the terminal has gone
@@ -155,7 +208,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("evaluate", help="measure a trained model on its test data")
     add.add_argument("run", metavar="RUN", help="a run folder")
-    add.add_argument("--data", metavar="SOURCE", help="other data than it was trained with")
+    add.add_argument(
+        "--data", metavar="SOURCE", help="all of a file, not the test part of the run's own data"
+    )
+    _add_choices(add.add_argument)
     add.add_argument("--samples", type=int, default=500, metavar="S",
                      help="importance samples for log p(x) (default: %(default)s)")  # fmt: skip
     add.add_argument("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
@@ -197,6 +253,16 @@ def _add_check(commands: Any) -> None:
     add.set_defaults(command=check)
 
 
+def _add_choices(option: Callable[..., Any]) -> None:
+    """What of a user's own file is data, and what are labels."""
+    option("--key", metavar="NAME", help="array of an .npz file to take")
+    option(
+        "--columns", nargs="+", metavar="COLUMN", help="columns to take, by name or number from 1"
+    )
+    option("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
+    option("--label-column", metavar="COLUMN", help="column with classes, for colours")
+
+
 def _add_train(commands: Any) -> None:
     add = commands.add_parser(
         "train",
@@ -216,6 +282,10 @@ def _add_train(commands: Any) -> None:
 
     option("--data", default="digits", metavar="SOURCE",
            help="digits, mnist, or a .npy, .npz or .csv file with one example a row")  # fmt: skip
+    _add_choices(option)
+    option("--standardize", action=argparse.BooleanOptionalAction,
+           help="columns of mean 0 and standard deviation 1 inside the model; the default does so "
+                "for real-valued data in other units")  # fmt: skip
     option("--latent-dim", type=int, default=2, metavar="L", help="latent dimensions")
     option("--hidden-dims", type=int, nargs="*", default=[128], metavar="H",
            help="hidden widths of the encoder, mirrored in the decoder")  # fmt: skip
@@ -243,8 +313,8 @@ def _add_train(commands: Any) -> None:
 
 
 def _likelihood(text: str) -> Any:
-    """`runs.parse_likelihood` for argparse, which shows only this exception's message."""
+    """`run_data.parse_likelihood` for argparse, which shows only this exception's message."""
     try:
-        return runs.parse_likelihood(text)
+        return run_data.parse_likelihood(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

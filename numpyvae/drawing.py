@@ -25,8 +25,10 @@ __all__ = [
     "ORANGE",
     "TICK_SIZE",
     "add_caption",
+    "as_lines",
     "decoded_lines",
     "describe",
+    "in_which_units",
     "line_pairs",
     "line_tiles",
     "new_figure",
@@ -61,6 +63,18 @@ def value_range(vae: VAE, x: Array) -> tuple[float, float]:
         return 0.0, vae.likelihood.data_scale
     white, black = np.quantile(x, [0.01, 0.99])
     return float(white), float(black)
+
+
+def as_lines(vae: VAE, x: Array) -> Array:
+    """x (N, D) to be drawn as lines: standardised if the model does it, so that no unit rules."""
+    units = vae.likelihood.standardization
+    return x if units is None or vae.data_dim == 2 else units.forward({}, x)[0]
+
+
+def in_which_units(vae: VAE) -> str:
+    """What a title says of `as_lines`."""
+    as_they_are = vae.likelihood.standardization is None or vae.data_dim == 2
+    return "" if as_they_are else ", each column standardised"
 
 
 def show_tiles(

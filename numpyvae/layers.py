@@ -238,26 +238,22 @@ class Sequential:
         return x, cache
 
     def backward(self, params: Params, grads: Grads, dy: Array, cache: Sequence[Any]) -> Array:
-        dy = self._backward_above_first(params, grads, dy, cache)
-        return self.layers[0].backward(params, grads, dy, cache[0])
+        for layer, layer_cache in zip(self.layers[::-1], cache[::-1], strict=True):
+            dy = layer.backward(params, grads, dy, layer_cache)
+        return dy
 
     def backward_params(
         self, params: Params, grads: Grads, dy: Array, cache: Sequence[Any]
     ) -> None:
         """The same without dx: saves the widest matrix product where x is data."""
-        dy = self._backward_above_first(params, grads, dy, cache)
-        first = self.layers[0]
-        if isinstance(first, Dense):
-            first.backward_params(params, grads, dy, cache[0])
-        else:
-            first.backward(params, grads, dy, cache[0])
-
-    def _backward_above_first(
-        self, params: Params, grads: Grads, dy: Array, cache: Sequence[Any]
-    ) -> Array:
-        for layer, layer_cache in zip(self.layers[:0:-1], cache[:0:-1], strict=True):
+        at = next((i for i, layer in enumerate(self.layers) if layer.shapes), 0)
+        for layer, layer_cache in zip(self.layers[:at:-1], cache[:at:-1], strict=True):
             dy = layer.backward(params, grads, dy, layer_cache)
-        return dy
+        first = self.layers[at]  # that has parameters: what is before it needs no gradient
+        if isinstance(first, Dense):
+            first.backward_params(params, grads, dy, cache[at])
+        else:
+            first.backward(params, grads, dy, cache[at])
 
 
 def tied_decoder(encoder: Sequential, activation: str) -> Sequential:

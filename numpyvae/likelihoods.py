@@ -21,7 +21,16 @@ from numpyvae.gaussian import (
 )
 from numpyvae.layers import Grads, Params
 from numpyvae.numerics import Array, row_blocks, sigmoid, sigmoid_and_softplus
-from numpyvae.validation import check_finite, first_entry, one_of, positive_int, positive_number
+from numpyvae.standardization import Standardization
+from numpyvae.validation import (
+    EntryError,
+    check_finite,
+    exact_text,
+    first_entry,
+    one_of,
+    positive_int,
+    positive_number,
+)
 
 __all__ = ["Bernoulli", "Binomial", "Gaussian", "Likelihood", "likelihood_from_config"]
 
@@ -34,6 +43,9 @@ class Likelihood(Protocol):
 
     data_scale: float
     """The size of the data; the encoder's first weights start that much smaller."""
+
+    standardization: Standardization | None
+    """What the encoder's input passes through first; None leaves it as it is."""
 
     def output_dim(self, data_dim: int) -> int:
         """D', how many numbers the decoder must give for D data dimensions."""
@@ -53,7 +65,7 @@ class Likelihood(Protocol):
         """E[x|z] from the decoder's output, (N, D') -> (N, D)."""
 
     def check(self, x: Array, first_row: int = 0) -> None:
-        """ValueError naming the first entry of x (N, D) that this likelihood cannot produce."""
+        """EntryError naming the first entry of x (N, D) that this likelihood cannot produce."""
 
     def config(self) -> dict[str, Any]:
         """{"name": ..., and the constructor's arguments}, as JSON can hold it."""
@@ -68,6 +80,7 @@ class Binomial:
     """
 
     shapes: Mapping[str, tuple[int, ...]] = {}
+    standardization: Standardization | None = None
 
     def __init__(self, total_count: int) -> None:
         self.total_count = positive_int("total_count", total_count)
@@ -130,10 +143,9 @@ class Binomial:
                 if self.total_count == 1
                 else f"a count 0, 1, ..., {self.total_count}"
             )
-            raise ValueError(
-                f"x[{first_row + row}, {column}] = {x[row, column]:g} is outside the support of "
-                f"{self!r}: expected {values}"
-            )
+            problem = f"is outside the support of {self!r}: expected {values}"
+            value = exact_text(x[row, column])
+            raise EntryError("x", first_row + row, column, f"= {value} {problem}")
 
     def config(self) -> dict[str, Any]:
         return {"name": "Binomial", "total_count": self.total_count}
@@ -166,31 +178,60 @@ class Gaussian:
     `Gaussian(variance=0.5)` is the squared-error VAE of the textbooks: log p(x|z) is then
     -||x - mean||^2 - (D/2) log pi, the squared error with weight one, up to a constant.
 
+    Data in units of their own (years, prices, pascals) are standardised: with a `shift` and a
+    `scale` for each dimension, y = (x - shift) / scale is what the encoder and the formula above
+    see, and log p(x|z) = log p(y|z) - sum_d log scale_d is the density of x in its own units.
+    `Gaussian("shared").scaled_to(x_train)` takes both from the data.
+
     Args:
         variance: a number above zero (fixed), "shared" (one learned log-variance, the parameter
             "likelihood.log_var" (1,), which starts at 0), or "per_dimension" (the decoder gives D
-            means, then D log-variances).
+            means, then D log-variances). It is the variance of y: in units of scale^2.
+        shift, scale: a number, or one for each dimension (D,); scale above zero.
     """
 
     data_scale = 1.0
 
-    def __init__(self, variance: float | str = 1.0) -> None:
+    def __init__(self, variance: float | str = 1.0, shift: Any = None, scale: Any = None) -> None:
         if isinstance(variance, str):
             one_of("variance", variance, ("shared", "per_dimension"))
         else:
             variance = positive_number("variance", variance)
         self.variance = variance
+        self.standardization: Standardization | None = None
+        if shift is not None or scale is not None:
+            self.standardization = Standardization(
+                0.0 if shift is None else shift, 1.0 if scale is None else scale
+            )
         self.shapes: Mapping[str, tuple[int, ...]] = (
             {"likelihood.log_var": (1,)} if variance == "shared" else {}
         )
 
     def __repr__(self) -> str:
-        return f"Gaussian(variance={self.variance!r})"
+        standardized = "" if self.standardization is None else ", standardized"
+        return f"Gaussian(variance={self.variance!r}{standardized})"
+
+    def scaled_to(self, x: Array) -> Gaussian:
+        """The same with the means and standard deviations of the columns of x (N, D).
+
+        A constant column keeps scale 1. Raises ValueError that names the first NaN or infinity.
+        """
+        return Gaussian(self.variance, **Standardization.of(x).config())
 
     def output_dim(self, data_dim: int) -> int:
+        if self.standardization is not None:
+            self.standardization.check_dim(data_dim)
         return 2 * data_dim if self.variance == "per_dimension" else data_dim
 
     def log_prob(self, params: Params, x: Array, output: Array) -> tuple[Array, Any]:
+        if self.standardization is None:
+            return self._log_prob(params, x, output)
+        y, _ = self.standardization.forward(params, x)
+        log_prob, cache = self._log_prob(params, y, output)
+        return log_prob - self.standardization.log_scale(x.shape[-1]), cache
+
+    def _log_prob(self, params: Params, x: Array, output: Array) -> tuple[Array, Any]:
+        """As `log_prob`, of standardised x."""
         if self.variance == "per_dimension":
             return gaussian_log_prob(x, *mean_and_log_var(output))
         # One variance for all: only the squared distance has to be summed, one exp serves all.
@@ -231,13 +272,15 @@ class Gaussian:
             params["likelihood.log_var"][...] = 0.0
 
     def mean(self, output: Array) -> Array:
-        return mean_and_log_var(output)[0] if self.variance == "per_dimension" else output
+        mean = mean_and_log_var(output)[0] if self.variance == "per_dimension" else output
+        return mean if self.standardization is None else self.standardization.undo(mean)
 
     def check(self, x: Array, first_row: int = 0) -> None:
         check_finite("x", x, first_row=first_row)
 
     def config(self) -> dict[str, Any]:
-        return {"name": "Gaussian", "variance": self.variance}
+        standardization = self.standardization.config() if self.standardization else {}
+        return {"name": "Gaussian", "variance": self.variance, **standardization}
 
 
 def likelihood_from_config(config: Mapping[str, Any]) -> Likelihood:

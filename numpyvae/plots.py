@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,8 +23,10 @@ from numpyvae.drawing import (
     ORANGE,
     TICK_SIZE,
     add_caption,
+    as_lines,
     decoded_lines,
     describe,
+    in_which_units,
     line_pairs,
     line_tiles,
     new_figure,
@@ -60,6 +62,8 @@ CLASS_COLOURS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
+CLASS_MARKERS = ("o", "^", "s")
+"""A marker for each ten classes, which share their colours."""
 MAX_CLASSES = 30
 """More classes than this are not named in a figure."""
 MAX_POINTS = 2000
@@ -113,6 +117,7 @@ def reconstructions(
     x = x[: MAX_POINTS if vae.data_dim == 2 and not shape else n]
     mean, title = vae.reconstruct(x), "Originals, and $E[x|z]$ at their posterior means"
     if not shape:
+        x, mean, title = as_lines(vae, x), as_lines(vae, mean), title + in_which_units(vae)
         return (point_pairs if vae.data_dim == 2 else line_pairs)(x, mean, title)
     width = min(max(len(x), 5), 12)
     figure, axes = new_figure(width + 1.4, 2 * width / len(x) * shape[0] / shape[1] + 0.7)
@@ -144,7 +149,8 @@ def samples(
         ax.set_aspect("equal", adjustable="datalim")
         describe(ax, title, "x[0]", "x[1]")
     else:
-        ax.plot(x.T, color=BLUE, alpha=max(0.05, min(0.9, 20 / n)), lw=1.2)
+        title += in_which_units(vae)
+        ax.plot(as_lines(vae, x).T, color=BLUE, alpha=max(0.05, min(0.9, 20 / n)), lw=1.2)
         describe(ax, title, "data dimension", "value")
     return figure
 
@@ -160,9 +166,10 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
         raise ValueError(f"labels must have shape (N,) = ({len(mean)},), got {np.shape(labels)}")
     one_class = np.zeros(len(mean))
     classes, index = np.unique(one_class if labels is None else labels, return_inverse=True)
-    names = [] if labels is None or len(classes) > MAX_CLASSES else [str(name) for name in classes]
+    named = labels is not None and len(classes) <= MAX_CLASSES
+    names = [_class_name(value) for value in classes] if named else []
     dims = informative_dims(vae, x) if vae.latent_dim > 2 else tuple(range(vae.latent_dim))
-    figure, axes = new_figure(8.8, 7.8 if len(dims) == 2 else 6.0)
+    figure, axes = new_figure(8.8, 7.8 if len(dims) == 2 else max(6.0, 0.27 * len(names)))
     draw = _ellipses if len(dims) == 2 else _intervals
     sd = np.exp(np.minimum(0.5 * log_var, 3.0))  # 20 fills any picture, and 1e20 cannot be drawn
     draw(axes[0, 0], mean[:, dims], sd[:, dims], index, names)
@@ -177,6 +184,13 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
     mark = "ellipses" if len(dims) == 2 else "bars"
     add_caption(figure, f"dots: means; {mark}: 1 standard deviation; dashed: 1 and 2 of the prior")
     return figure
+
+
+def _class_name(value: Any) -> str:
+    """A class as text: 1 for 1.0, and not more of a long one than fits beside the figure."""
+    whole = isinstance(value, float | np.floating) and value == np.floor(value)
+    text = str(int(value)) if whole else str(value)
+    return text if len(text) <= 18 else text[:17] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def informative_dims(vae: VAE, x: Array) -> tuple[int, ...]:
@@ -199,6 +213,8 @@ def manifold(
     z = prior_grid(n_side, vae.latent_dim, dims)
     x, flat = vae.decode(z), len(dims) == 1
     title = "$E[x|z]$ on a grid of equal prior probability"
+    if not shape:
+        x, title = as_lines(vae, x), title + in_which_units(vae)
     if vae.latent_dim > len(dims):
         title += " (other dimensions of $z$: 0)"
     strip = (12.0, 12 / n_side + 1.5) if shape else (9.0, 5.0 if vae.data_dim > 2 else 7.0)
@@ -308,18 +324,37 @@ def _ellipses(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) 
         linewidths=0.6,
     )
     ax.add_collection(ellipses)
-    ax.scatter(mean[:, 0], mean[:, 1], s=14, c=colours, lw=0.4, edgecolors="white", zorder=2)
+    for i in range(index.max() // len(CLASS_COLOURS) + 1):
+        rows = index // len(CLASS_COLOURS) == i
+        marker = CLASS_MARKERS[i % len(CLASS_MARKERS)]
+        x, y, size = mean[rows, 0], mean[rows, 1], 14 if i == 0 else 22
+        style: dict[str, Any] = {"lw": 0.4, "edgecolors": "white", "zorder": 2}
+        ax.scatter(x, y, s=size, c=colours[rows], marker=marker, **style)
     angle = np.linspace(0, 2 * np.pi, 200)
     for radius in (1, 2):
         ax.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=1, zorder=3)
     for k, name in enumerate(names):
-        ax.scatter([], [], s=60, color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=name)
+        colour, marker = (
+            CLASS_COLOURS[k % len(CLASS_COLOURS)],
+            CLASS_MARKERS[k // len(CLASS_COLOURS)],
+        )
+        ax.scatter([], [], s=60, color=colour, marker=marker, label=name)
+        if len(names) > 10 and len(name) > 3:
+            continue  # so many words would cover the points
         halo = [withStroke(linewidth=3, foreground="white")]
         x, y = np.median(mean[index == k], axis=0)
-        size = 18 if len(name) < 3 else LABEL_SIZE
+        size = TICK_SIZE if len(names) > 10 else 18 if len(name) < 3 else LABEL_SIZE
         ax.text(x, y, name, size=size, weight="bold", ha="center", va="center", path_effects=halo)
     if names:
-        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=LABEL_SIZE, frameon=False)
+        many = len(names) > 15
+        ax.legend(
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+            fontsize=TICK_SIZE if many else LABEL_SIZE,
+            ncols=2 if many else 1,
+            columnspacing=0.8,
+            frameon=False,
+        )
     ax.set(xlim=middle[0] + [-half, half], ylim=middle[1] + [-half, half], aspect="equal")
 
 

@@ -38,6 +38,7 @@ from numpyvae.objectives import (
     ridge_backward,
 )
 from numpyvae.parameters import ParameterLayout
+from numpyvae.standardization import Standardization
 
 __all__ = ["Proof", "Sizes", "models", "primitives", "prove", "prove_all", "table"]
 
@@ -118,11 +119,11 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
     N, D, H, L = sizes or Sizes()
     normal = rng.standard_normal
     noise, penalties = normal((N, L)), rng.random(L)
-    dense = Dense("encoder.0", D, L)
+    dense, units = Dense("encoder.0", D, L), Standardization(normal(D), 0.5 + rng.random(D))
     layers: list[tuple[str, Layer, int]] = [
         ("Dense", dense, D),
         *((activation.__name__, activation(), H) for activation in ACTIVATIONS.values()),
-        ("Sequential", mlp("mlp", (D, H, H + 1, L), "tanh"), D),
+        ("Sequential", Sequential([units, *mlp("mlp", (D, H, H + 1, L), "tanh").layers]), D),
         ("TiedDense", Sequential([dense, Tanh(), TiedDense("decoder.0", dense)]), D),
     ]
     functions: list[tuple[str, Callable[..., Any], Callable[..., Any], list[tuple[int, ...]]]] = [

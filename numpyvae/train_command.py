@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from signal import SIGINT
 from typing import Any, NamedTuple
 
-from numpyvae import evaluation, runs
+from numpyvae import evaluation, run_data, runs
 from numpyvae.callbacks import EarlyStopping, KeepBest
 from numpyvae.interrupts import Interrupted, Interrupts
 from numpyvae.models.vae import VAE
@@ -38,12 +39,14 @@ class _Plan(NamedTuple):
 
     vae: VAE
     source: str
-    data: runs.RunData
+    data: run_data.RunData
     config: dict[str, Any]
     epochs: int
     """Still to be trained."""
     stopping: EarlyStopping | None
     best: KeepBest | None
+    notes: Sequence[str] = ()
+    """What was decided about the data, a sentence each."""
 
 
 class Console(NamedTuple):
@@ -68,6 +71,8 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
             console.say("Interrupted before training: nothing was written.")
             return end.code
         run = _Training(folder, plan, interrupts, console)
+        for note in plan.notes:
+            console.say(f"{Path(plan.source).name}: {note}")
         console.say(
             f"{shown(plan.source)}: {len(plan.data.x_train)} examples of dimension "
             f"{plan.vae.data_dim} to train on, {len(plan.data.x_test)} to test on\n"
@@ -98,24 +103,27 @@ def _prepare(
 
 def _new(options: Mapping[str, Any]) -> _Plan:
     """A run from its beginning; ValueError or TypeError for what is not usable."""
-    data = runs.load_data(options["data"])
+    data = run_data.load_data(options["data"], **runs.chosen(options))
+    likelihood = run_data.standardized(
+        options["likelihood"] or data.likelihood, data.x_train, options["standardize"]
+    )
     vae = VAE(
         data_dim=data.x_train.shape[1],
         latent_dim=options["latent_dim"],
         hidden_dims=options["hidden_dims"],
         activation=options["activation"],
-        likelihood=options["likelihood"] or data.likelihood,
+        likelihood=likelihood,
         beta=options["beta"],
         seed=options["seed"],
+        dtype=run_data.dtype_for(likelihood),
     )
     vae.optimizer = Adam(options["learning_rate"])
     epochs = positive_int("epochs", options["epochs"])
     positive_int("batch_size", options["batch_size"])
-    if data.transform is None:
-        vae.check_data(data.x_train)
-    vae.check_data(data.test_examples())
+    data.check(vae)
     config = runs.describe(options, vae, data)
-    return _Plan(vae, options["data"], data, config, epochs, *_followers(options))
+    notes = _notes(data, vae, options["likelihood"] is None)
+    return _Plan(vae, options["data"], data, config, epochs, *_followers(options), notes)
 
 
 def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
@@ -125,7 +133,7 @@ def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
         raise ValueError(f"{option} cannot be given with --resume: the run goes on as it began")
     vae, config, last_theta = open_stopped_run(given["resume"])
     options = {**defaults, **{k: v for k, v in config.items() if k in defaults}, **given}
-    data = runs.load_data(options["data"])
+    data = run_data.load_data(options["data"], **runs.chosen(options))
     if runs.digest(data) != config.get("data_digest"):
         raise ValueError(
             f"{shown(given['resume'])} was trained on other data than {shown(options['data'])} "
@@ -146,6 +154,25 @@ def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
     vae.theta = last_theta
     config = runs.describe(options, vae, data)
     return _Plan(vae, options["data"], data, config, epochs, stopping, best)
+
+
+def _notes(data: run_data.RunData, vae: VAE, is_guess: bool) -> list[str]:
+    """What was decided about the data, a sentence each."""
+    notes = list(data.notes)
+    if data.guess and is_guess:
+        notes.append(data.guess)
+    if vae.likelihood.standardization is not None:
+        notes.append("the columns are standardised in the model; nats and samples are in the "
+                     "data's own units (--no-standardize leaves them as they are)")  # fmt: skip
+    return notes
+
+
+def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceError:
+    """The error with the column's own name, and with the option that helps."""
+    if error.column is None or not data.parts:
+        return error
+    column = data.parts[0].table.column(error.column)
+    return DivergenceError(f"{error.event} C{column[1:]} has {error.size}: add --standardize")
 
 
 def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBest | None]:
@@ -191,7 +218,9 @@ class _Training:
                     callbacks=[self._after_epoch, *filter(None, [plan.stopping])],
                     transform=plan.data.transform,
                 )
-        except (KeyboardInterrupt, DivergenceError, MemoryError, OSError, ValueError) as error:
+        except DivergenceError as error:
+            return _in_options(error, plan.data)
+        except (KeyboardInterrupt, MemoryError, OSError, ValueError) as error:
             return error
         finally:
             self.seconds = time.perf_counter() - started

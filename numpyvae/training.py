@@ -16,9 +16,11 @@ import numpy as np
 
 from numpyvae.data import minibatches
 from numpyvae.data.files import atomic_write
+from numpyvae.likelihoods import Gaussian
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.progress import Progress
+from numpyvae.standardization import column_moments
 from numpyvae.validation import positive_int
 
 __all__ = ["Callback", "DivergenceError", "History", "fit"]
@@ -31,9 +33,23 @@ If the callback has a method `finish`, finish(model) is called once when `fit` e
 ends.
 """
 
+LARGE = 5.0
+"""Root mean square of a column from which on it is not of the size that networks are made for."""
+
 
 class DivergenceError(FloatingPointError):
-    """The loss is no longer a number. The model has the parameters of its last good epoch."""
+    """The loss is no longer a number. The model has the parameters of its last good epoch.
+
+    `event` says what happened, `remedy` what to try; `column` is that of data in units so large
+    that they alone explain it, None if there is none, and `size` its mean and standard deviation.
+    """
+
+    def __init__(
+        self, event: str, remedy: str = "", column: int | None = None, size: str = ""
+    ) -> None:
+        cause = "" if column is None else f" Column {column} of x has {size}."
+        super().__init__(f"{event}{cause} {remedy}".rstrip())
+        self.event, self.remedy, self.column, self.size = event, remedy, column, size
 
 
 class History(list[dict[str, float]]):
@@ -109,9 +125,9 @@ def fit(
     done = model.epochs_trained
     progress = Progress(done + epochs, done=done) if verbose else None
     try:
-        for _ in range(epochs):
+        for i in range(epochs):
             with _all_or_nothing(model, optimizer), np.errstate(over="ignore", invalid="ignore"):
-                record = _train_epoch(model, x, batch_size, optimizer, transform, progress)
+                record = _train_epoch(model, x, batch_size, optimizer, transform, progress, i == 0)
                 if validation_data is not None:
                     terms = evaluate_terms(model, validation_data, batch_size, transform)
                     record.update({f"validation_{name}": value for name, value in terms.items()})
@@ -162,6 +178,7 @@ def _train_epoch(
     optimizer: Optimizer,
     transform: Callable[..., Array] | None,
     progress: Progress | None,
+    is_first: bool,
 ) -> dict[str, float]:
     """One pass over x in random order: a step for each minibatch. Returns the epoch's record."""
     started = time.perf_counter()
@@ -175,14 +192,14 @@ def _train_epoch(
         noise = model.draw_noise(rng, len(batch))
         loss, _, terms = model.loss_grad_and_terms(model.theta, batch, noise, out=grad)
         if not math.isfinite(loss):
-            raise _diverged(epoch, step, loss, optimizer)
+            raise _diverged(model, batch, step, loss, None if is_first and step == 1 else optimizer)
         optimizer.step(model.theta, grad)
         means.add(loss, terms, len(batch))
         if progress:
             progress.during_epoch(means.count / len(x), means.values)
     loss = model.loss(model.theta, batch, noise)  # the last step has not been seen by any loss yet
     if not math.isfinite(loss):
-        raise _diverged(epoch, step, loss, optimizer)
+        raise _diverged(model, batch, step, loss, optimizer)
     return {"epoch": epoch, **means.values(), "seconds": time.perf_counter() - started}
 
 
@@ -225,13 +242,27 @@ def _check_transformed(model: Any, batch: Array) -> None:
     try:
         model.check_data(batch)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"a minibatch after transform: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"a minibatch after transform: {error}") from None
 
 
-def _diverged(epoch: int, step: int, loss: float, optimizer: Optimizer) -> DivergenceError:
+def _diverged(
+    model: Any, batch: Array, step: int, loss: float, optimizer: Optimizer | None
+) -> DivergenceError:
+    """What to say of a loss that is no number; `optimizer` is None if it has not stepped yet."""
+    epoch = model.epochs_trained + 1
     kept = f"parameters of the end of epoch {epoch - 1}" if epoch > 1 else "initial parameters"
+    when = f"epoch {epoch}, step {step}" + ("" if optimizer else ", before any update")
+    event = f"training diverged at {when}: the loss is {loss}. The {kept} are kept."
+    rate = f"a smaller learning rate (now {optimizer.learning_rate:g}), " if optimizer else ""
+    likelihood = model.likelihood
+    if isinstance(likelihood, Gaussian) and likelihood.standardization is None:
+        mean, std = column_moments(batch)
+        column = int(np.argmax(np.hypot(mean, std)))
+        if math.hypot(mean[column], std[column]) > LARGE:
+            size = f"mean {mean[column]:.3g} and standard deviation {std[column]:.3g}"
+            remedy = "Scale the data: take the likelihood Gaussian(...).scaled_to(x)."
+            return DivergenceError(event, remedy, column, size)
     return DivergenceError(
-        f"training diverged at epoch {epoch}, step {step}: the loss is {loss}. The {kept} are "
-        f"kept. Try a smaller learning rate (now {optimizer.learning_rate:g}), data scaled to "
-        "about [-1, 1], or another seed."
+        event, f"Try {rate}data scaled to about [-1, 1], or another {'seed' if rate else 'model'}."
     )

@@ -11,8 +11,10 @@ import numpy as np
 from numpyvae.numerics import Array
 
 __all__ = [
+    "EntryError",
     "as_matrix",
     "check_finite",
+    "exact_text",
     "first_entry",
     "float_dtype",
     "fraction",
@@ -20,6 +22,20 @@ __all__ = [
     "positive_int",
     "positive_number",
 ]
+
+
+class EntryError(ValueError):
+    """An entry of (N, D) data that cannot be used: x[row, column], and what is wrong with it."""
+
+    def __init__(self, name: str, row: int, column: int, problem: str) -> None:
+        super().__init__(f"{name}[{row}, {column}] {problem}")
+        self.row, self.column, self.problem = row, column, problem
+
+
+def exact_text(value: Any) -> str:
+    """A number as it is: 3 and 0.5, but 1.0000001 where six digits would say 1."""
+    short = f"{value:g}"
+    return short if float(short) == value else str(value)
 
 
 def positive_int(name: str, value: Any, *, least: int = 1) -> int:
@@ -84,11 +100,11 @@ def first_entry(where: Array) -> tuple[int, ...]:
 
 
 def check_finite(name: str, x: Array, *, first_row: int = 0) -> None:
-    """ValueError that says where the first NaN or infinity of (N, D) `x` stands.
+    """EntryError that says where the first NaN or infinity of (N, D) `x` stands.
 
     `first_row` is the row number of x[0] in the array that the reader knows.
     """
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         row, column = first_entry(~np.isfinite(x))
         value = "NaN" if np.isnan(x[row, column]) else "infinity"
-        raise ValueError(f"{name}[{first_row + row}, {column}] is {value}: expected finite numbers")
+        raise EntryError(name, first_row + row, column, f"is {value}: expected finite numbers")

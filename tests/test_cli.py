@@ -12,7 +12,7 @@ import pytest
 
 from numpyvae import VAE
 from numpyvae.cli import main
-from numpyvae.runs import load_data
+from numpyvae.run_data import load_data
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = {"learning_curves", "reconstructions", "samples", "latent_space", "manifold"}
@@ -100,22 +100,25 @@ def test_check_says_what_fails(capsys, monkeypatch):
 
 
 BAD = [
-    (["train", "--epochs", "0"], "epochs must be at least 1, got 0"),
+    (["train", "--epochs", "0"], "--epochs must be at least 1, got 0"),
     (["train", "--epochs", "many"], "invalid int value: 'many'"),
-    (["train", "--batch-size", "0"], "batch_size must be at least 1"),
-    (["train", "--learning-rate", "0"], "learning_rate must be a finite number above 0"),
-    (["train", "--learning-rate", "nan"], "learning_rate must be a finite number above 0"),
-    (["train", "--latent-dim", "0"], "latent_dim must be at least 1"),
-    (["train", "--hidden-dims", "8", "-1"], "hidden_dims must be at least 1"),
-    (["train", "--beta", "-1"], "beta must be a finite number of at least 0"),
-    (["train", "--seed", "-1"], "seed must be at least 0"),
+    (["train", "--batch-size", "0"], "--batch-size must be at least 1"),
+    (["train", "--learning-rate", "0"], "--learning-rate must be a finite number above 0"),
+    (["train", "--learning-rate", "nan"], "--learning-rate must be a finite number above 0"),
+    (["train", "--latent-dim", "0"], "--latent-dim must be at least 1"),
+    (["train", "--hidden-dims", "8", "-1"], "--hidden-dims must be at least 1"),
+    (["train", "--beta", "-1"], "--beta must be a finite number of at least 0"),
+    (["train", "--seed", "-1"], "--seed must be at least 0"),
     (["train", "--activation", "swish"], "invalid choice: 'swish'"),
     (["train", "--likelihood", "poisson"], "unknown likelihood 'poisson': expected bernoulli"),
     (["train", "--likelihood", "gaussian:-1"], "unknown likelihood 'gaussian:-1'"),
     (["train", "--likelihood", "bernoulli"], "is outside the support of Bernoulli()"),
     (["train", "--data", "nowhere.npy"], "nowhere.npy: no such file"),
     (["train", "--data", "cifar"], "cifar: expected digits, mnist or a file"),
-    (["train", "--data", "nan.csv"], "[1, 0] is NaN"),
+    (
+        ["train", "--data", "nan.csv"],
+        "nan.csv: row 2, column 1 (a training row) is NaN, a missing value",
+    ),
     (["train", "--data", "pickled.npy"], "pickled Python objects"),
     (["train", "--data", "truncated.npy"], "truncated.npy"),
     (["train", "--data", "liar.npz"], "expected a .npz file"),

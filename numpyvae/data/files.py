@@ -1,31 +1,39 @@
-"""A user's own data from .npy, .npz and .csv files, and writing files whole or not at all."""
+"""Arrays from a user's .npy, .npz and .csv files, and writing files whole or not at all."""
 
 from __future__ import annotations
 
-import csv
 import os
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
+from numpyvae.data.csv_files import read_csv
 from numpyvae.data.npy import read_npy, read_npz
 from numpyvae.numerics import Array
 
-__all__ = ["atomic_write", "read_array"]
+__all__ = ["atomic_write", "check_file", "read_array"]
 
 FIRST_BYTES = {".npy": b"\x93NUMPY", ".npz": b"PK", ".gz": b"\x1f\x8b", ".pickle": b"\x80"}
+
+COMMAS = "separate its cells by commas and name it .csv"
+FOREIGN = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "a spreadsheet: save it as .csv"),
+    **dict.fromkeys((".tsv", ".tab"), f"tabs? {COMMAS}"),
+    **dict.fromkeys((".txt", ".dat", ".data"), COMMAS),
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz"), "unpack it"),
+    **dict.fromkeys((".pkl", ".pickle"), "pickles are never opened"),
+}
+"""What to do with files of other kinds."""
 
 
 def read_array(path: str | PathLike[str], key: str | None = None) -> Array:
     """The numbers of a .npy, .npz or .csv file as an array (N, D), one example a row.
 
     Images and the like, (N, H, W, ...), are flattened to (N, H * W * ...). A .csv file may begin
-    with a line of column names and gives float64; the others keep their type. A .npy array of
+    with a line of names (text, or 0, 1, 2, ..., D - 1, D > 2) and gives float64; the others keep
+    their type. A .npy array of
     64 MiB or more is returned as a read-only `numpy.memmap`, so it may be larger than memory.
     Nothing is ever unpickled. Whether the numbers are finite is left to whoever uses them.
 
@@ -41,16 +49,9 @@ def read_array(path: str | PathLike[str], key: str | None = None) -> Array:
             axes; a cell that is no number (its row and column are named); a key that does not fit.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".npy", ".npz", ".csv"):
-        raise ValueError(f"{path}: expected a file named .npy, .npz or .csv, got {suffix!r}")
-    if key is not None and suffix != ".npz":
-        raise ValueError(f"{path}: key={key!r} picks an array of an .npz file, this is a {suffix}")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    _check_first_bytes(path, suffix)
+    suffix = check_file(path, key)
     if suffix == ".csv":
-        return _read_csv(path)
+        return read_csv(path).x
     x = read_npy(path) if suffix == ".npy" else read_npz(path, key)
     if x.dtype.kind not in "biuf":
         raise ValueError(f"{path}: expected real numbers, got an array of {x.dtype}")
@@ -59,6 +60,22 @@ def read_array(path: str | PathLike[str], key: str | None = None) -> Array:
             f"{path}: expected an array (N, D) of N examples with D values, got shape {x.shape}"
         )
     return x if x.ndim == 2 else x.reshape(len(x), -1)
+
+
+def check_file(path: Path, key: str | None = None) -> str:
+    """The suffix of a file that `read_array` can read, as far as name and first bytes tell."""
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".npz", ".csv"):
+        what = f" ({FOREIGN[suffix]})" if suffix in FOREIGN else ""
+        raise ValueError(f"{path}: expected a file named .npy, .npz or .csv, got {suffix!r}{what}")
+    if key is not None and suffix != ".npz":
+        raise ValueError(f"{path}: key={key!r} picks an array of an .npz file, this is a {suffix}")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a file, got a folder")
+    _check_first_bytes(path, suffix)
+    return suffix
 
 
 def _check_first_bytes(path: Path, suffix: str) -> None:
@@ -70,52 +87,11 @@ def _check_first_bytes(path: Path, suffix: str) -> None:
     found = next((kind for kind, first in FIRST_BYTES.items() if start.startswith(first)), None)
     if found != (suffix if suffix in FIRST_BYTES else None):
         got = f"with {start!r}" if found is None else f"like a {found} file"
+        if suffix == ".csv" and found == ".npz":
+            got = "like a spreadsheet (.xlsx) or an .npz file: save it as CSV"
         raise ValueError(f"{path}: expected a {suffix} file, got one that begins {got}")
-
-
-def _read_csv(path: Path) -> Array:
-    """The numbers of a .csv file, (N, D) float64."""
-    numbers = array("d")  # 8 bytes each, where a list would take 32
-    columns = 0
-    for row, cells in _csv_rows(path):
-        if not columns:
-            columns = len(cells)
-            if not any(map(_is_number, cells)):
-                continue  # a line of names
-        if len(cells) != columns:
-            raise ValueError(f"{path}: row {row} has {len(cells)} cells, expected {columns}")
-        try:
-            numbers.extend(map(float, cells))
-        except ValueError:
-            column = [_is_number(cell) for cell in cells].index(False)
-            raise ValueError(
-                f"{path}: row {row}, column {column + 1}: expected a number, "
-                f"got {cells[column][:40]!r} (commas separate the cells)"
-            ) from None
-    if not numbers:
-        raise ValueError(f"{path}: expected numbers, got none")
-    return np.frombuffer(numbers).reshape(-1, columns)
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each line that is not blank, with the number of the line, counted from 1."""
-    with path.open(encoding="utf-8-sig", newline="") as file:  # -sig: spreadsheets write a mark
-        lines = csv.reader(file)
-        try:
-            for cells in lines:
-                if any(cell.strip() for cell in cells):
-                    yield lines.line_num, cells
-        except (csv.Error, UnicodeDecodeError) as error:
-            where = f"{path}: row {lines.line_num + 1}"
-            raise ValueError(f"{where}: expected comma-separated text: {error}") from error
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    if suffix == ".csv" and b"\0" in start:
+        raise ValueError(f"{path}: expected text in UTF-8, got UTF-16 or none: save it as UTF-8")
 
 
 @contextmanager

@@ -167,7 +167,8 @@ def _download(file: _File, folder: Path, mirrors: Sequence[str]) -> bytearray:
                 failures.append(str(error) if url in str(error) else f"{url}: {error}")
         raise OSError(
             f"could not download {file.name}: {'; '.join(failures) or 'no mirrors given'}. "
-            f"The four files, .gz or not, can also be put into {folder} by hand"
+            f"The four files, .gz or not, can also be put into {folder} by hand, or into a folder "
+            "that the environment variable NUMPYVAE_DATA names"
         )
 
 

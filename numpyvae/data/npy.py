@@ -21,7 +21,7 @@ from numpyvae.numerics import Array
 if TYPE_CHECKING:
     import zipfile  # at run time it is imported where an archive is read: that takes a while
 
-__all__ = ["npz_names", "read_member", "read_npy", "read_npz"]
+__all__ = ["npz_names", "npz_usual", "read_member", "read_npy", "read_npz"]
 
 MEMORY_MAP_BYTES = 2**26
 """Arrays of .npy files from this size on are mapped into memory, not read."""
@@ -65,6 +65,12 @@ def npz_names(path: str | PathLike[str]) -> list[str]:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
+def npz_usual(names: list[str]) -> str | None:
+    """The array that is meant if none is named: the only one, or x, x_train or data."""
+    usual = [name for name in USUAL_NAMES if name in names]
+    return next(iter(names if len(names) == 1 else usual), None)
+
+
 def read_npz(path: str | PathLike[str], key: str | None = None) -> Array:
     """One array of an .npz file: `key`, or the only one, or the one named x, x_train or data.
 
@@ -75,14 +81,14 @@ def read_npz(path: str | PathLike[str], key: str | None = None) -> Array:
     with refusing_damage(path), zipfile.ZipFile(path) as archive:
         members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
         if key is None:
-            usual = [name for name in USUAL_NAMES if name in members]
-            key = next(iter(members if len(members) == 1 else usual), None)
+            key = npz_usual(list(members))
         if key not in members:
             names = ", ".join(repr(name) for name in list(members)[:10])
             expected = "one array, or one named x, x_train or data" if key is None else repr(key)
             raise ValueError(
                 f"{os.fspath(path)}: expected {expected}, "
                 f"got {len(members)} arrays{': ' if members else ''}{names}"
+                + (f" (key={names.split(', ')[0]} picks one)" if key is None and members else "")
             )
         return read_member(archive, members[key])
 

@@ -22,6 +22,7 @@ from numpyvae.optimizers import Optimizer
 from numpyvae.parameters import Gradients, ParameterLayout
 from numpyvae.storage import read_npz, write_npz
 from numpyvae.validation import (
+    EntryError,
     as_matrix,
     check_finite,
     first_entry,
@@ -74,6 +75,8 @@ class EncoderDecoder:
         encoder_widths = (D, *self.hidden_dims, self.n_heads * L)
         decoder_widths = (L, *self.hidden_dims[::-1], likelihood.output_dim(D))
         self.encoder = mlp("encoder", encoder_widths, activation)
+        if likelihood.standardization is not None:
+            self.encoder = Sequential((likelihood.standardization, *self.encoder.layers))
         self.decoder = self.make_decoder(decoder_widths)
         self.layout = ParameterLayout(
             {**self.encoder.shapes, **self.decoder.shapes, **likelihood.shapes}
@@ -226,10 +229,10 @@ class EncoderDecoder:
                 fits = np.isfinite(chunk.astype(self.dtype, copy=False))
             if not fits.all():
                 row, column = first_entry(~fits)
-                raise ValueError(
-                    f"x[{start + row}, {column}] = {chunk[row, column]:g} is too large for "
-                    f"{self.dtype}: scale the data"
-                )
+                problem = f"= {chunk[row, column]:g} is too large for {self.dtype}: scale the data"
+                raise EntryError("x", start + row, column, problem)
+            if self.likelihood.standardization is not None:
+                self.likelihood.standardization.check_rounding(chunk, self.dtype, start)
         return x
 
     def _by_chunks(self, x: Array, function: Callable[[Array], Array]) -> Array:

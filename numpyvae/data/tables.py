@@ -1,0 +1,216 @@
+"""A user's table: which columns are data, which one holds labels, and where each number stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpyvae.data.csv_files import read_csv
+from numpyvae.data.files import check_file, read_array
+from numpyvae.data.npy import npz_names, npz_usual, read_npz
+from numpyvae.numerics import Array
+from numpyvae.validation import EntryError
+
+__all__ = ["Table", "read_table"]
+
+INDEX_NAME = re.compile(r"Unnamed: 0(\.\d+)?")
+ROW_NAMES = ("", "id", "index")
+LABEL_NAMES = ("label", "labels", "class", "classes", "target", "targets", "y")
+
+
+class Table(NamedTuple):
+    """Examples, one a row, and what their file says of them."""
+
+    where: str
+    """The file, and of an .npz file the array."""
+    x: Array
+    """(N, D)."""
+    names: tuple[str, ...]
+    """(D,) of the columns of x, or () if the file has none."""
+    columns: tuple[int, ...]
+    """(D,) where the columns of x stand in the file, counted from 0."""
+    lines: Array | None
+    """(N,) the line of the file, counted from 1, that each row stands on; None but for .csv."""
+    labels: Array | None
+    """(N,) classes, for colours."""
+    notes: tuple[str, ...]
+    """What was noticed, a sentence each."""
+
+    def column(self, j: int) -> str:
+        """What a user calls column j of x: its name, or its number in the file."""
+        if self.names:
+            return f"column {self.names[j]!r}"
+        return f"column {self.columns[j] + (self.lines is not None)}"
+
+    def error(self, row: int, entry: EntryError, part: str = "") -> ValueError:
+        """`entry`, in row `row` of x, in the words of the file; `part` is training or test."""
+        aside = f" (a {part} row)" if part else ""
+        if self.lines is None:
+            place = f"{self.where}[{row}, {self.columns[entry.column]}]"
+        else:
+            place = f"{self.where}: row {self.lines[row]}, {self.column(entry.column)}"
+        missing = ", a missing value" if entry.problem.startswith("is NaN") else ""
+        return ValueError(f"{place}{aside} {entry.problem.replace(':', missing + ':', 1)}")
+
+
+def read_table(
+    path: str | PathLike[str],
+    *,
+    key: str | None = None,
+    columns: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    label_column: str | None = None,
+) -> Table:
+    """The examples of a .npy, .npz or .csv file, and their labels if it has them.
+
+    A column is called by its name in the first line of a .csv file, or by its number, from 1.
+    Unless `columns` says otherwise, the data are all columns but those in `drop`, the labels, and
+    of a .csv file the row numbers that pandas writes (a first column without a name, "Unnamed: 0",
+    or one that counts the rows). The labels are `label_column`, or else the column of a .csv file
+    that is called label, class, target or y (this one not beside an x), or the array of an .npz
+    file that is; `label_column` may name an array of it, too.
+
+    Raises FileNotFoundError, and ValueError as `read_array` does, or for a column it has not.
+    """
+    path = Path(path)
+    wish = _Wish(fspath(path), columns, tuple(drop), label_column)
+    if path.suffix.lower() == ".csv":
+        check_file(path, key)
+        return _read_csv_table(path, wish)
+    x, labels = read_array(path, key), None
+    where, names = str(path), []
+    if path.suffix.lower() == ".npz":
+        names = npz_names(path)
+        where = f"{path}: {key or npz_usual(names)}"
+        if label_column in names:
+            labels, wish = _labels_of(path, str(label_column), len(x)), wish._replace(label=None)
+    kept, label, notes = wish.select([], x.shape[1])
+    if label is not None:
+        labels = x[:, label]
+    if labels is None and label_column is None:
+        for name in [name for name in names if name in LABEL_NAMES and name != key][:1]:
+            try:
+                labels = _labels_of(path, name, len(x))
+            except ValueError as error:
+                notes.append(f"{str(error).removeprefix(f'{path}: ')}: no labels")
+            else:
+                notes.append(f"the array {name!r} gives the labels, for colours")
+    if kept != list(range(x.shape[1])):
+        x = x[:, kept]
+    labels = None if labels is None else _as_labels(labels)
+    return Table(where, x, (), tuple(kept), None, labels, tuple(notes))
+
+
+class _Wish(NamedTuple):
+    """Which columns a user wants."""
+
+    where: str
+    columns: Sequence[str] | None
+    drop: Sequence[str]
+    label: str | None
+
+    def select(self, names: list[str], n: int) -> tuple[list[int], int | None, list[str]]:
+        """The columns of the data and that of the labels, of n in all, and notes on them."""
+        label = None if self.label is None else self._find(self.label, names, n)
+        out = {self._find(name, names, n) for name in self.drop}
+        if self.columns is not None:
+            kept = [self._find(name, names, n) for name in self.columns]
+            return self._some([j for j in kept if j not in out]), label, []
+        notes = []
+        for j, name in enumerate(names):
+            if INDEX_NAME.fullmatch(name) or (j == 0 and name == "" and n > 1):
+                out.add(j)
+                notes.append(f"{f'column {name!r}' if name else 'the column without a name'} "
+                             "numbers the rows and is left out")  # fmt: skip
+        if label is None:
+            label = self._noticed_label(names, out)
+            if label is not None:
+                notes.append(f"column {names[label]!r} gives the labels, for colours, and is left "
+                             "out of the data")  # fmt: skip
+        return self._some([j for j in range(n) if j not in out | {label}]), label, notes
+
+    def _noticed_label(self, names: list[str], out: set[int]) -> int | None:
+        lower = [name.lower() for name in names]
+        usual = [name for name in LABEL_NAMES if name in lower and (name, "x") != ("y", name)]
+        if "x" in lower:
+            usual = [name for name in usual if name != "y"]  # coordinates
+        found = [lower.index(name) for name in usual if lower.index(name) not in out]
+        return found[0] if found and len(names) - len(out) > 1 else None
+
+    def _find(self, name: str, names: list[str], n: int) -> int:
+        if names.count(name) == 1:
+            return names.index(name)
+        if name in names:
+            raise ValueError(f"{self.where}: {names.count(name)} columns are called {name!r}: "
+                             "give the number of one, counted from 1")  # fmt: skip
+        if name.isdecimal() and 1 <= int(name) <= n:
+            return int(name) - 1
+        known = ", ".join(filter(None, names[:10])) + (", ..." if len(names) > 10 else "")
+        has = f"it has {known}" if names else f"it has {n}, without names: give numbers from 1"
+        raise ValueError(f"{self.where}: there is no column {name!r}: {has}")
+
+    def _some(self, kept: list[int]) -> list[int]:
+        if not kept:
+            raise ValueError(
+                f"{self.where}: expected at least one column of data, all are left out"
+            )
+        return kept
+
+
+def _read_csv_table(path: Path, wish: _Wish) -> Table:
+    notes: list[str] = []
+
+    def select(names: list[str], n: int) -> tuple[list[int], int | None]:
+        kept, label, noticed = wish.select(names, n)
+        notes.extend(noticed)
+        return kept, label
+
+    x, names, kept, lines, cells = read_csv(path, select)
+    if names and all(name.isdecimal() for name in names[1:]) and names[-1].isdecimal():
+        shown = ", ".join(filter(None, names[:4])) + (", ..." if len(names) > 4 else "")
+        notes.append(f"its first row ({shown}) names the columns: to have it as an example, put a "
+                     "line of names above it")  # fmt: skip
+    named = names[kept[0]].lower() if names else ""
+    if wish.columns is None and x.shape[1] > 1 and named in ROW_NAMES and _counts_rows(x[:, 0]):
+        x, kept = x[:, 1:], kept[1:]
+        notes.append(f"column {named or 1} numbers the rows and is left out (--columns keeps it)")
+    return Table(
+        str(path),
+        x,
+        tuple(names[j] for j in kept) if names else (),
+        tuple(kept),
+        lines,
+        None if cells is None else _as_labels(np.array(cells)),
+        tuple(notes),
+    )
+
+
+def _counts_rows(column: Array) -> bool:
+    return len(column) >= 5 and bool((column == np.arange(len(column)) + (column[0] == 1)).all())
+
+
+def _labels_of(path: Path, name: str, n: int) -> Array:
+    """The array `name` of an .npz file, if it holds one label for each of n rows."""
+    labels = read_npz(path, name)
+    if labels.size != n or len(labels) != n:
+        raise ValueError(f"{path}: expected one label for each of {n} rows in {name!r}, "
+                         f"got shape {labels.shape}")  # fmt: skip
+    return labels.reshape(n)
+
+
+def _as_labels(labels: Array) -> Array:
+    """Whole numbers as int64, whatever they were read as; other numbers and text as they are."""
+    try:
+        numbers: Any = labels.astype(np.float64)
+    except (TypeError, ValueError):
+        return labels
+    whole = np.isfinite(numbers).all() and (np.abs(numbers) < 2**53).all()
+    if whole and (numbers == np.floor(numbers)).all():
+        whole_numbers: Array = numbers.astype(np.int64)
+        return whole_numbers
+    return numbers if labels.dtype.kind in "US" else labels

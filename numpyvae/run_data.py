@@ -1,0 +1,274 @@
+"""What a run of the command line trains and tests on: a named set, or a user's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpyvae.data import binarize_pixels, load_digits, load_mnist
+from numpyvae.data.csv_files import csv_names
+from numpyvae.data.files import check_file
+from numpyvae.data.npy import npz_names, read_npz
+from numpyvae.data.tables import Table, read_table
+from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
+from numpyvae.models.vae import VAE
+from numpyvae.numerics import Array
+from numpyvae.standardization import column_moments
+from numpyvae.validation import EntryError, check_finite
+
+__all__ = [
+    "NAMED_DATA",
+    "RunData",
+    "dtype_for",
+    "load_all",
+    "load_data",
+    "parse_likelihood",
+    "standardized",
+]
+
+NAMED_DATA = ("digits", "mnist")
+
+LARGE = 1 << 30
+"""Bytes above which a user's file is split in order, not at random, so that it is never copied."""
+
+CHUNK = 8192
+"""Rows that are looked at together."""
+
+PIXELS = 127
+"""Counts above this are taken for 8-bit pixels, which go up to 255 whether or not one does."""
+
+FAR = 1e4
+"""How many standard deviations from 0 a mean may lie in float32, which has seven digits."""
+
+
+class Part(NamedTuple):
+    """Rows of a table: to train on, or to test on."""
+
+    name: str
+    """training, test, or nothing where the file has no others."""
+    table: Table
+    rows: Array | range
+    """Of the table, one for each row of this part."""
+
+    def check(self, x: Array, check: Callable[[Array], Any]) -> None:
+        """Call `check` with x, the rows of this part; what it finds is said in the file's words."""
+        try:
+            check(x)
+        except EntryError as error:
+            row = int(self.rows[error.row])
+            raise self.table.error(row, error, self.name) from None
+
+
+class RunData(NamedTuple):
+    """What a run trains and tests on."""
+
+    x_train: Array
+    x_test: Array
+    labels: Array | None
+    """Of the test examples, for colours."""
+    likelihood: Likelihood
+    """The one that fits the data, unless the user says otherwise."""
+    transform: Callable[[Array, np.random.Generator], Array] | None = None
+    parts: tuple[Part, ...] = ()
+    """Where x_train and x_test stand in the user's file."""
+    notes: tuple[str, ...] = ()
+    """What was noticed, a sentence each."""
+    guess: str = ""
+    """Why this likelihood, where another might be meant."""
+
+    def test_examples(self, seed: int = 0) -> Array:
+        """x_test as the model sees it: transformed, with one fixed draw."""
+        if self.transform is None:
+            return self.x_test
+        return self.transform(self.x_test, np.random.default_rng(seed))
+
+    def check(self, vae: VAE) -> None:
+        """ValueError for the first entry that `vae` cannot have, where it stands in the file."""
+        for part, x in zip(self.parts, (self.x_train, self.x_test), strict=False):
+            part.check(x, vae.check_data)
+        if not self.parts:
+            vae.check_data(self.test_examples())
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, () if they have none."""
+        return self.parts[0].table.names if self.parts else ()
+
+
+def load_data(source: str, **choice: Any) -> RunData:
+    """`digits`, `mnist`, or a .npy, .npz or .csv file of one example a row.
+
+    `choice` is what `numpyvae.data.tables.read_table` takes: key, columns, drop, label_column. An
+    .npz file may bring its own split as x_train and x_test, with classes y_test. Otherwise the
+    rows are split 4:1 into training and test at random (in order if they are over 1 GB).
+
+    The likelihood is read off the numbers, whatever their type: Bernoulli for 0 and 1, Binomial for
+    whole numbers from 0 to 255 (the count is the largest of them; above 127 it is 255, as for 8-bit
+    pixels), else Gaussian with one learned variance. Raises ValueError or FileNotFoundError that
+    says what is wrong.
+    """
+    if source in NAMED_DATA:
+        if any(choice.values()):
+            raise ValueError(f"{source}: columns, labels and arrays are chosen of a file alone")
+        if source == "digits":
+            digits = load_digits()
+            return RunData(digits.x_train, digits.x_test, digits.y_test, Binomial(16))
+        mnist = load_mnist()
+        return RunData(mnist.x_train, mnist.x_test, mnist.y_test, Bernoulli(), binarize_pixels)
+    train, test, labels = _split(source, choice)
+    parts = [(part, _rows(part)) for part in (train, test)]
+    for part, x in parts:
+        part.check(x, lambda x: check_finite("x", x))
+    x_train, x_test = parts[0][1], parts[1][1]
+    likelihood, note = _likelihood_of(x_train, x_test)
+    notes = (*train.table.notes, *_constant_columns(train.table, x_train))
+    return RunData(x_train, x_test, labels, likelihood, None, (train, test), notes, note)
+
+
+def load_all(source: str, names: tuple[str, ...] = (), **choice: Any) -> tuple[Part, Array]:
+    """All rows of a file, of an .npz file with a split of its own the x_test.
+
+    `names` are the columns that the run was trained on, if they had names: of a file with names
+    these are taken, of another one all. Without them `choice` is as for `load_data`.
+    """
+    suffix = check_file(Path(source))
+    choice["key"] = choice.get("key") if suffix == ".npz" else None
+    if _has_split(source, choice):
+        choice["key"] = "x_test"
+    if names:
+        named = suffix == ".csv" and csv_names(Path(source))
+        choice = {"key": choice["key"], "columns": names if named else None}
+    table = read_table(source, **choice)
+    part = Part("", table, range(len(table.x)))
+    part.check(table.x, lambda x: check_finite("x", x))
+    return part, table.x
+
+
+def _has_split(source: str, choice: dict[str, Any]) -> bool:
+    if choice.get("key") or check_file(Path(source)) != ".npz":
+        return False
+    names = npz_names(source)
+    return "x_train" in names and "x_test" in names and "x" not in names
+
+
+def _split(source: str, choice: dict[str, Any]) -> tuple[Part, Part, Array | None]:
+    """Training rows, test rows, and the classes of the test rows if the file has them."""
+    if not Path(source).suffix:
+        raise ValueError(f"{source}: expected digits, mnist or a file named .npy, .npz or .csv")
+    if _has_split(source, choice):
+        tables = [read_table(source, **{**choice, "key": key}) for key in ("x_train", "x_test")]
+        labels = tables[1].labels
+        if "y_test" in npz_names(source):
+            labels = read_npz(source, "y_test")
+            if labels.shape != (len(tables[1].x),):
+                raise ValueError(
+                    f"{source}: expected one y_test for each x_test, got {labels.shape}"
+                )
+        train, test = (
+            Part(name, table, range(len(table.x)))
+            for name, table in zip(("training", "test"), tables, strict=True)
+        )
+        return train, test, labels
+    table = read_table(source, **choice)
+    n = len(table.x)
+    if n < 5:
+        raise ValueError(f"{source}: expected at least 5 rows to train and test on, got {n}")
+    n_test, order = n // 5, np.random.default_rng(0).permutation(n)
+    rows: tuple[Array | range, Array | range] = order[n_test:], order[:n_test]
+    if table.x.nbytes > LARGE:
+        rows = range(n - n_test), range(n - n_test, n)
+    train, test = Part("training", table, rows[0]), Part("test", table, rows[1])
+    return train, test, None if table.labels is None else _take(table.labels, rows[1])
+
+
+def _rows(part: Part) -> Array:
+    return _take(part.table.x, part.rows)
+
+
+def _take(x: Array, rows: Array | range) -> Array:
+    """Rows of x: a view of those in a range."""
+    return x[rows.start : rows.stop] if isinstance(rows, range) else x[rows]
+
+
+def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
+    """The likelihood whose support holds the data, and why if it is a guess."""
+    high = 0
+    for chunk in _chunks(*parts):
+        if chunk.min() < 0 or chunk.max() > 255 or (chunk != np.floor(chunk)).any():
+            return Gaussian("shared"), ""
+        high = max(high, int(chunk.max()))
+    if high <= 1:
+        return Bernoulli(), ""
+    count = 255 if high > PIXELS else high
+    guess = f"whole numbers 0 to {high} are taken for counts of at most {count}"
+    remedy = "--likelihood binomial:COUNT or gaussian:shared changes it"
+    return Binomial(count), f"{guess} ({remedy})"
+
+
+def _chunks(*parts: Array) -> Iterator[Array]:
+    for x in parts:
+        for start in range(0, len(x), CHUNK):
+            yield x[start : start + CHUNK]
+
+
+def _constant_columns(table: Table, x: Array) -> list[str]:
+    """A note on the columns of a user's table that never change; pixels may."""
+    if not table.names:
+        return []
+    constant = [table.names[j] for j in np.flatnonzero((x == x[0]).all(axis=0))]
+    if not 0 < len(constant) <= 3:
+        return []
+    return [f"the same in all rows: {', '.join(map(repr, constant))} (--drop leaves it out)"]
+
+
+def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelihood:
+    """A Gaussian likelihood in the units of x (N, D), if it needs them or `wish` says so.
+
+    Without a wish a learned variance gets them, unless x is grey values in [0, 1] or every column
+    is of size one already: mean within 3 of 0, standard deviation from 1/3 to 3 (or none).
+    """
+    if not isinstance(likelihood, Gaussian):
+        if wish:
+            raise ValueError(
+                f"--standardize is for --likelihood gaussian:shared or gaussian:per_dimension, "
+                f"got {likelihood!r}"
+            )
+        return likelihood
+    if wish is None:
+        mean, std = column_moments(x)
+        low = min(float(chunk.min()) for chunk in _chunks(x))
+        high = max(float(chunk.max()) for chunk in _chunks(x))
+        grey = low >= 0 and 0.5 < high <= 1
+        of_size_one = (abs(mean) <= 3) & ((std == 0) | (abs(np.log(std + (std == 0))) <= np.log(3)))
+        wish = isinstance(likelihood.variance, str) and not grey and not of_size_one.all()
+    return likelihood.scaled_to(x) if wish else likelihood
+
+
+def dtype_for(likelihood: Likelihood) -> np.dtype[Any]:
+    """float32, or float64 where columns vary little about a large mean: seconds since 1970, say."""
+    units = likelihood.standardization
+    far = units is not None and (abs(units.shift) > FAR * units.scale).any()
+    return np.dtype(np.float64 if far else np.float32)
+
+
+def parse_likelihood(text: str) -> Likelihood:
+    """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `gaussian:per_dimension`."""
+    name, _, argument = text.partition(":")
+    problem = ""
+    try:
+        if name == "bernoulli" and not argument:
+            return Bernoulli()
+        if name == "binomial":
+            return Binomial(int(argument))
+        if name == "gaussian":
+            learned = argument in ("shared", "per_dimension")
+            return Gaussian(argument if learned else float(argument))
+    except ValueError as error:
+        problem = f" ({error})"
+    raise ValueError(
+        f"unknown likelihood {text!r}{problem}: expected bernoulli, binomial:COUNT, "
+        "gaussian:VARIANCE, gaussian:shared or gaussian:per_dimension"
+    )

@@ -1,0 +1,121 @@
+"""Real data in units of their own: what a model sees is (x - shift) / scale, column by column.
+
+The encoder begins with it, and a Gaussian likelihood undoes it: p(x|z) is a density of x itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from numpyvae.layers import Grads, Params
+from numpyvae.numerics import Array
+from numpyvae.validation import EntryError, as_matrix, check_finite, first_entry
+
+__all__ = ["Standardization", "column_moments"]
+
+CHUNK = 8192
+"""Rows that are measured at a time: x may be a `numpy.memmap` larger than memory."""
+
+ROUNDING = 0.01
+"""How much of a column's scale may be lost to the model's dtype."""
+
+
+class Standardization:
+    """y = (x - shift) / scale, dx = dy / scale: a layer without parameters. x, y (N, D).
+
+    Args:
+        shift, scale: (D,), or a number for all columns; scale above zero.
+
+    Raises ValueError for what is not finite, a scale that is not positive, shapes that differ.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = {}
+
+    def __init__(self, shift: Any, scale: Any) -> None:
+        self.shift, self.scale = _constant("shift", shift), _constant("scale", scale)
+        if self.shift.ndim and self.scale.ndim and self.shift.shape != self.scale.shape:
+            raise ValueError(
+                f"shift and scale must have one shape, got {self.shift.shape}, {self.scale.shape}"
+            )
+        if not (self.scale > 0).all():
+            raise ValueError(f"scale must be above 0, got {self.scale.min():g}")
+
+    @classmethod
+    def of(cls, x: Array) -> Standardization:
+        """That gives each column of x (N, D) mean 0 and standard deviation 1; a constant one, 0."""
+        mean, std = column_moments(x)
+        return cls(mean, np.where(std > 0, std, 1.0))
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, None]:
+        y = x - self.shift.astype(x.dtype)
+        y /= self.scale.astype(x.dtype)
+        return y, None
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: None) -> Array:
+        return dy / self.scale.astype(dy.dtype)
+
+    def undo(self, y: Array) -> Array:
+        """X = shift + scale y, in the dtype of y."""
+        x: Array = y * self.scale.astype(y.dtype) + self.shift.astype(y.dtype)
+        return x
+
+    def log_scale(self, data_dim: int) -> float:
+        """sum_d log scale_d, in nats: log p(x) is log p(y) minus this (change of variables)."""
+        return float(np.broadcast_to(np.log(self.scale), (data_dim,)).sum())
+
+    def check_dim(self, data_dim: int) -> None:
+        """ValueError unless it is made for D columns."""
+        for name, values in (("shift", self.shift), ("scale", self.scale)):
+            if values.ndim and len(values) != data_dim:
+                raise ValueError(f"{name} must have one value for each of {data_dim} columns, "
+                                 f"got {len(values)}")  # fmt: skip
+
+    def check_rounding(self, x: Array, dtype: DTypeLike, first_row: int = 0) -> None:
+        """EntryError if x (N, D) loses, in `dtype`, the variation that `scale` is to show."""
+        lost = np.abs(x.astype(dtype) - x.astype(np.float64)) > ROUNDING * self.scale
+        if lost.any():
+            row, column = first_entry(lost)
+            problem = f"= {x[row, column]} cannot be told from its neighbours in {np.dtype(dtype)}"
+            remedy = "take dtype=float64, or subtract an offset"
+            raise EntryError("x", first_row + row, column, f"{problem}: {remedy}")
+
+    def config(self) -> dict[str, Any]:
+        """{"shift": ..., "scale": ...}, as JSON can hold it."""
+        return {"shift": self.shift.tolist(), "scale": self.scale.tolist()}
+
+
+def column_moments(x: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each column of x (N, D), (D,) float64 each.
+
+    A constant column has standard deviation 0 exactly. Raises ValueError for NaN and infinity.
+    """
+    x = as_matrix("x", x, np.shape(x)[-1] if np.ndim(x) else 1, "(N, D)")
+    first = x[0].astype(np.float64)
+    total = np.zeros_like(first)
+    for start, rows in _chunks(x):
+        check_finite("x", rows, first_row=start)
+        total += (rows - first).sum(axis=0)  # about the first row: an offset takes no digits,
+    mean = first + total / len(x)  # and a constant is its mean exactly
+    squares = sum(((rows - mean) ** 2).sum(axis=0) for _, rows in _chunks(x))
+    return mean, np.sqrt(squares / len(x))
+
+
+def _chunks(x: Array) -> Iterator[tuple[int, Array]]:
+    for start in range(0, len(x), CHUNK):
+        yield start, x[start : start + CHUNK].astype(np.float64)
+
+
+def _constant(name: str, values: Any) -> NDArray[np.float64]:
+    """A read-only float64 copy, a number or one for each column."""
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a number or one for each column: {error}") from error
+    if array.ndim > 1 or not array.size or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be a finite number, or one for each column (D,)")
+    array.setflags(write=False)
+    return array
