@@ -19,7 +19,7 @@ import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
 from numpyvae.models.vae import VAE
-from numpyvae.run_data import NAMED_DATA, RunData, load_data
+from numpyvae.run_data import NAMED_DATA, RunData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,6 @@ __all__ = [
     "chosen",
     "describe",
     "digest",
-    "load_data",
     "plain_matplotlib",
     "save_figure",
     "write_pictures",

@@ -32,7 +32,7 @@ def x(rng):
 def here(tmp_path, monkeypatch):
     """A folder to run the command in, which draws no pictures there: others look at those."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("numpyvae.runs._figures", lambda vae, data: iter(()))
+    monkeypatch.setattr("numpyvae.runs._pictures", lambda vae, data: {})
     return tmp_path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae import VAE, KeepBest, run_folder, runs
+from numpyvae import VAE, KeepBest, run_data, run_folder, runs
 from numpyvae.cli import main
 from numpyvae.interrupts import Interrupted, Interrupts
 from numpyvae.run_folder import open_run
@@ -127,7 +127,7 @@ def test_a_signal_before_anything_is_learned_leaves_what_was_there(number, capsy
         assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
     assert "run is as it was, after 2 epochs." in capsys.readouterr().out
     with monkeypatch.context() as patch:
-        at_call(patch, runs, "load_data", 1, lambda: signal.raise_signal(number))
+        at_call(patch, run_data, "load_data", 1, lambda: signal.raise_signal(number))
         assert train(epochs=6, out="new") == SIGNALS[number]
     assert "Interrupted before training: nothing was written." in capsys.readouterr().out
     assert not Path("new").exists()
