@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from numpyvae.gradient_check import check_files
 from numpyvae.layers import ACTIVATIONS
 from numpyvae.models.vae import VAE
 from numpyvae.optimizers import Adam
+from numpyvae.streams import Steady, steady_streams
 from numpyvae.training import DivergenceError
 from numpyvae.validation import positive_int
 
@@ -34,20 +34,35 @@ VERDICTS = {"pass": 0, "fail": 1, "cannot tell": 3}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (default: the process's own) and return its exit code."""
+    """Run the command line `argv` (default: the process's own) and return its exit code.
+
+    Standard output and error may be closed, missing, or in any encoding: nothing depends on them.
+    """
+    with steady_streams() as out:
+        try:
+            return _shown(_run(argv), out)
+        except SystemExit as stop:  # --help, or arguments that cannot be
+            raise SystemExit(_shown(stop.code, out)) from None
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        code = command(arguments)
-        sys.stdout.flush()
-        return code
+        return command(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output (`| head`) has gone, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (OSError, TypeError, ValueError, MemoryError) as error:
         return _fail(error)
+
+
+def _shown(code: Any, out: Steady) -> Any:
+    """The exit code; if what was printed is lost (a full disk), a sentence and no success."""
+    out.flush()
+    if out.lost is None:
+        return code
+    reason = out.lost.strerror or out.lost
+    return code or _fail(OSError(f"standard output cannot be written: {reason}"))
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -56,9 +71,10 @@ def train(arguments: argparse.Namespace) -> int:
     vae = _new_vae(arguments, data)
     optimizer = Adam(arguments.learning_rate)
     folder = runs.new_folder(arguments.out, arguments.data, arguments.overwrite)
-    _say(
+    print(
         f"{arguments.data}: {len(data.x_train)} examples of dimension {vae.data_dim} to train on, "
-        f"{len(data.x_test)} to test on\n{vae!r}, {vae.layout.size:,} parameters"
+        f"{len(data.x_test)} to test on\n{vae!r}, {vae.layout.size:,} parameters",
+        flush=True,
     )
     end, started = None, time.perf_counter()
     try:
@@ -80,13 +96,13 @@ def train(arguments: argparse.Namespace) -> int:
     try:
         pictures = runs.write_run(folder, vae, runs.describe(arguments, vae), data)
     except KeyboardInterrupt:
-        _say(f"Interrupted: the model is in {folder}/, its pictures are not complete.")
+        print(f"Interrupted: the model is in {folder}/, its pictures are not complete.")
         return INTERRUPTED
     if isinstance(end, Exception):
         return _fail(end, f" What was learned in {vae.epochs_trained} epochs is in {folder}.")
     log_px, kl = evaluation.elbo_terms(vae, data.test_examples(), 10)
     active = int(evaluation.active_units(vae, data.test_examples()).sum())
-    _say(
+    print(
         f"{'Learned in' if end is None else 'Interrupted after'} {vae.epochs_trained} epochs "
         f"({seconds:.1f} s): test ELBO {(log_px - kl).mean():.2f} nats = log p(x|z) "
         f"{log_px.mean():.2f} - KL {kl.mean():.2f}, {active} of {vae.latent_dim} units "
@@ -178,14 +194,6 @@ def _check_users(arguments: argparse.Namespace) -> int:
     )
     print(report)
     return VERDICTS[report.verdict]
-
-
-def _say(text: str) -> None:
-    """Print, and go on in silence if whoever read our output (`| head`) has gone."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _fail(error: BaseException, addition: str = "") -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
+
+from numpyvae.streams import Steady
 
 __all__ = ["Progress"]
 
@@ -18,7 +19,7 @@ class Progress:
 
     def __init__(self, epochs: int, stream: TextIO | None = None) -> None:
         self.epochs = epochs
-        self.stream = sys.stdout if stream is None else stream
+        self.stream = Steady(sys.stdout if stream is None else stream)
         self.live = self.stream.isatty()
         self.started = time.monotonic()
         self.next_refresh = self.started
@@ -55,12 +56,6 @@ class Progress:
         else:
             line += f"  loss {record['loss']:.4f} nats"
         line += f"  {_clock(left)} left"
-        try:
-            self._print(line)
-        except BrokenPipeError:  # whoever read our output (`| head`) has gone: train on in silence
-            self.stream, self.live = io.StringIO(), False
-
-    def _print(self, line: str) -> None:
         if self.live:
             import shutil  # here, not above: `import numpyvae` stays quick
 
