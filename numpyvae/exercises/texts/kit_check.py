@@ -283,8 +283,7 @@ def main(words):
     """Check the exercises that are named, or all; the exit code."""
     if not all(word.isdecimal() and int(word) < len(EXERCISES) for word in words):
         sys.exit("usage: python check.py [EXERCISE], a number from 0 to 9")
-    if hasattr(sys.stdout, "reconfigure"):  # a notebook's has not, and there may be none at all
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no error
+    getattr(sys.stdout, "reconfigure", dict)(errors="replace", line_buffering=True)  # if it can
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         passed = [show(number) for number in map(int, words or range(len(EXERCISES)))]
@@ -295,10 +294,7 @@ def main(words):
 
 if __name__ == "__main__":
     try:
-        code = main(sys.argv[1:])
-        print(end="", flush=True)
-    except KeyboardInterrupt:
-        code = "stopped"
-    except OSError as error:
-        code, sys.stdout = f"what was printed is not complete: {error}", None
-    sys.exit(code)
+        sys.exit(main(sys.argv[1:]))
+    except (KeyboardInterrupt, OSError) as error:  # Ctrl-C; a full disk, or nobody reads on
+        sys.stdout = None  # or Python would try once more
+        sys.exit(f"stopped {error}".rstrip())
