@@ -17,6 +17,7 @@ from numpyvae.data.npy import npz_names, read_npz
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
+from numpyvae.storage import parse_description
 from numpyvae.validation import check_finite
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 NAMED_DATA = ("digits", "mnist")
+
+CONFIG_BYTES = 2**20
+"""What is read of a config.json; ours have about 500 bytes."""
 
 LARGE = 1 << 30
 """Bytes above which a user's file is split in order, not at random, so that it is never copied."""
@@ -199,10 +203,11 @@ def open_run(folder: str) -> tuple[VAE, dict[str, Any]]:
     if not config_path.is_file():
         raise FileNotFoundError(f"{folder} holds no run: there is no config.json in it")
     try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
+        with config_path.open("rb") as file:
+            config = parse_description(file.read(CONFIG_BYTES).decode())
         source = config["data"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError):
         raise ValueError(f"{config_path} is not a run's configuration, or is damaged") from None
     if not isinstance(source, str):
-        raise ValueError(f"{config_path}: expected the name of the data, got {source!r}")
+        raise ValueError(f"{config_path}: expected the name of the data, got {source!r:.80}")
     return VAE.load(Path(folder) / "model.npz"), config

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Saved", "open_npz", "parse_description", "read_npz", "write_npz"]
 
-FREE_BYTES, MOST_COMPRESSION = 2**24, 16
+FREE_BYTES, MOST_COMPRESSION = 2**20, 16
 """What the arrays of a file may come to: so many bytes, and so many times the file's own.
 
 `write_npz` does not compress, and trained parameters hardly can be; zeros can, a thousandfold.

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from numpyvae.data.untrusted import read_promised, refusing_damage
+from numpyvae.data.untrusted import brief, read_promised, refusing_damage
 from numpyvae.numerics import Array
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _read_header(stream: IO[bytes], file_bytes: int, where: str) -> Header:
         else:  # (3, 0) differs in the names of columns alone, which arrays of numbers do not have
             header = Header(*npy.read_array_header_2_0(start))
     except Exception as error:  # NumPy lets SyntaxError, TypeError, TokenError and others through
-        raise ValueError(f"{where}: its .npy header cannot be read: {error!s:.120}") from error
+        raise ValueError(f"{where}: its .npy header cannot be read: {brief(error)}") from error
     if header.dtype.hasobject:
         raise ValueError(f"{where}: expected numbers, got pickled Python objects: never opened")
     if not all(type(n) is int and n >= 0 for n in header.shape):  # type: True is an int
