@@ -238,6 +238,13 @@ def test_a_small_promise_of_another_compression_is_not_expanded(tmp_path, cheap)
         assert "compress" in cheap(read, path, error)
 
 
+def test_a_header_that_expands_a_thousandfold_is_not_expanded(tmp_path, cheap):
+    length = 2**24
+    content = b"\x93NUMPY\2\0" + length.to_bytes(4, "little") + b" " * length
+    path = write(tmp_path / "x.npz", ("theta", content))
+    assert "header cannot be read" in cheap(read_theta, path)
+
+
 def read_theta(path):
     read_array(path, "theta")
 
@@ -279,6 +286,7 @@ def test_open_npz_reads_what_is_asked_for_and_compares_first(tmp_path):
 @pytest.mark.parametrize("content", [
     header("(1000000000000,)", "'<f8'") + bytes(80), header("(True, 3)", "'<f8'") + bytes(24),
     header("(2,)", "'|O'") + bytes(16), header("(3,)", "'<f8'") + bytes(16), b"", b"theta",
+    header("(1,)", "'<f8'") + bytes(16),
 ], ids=lambda value: str(value)[40:70])  # fmt: skip
 def test_points_of_the_check_are_not_believed_either(content, tmp_path, cheap):
     for path in (write(tmp_path / "point.npz", ("theta", content)), tmp_path / "point.npy"):
