@@ -6,12 +6,12 @@ state is among it: only the history, and the optimiser with its moments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from numpyvae.data.untrusted import brief
 from numpyvae.numerics import Array
 from numpyvae.optimizers import (
     OPTIMIZERS,
@@ -21,6 +21,7 @@ from numpyvae.optimizers import (
     Optimizer,
     optimizer_from_config,
 )
+from numpyvae.storage import Saved
 from numpyvae.training import History
 
 __all__ = ["load_training", "training_state"]
@@ -50,36 +51,40 @@ def training_state(
     return arrays, description
 
 
-def load_training(
-    arrays: Mapping[str, Array], description: Mapping[str, Any], theta: Array
-) -> tuple[History, Optimizer | None]:
+def load_training(saved: Saved, theta: Array) -> tuple[History, Optimizer | None]:
     """What `training_state` described; an empty history and None where a file has nothing of it.
 
-    Raises ValueError (KeyError, TypeError) if arrays and description do not fit each other, or the
-    moments do not fit `theta` (P,).
+    Raises ValueError if arrays and description do not fit each other, or theta (P,).
     """
-    history = History()
-    if "history" in description:
-        history = _history(description["history"], arrays["history"])
-    if "optimizer" not in description:
-        return history, None
-    optimizer = optimizer_from_config(description["optimizer"])
-    state = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
-    for name, array in state.items():
-        like = np.array(0) if name == "n_steps" else theta
-        if array.shape != like.shape or array.dtype != like.dtype or not np.isfinite(array).all():
-            raise ValueError(
-                f"expected finite {like.dtype} {like.shape} as {PREFIX}{name}, "
-                f"got {array.dtype} {array.shape}"
-            )
+    try:
+        return _history(saved), _optimizer(saved, theta)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{saved.name}: not the state of a training: {brief(error)}") from error
+
+
+def _optimizer(saved: Saved, theta: Array) -> Optimizer | None:
+    if "optimizer" not in saved.description:
+        return None
+    optimizer = optimizer_from_config(saved.description["optimizer"])
+    state = {}
+    for name in saved:
+        if name.startswith(PREFIX):
+            like = np.array(0, np.int64) if name == f"{PREFIX}n_steps" else theta
+            state[name.removeprefix(PREFIX)] = saved.read(name, like.shape, like.dtype)
+            if not np.isfinite(state[name.removeprefix(PREFIX)]).all():
+                raise ValueError(f"expected finite numbers in {name}")
     optimizer.load_state(state)
-    return history, optimizer
+    return optimizer
 
 
-def _history(names: Any, table: Array) -> History:
+def _history(saved: Saved) -> History:
     """Records from a table (epochs, names), in which NaN stands for what an epoch does not have."""
+    names = saved.description.get("history", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"expected the names of the history, got {names!r:.40}")
+    if not names:
+        return History()
+    table = saved.read("history")
     if table.ndim != 2 or table.shape[1] != len(names) or table.dtype.kind != "f":
         raise ValueError(f"expected a history of {len(names)} columns, got {table.shape}")
     records = [

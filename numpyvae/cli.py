@@ -6,12 +6,11 @@ What the user got wrong is one line on standard error and exit code 2; Ctrl-C is
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +26,7 @@ from numpyvae.layers import ACTIVATIONS
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
 from numpyvae.run_folder import open_run
+from numpyvae.streams import Steady, steady_streams
 from numpyvae.validation import positive_int
 
 __all__ = ["main"]
@@ -50,26 +50,42 @@ VERDICTS = {"pass": 0, "fail": 1, "cannot tell": 3}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (default: the process's own) and return its exit code."""
+    """Run the command line `argv` (default: the process's own) and return its exit code.
+
+    Standard output and error may be closed, missing, or in any encoding: nothing depends on them.
+    """
+    with steady_streams() as out:
+        try:
+            return _shown(_run(argv), out)
+        except SystemExit as stop:  # --help, or arguments that cannot be
+            raise SystemExit(_shown(stop.code, out)) from None
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        code = command(arguments)
-        sys.stdout.flush()
-        return code
+        return command(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output (`| head`) has gone, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (OSError, TypeError, ValueError, MemoryError) as error:
         return _fail(error)
+
+
+def _shown(code: Any, out: Steady) -> Any:
+    """The exit code; if what was printed is lost (a full disk), a sentence and no success."""
+    out.flush()
+    if out.lost is None:
+        return code
+    reason = out.lost.strerror or out.lost
+    return code or _fail(OSError(f"standard output cannot be written: {reason}"))
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a VAE and write a run folder, also of what was learned before it ended early."""
     given = {name: value for name, value in vars(arguments).items() if name in arguments.defaults}
-    return train_command.train(given, arguments.defaults, train_command.Console(_say, _fail))
+    console = train_command.Console(partial(print, flush=True), _fail)
+    return train_command.train(given, arguments.defaults, console)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -167,14 +183,6 @@ def _check_users(arguments: argparse.Namespace) -> int:
     return VERDICTS[report.verdict]
 
 
-def _say(text: str) -> None:
-    """Print, and go on in silence if the reader (`| head`) or the terminal has gone."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-
-
 def _fail(error: BaseException | str, addition: str = "") -> int:
     """One line on standard error, and the exit code of bad input."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -186,8 +194,7 @@ def _fail(error: BaseException | str, addition: str = "") -> int:
         addition = f" --drop {column} leaves the column out{labels}."
     if addition:
         text = text.rstrip(".") + "."
-    with contextlib.suppress(OSError):  # the terminal has gone
-        print(f"numpyvae: {text}{addition}", file=sys.stderr, flush=True)
+    print(f"numpyvae: {text}{addition}", file=sys.stderr, flush=True)
     return BAD_INPUT
 
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from numpyvae.numerics import Array
-from numpyvae.validation import fraction, one_of, positive_number
+from numpyvae.validation import fraction, from_config, positive_number
 
 __all__ = [
     "Corruption",
@@ -76,6 +77,8 @@ class SaltAndPepper:
     def __init__(self, probability: float, low: float = 0.0, high: float = 1.0) -> None:
         self.probability = fraction("probability", probability)
         self.low, self.high = float(low), float(high)
+        if not math.isfinite(self.low + self.high):
+            raise ValueError(f"low and high must be finite, got {low} and {high}")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> Array:
         return rng.random(shape, dtype)
@@ -94,10 +97,5 @@ class SaltAndPepper:
 def corruption_from_config(config: Mapping[str, Any]) -> Corruption:
     """The corruption that `config()` described. ValueError when it names none."""
     known = {"GaussianNoise": GaussianNoise, "Masking": Masking, "SaltAndPepper": SaltAndPepper}
-    arguments = dict(config)
-    make: Any = known[one_of("corruption", arguments.pop("name", None), known)]
-    try:
-        corruption: Corruption = make(**arguments)
-    except TypeError as error:
-        raise ValueError(f"not a description of a corruption: {dict(config)!r}") from error
+    corruption: Corruption = from_config("corruption", config, known)
     return corruption

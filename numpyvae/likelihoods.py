@@ -7,7 +7,8 @@ All log-probabilities are complete (normalising constants included), in nats, on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,12 +28,17 @@ from numpyvae.validation import (
     check_finite,
     exact_text,
     first_entry,
+    from_config,
     one_of,
     positive_int,
     positive_number,
 )
 
 __all__ = ["Bernoulli", "Binomial", "Gaussian", "Likelihood", "likelihood_from_config"]
+
+
+TABLE = 2**16
+"""Coefficients C(n, k) are kept in a table for n below this; beyond it, worked out as needed."""
 
 
 class Likelihood(Protocol):
@@ -84,12 +90,9 @@ class Binomial:
 
     def __init__(self, total_count: int) -> None:
         self.total_count = positive_int("total_count", total_count)
-        n = self.total_count
-        log_choose = [
-            math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1)
-        ]
-        self.data_scale = float(n)
-        self._log_choose = np.array(log_choose)
+        if self.total_count > 2**53:
+            raise ValueError("total_count must be at most 2^53: no float64 tells larger ones apart")
+        self.data_scale = float(self.total_count)
 
     def __repr__(self) -> str:
         return f"Binomial({self.total_count})"
@@ -125,7 +128,21 @@ class Binomial:
             counts: Array = x.astype(np.intp)
         if (counts != x).any() or counts.min() < 0 or counts.max() > self.total_count:
             self.check(x)
-        return self._log_choose[counts].sum(axis=-1).astype(x.dtype)
+        if self.total_count < TABLE:
+            log_choose = self._table[counts]
+        else:
+            k, where = np.unique(counts, return_inverse=True)
+            log_choose = self._log_choose(k)[where.reshape(counts.shape)]
+        return log_choose.sum(axis=-1).astype(x.dtype)
+
+    @cached_property
+    def _table(self) -> Array:
+        """log C(n, k) for k = 0, ..., n."""
+        return self._log_choose(range(self.total_count + 1))
+
+    def _log_choose(self, counts: Iterable[int]) -> Array:
+        lgamma, n = math.lgamma, self.total_count
+        return np.array([lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) for k in counts])
 
     def initialize(self, params: Params) -> None:
         pass
@@ -286,10 +303,5 @@ class Gaussian:
 def likelihood_from_config(config: Mapping[str, Any]) -> Likelihood:
     """The likelihood that `config()` described. ValueError when it names none."""
     known = {"Bernoulli": Bernoulli, "Binomial": Binomial, "Gaussian": Gaussian}
-    arguments = dict(config)
-    make = known[one_of("likelihood", arguments.pop("name", None), known)]
-    try:
-        likelihood: Likelihood = make(**arguments)
-    except TypeError as error:
-        raise ValueError(f"not a description of a likelihood: {dict(config)!r}") from error
+    likelihood: Likelihood = from_config("likelihood", config, known)
     return likelihood

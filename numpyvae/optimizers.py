@@ -79,7 +79,7 @@ class _VectorOptimizer:
     def state(self) -> dict[str, Array]:
         """All that the next step depends on besides theta and grad, as arrays to be saved."""
         moments = {name: moment.copy() for name, moment in self._moments.items()}
-        return {"n_steps": np.array(self.n_steps), **moments}
+        return {"n_steps": np.array(self.n_steps, np.int64), **moments}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Go on from what `state()` returned; ValueError when it is another optimiser's."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
+
+from numpyvae.streams import Steady
 
 __all__ = ["Progress"]
 
@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, epochs: int, stream: TextIO | None = None, done: int = 0) -> None:
         self.epochs, self.done_before = epochs, done
-        self.stream = sys.stdout if stream is None else stream
+        self.stream = Steady(sys.stdout if stream is None else stream)
         self.live = self.stream.isatty()
         self.started = time.monotonic()
         self.next_refresh = self.started
@@ -44,8 +44,7 @@ class Progress:
     def close(self) -> None:
         """After the last epoch, however it ended."""
         if self.live:
-            with contextlib.suppress(OSError):  # the terminal has gone
-                print(file=self.stream, flush=True)
+            print(file=self.stream, flush=True)
 
     def _show(self, record: Mapping[str, float], part: float) -> None:
         done = self.epochs_done + part
@@ -61,12 +60,6 @@ class Progress:
         else:
             line += f"  loss {record['loss']:.4f} nats"
         line += f"  {_clock(left)} left"
-        try:
-            self._print(line)
-        except OSError:  # the reader (`| head`) or the terminal has gone: train on in silence
-            self.stream, self.live = io.StringIO(), False
-
-    def _print(self, line: str) -> None:
         if self.live:
             import shutil  # here, not above: `import numpyvae` stays quick
 

@@ -26,7 +26,7 @@ from numpyvae.data.files import atomic_write
 from numpyvae.locking import Lock
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
-from numpyvae.storage import read_npz, write_npz
+from numpyvae.storage import open_npz, parse_description, write_npz
 
 __all__ = ["PICTURES", "RunFolder", "next_folder", "open_run", "open_stopped_run", "shown"]
 
@@ -40,6 +40,8 @@ PART = re.compile(r"\.[0-9a-f]{16}\.part")
 LOCK, NEW = ".numpyvae-lock", ".numpyvae-new"
 MAY_DIFFER = {"data", "versions"}
 """What config.json may say otherwise than model.npz: files of data are moved."""
+CONFIG_BYTES = 2**20
+"""What is read of a config.json, of which most have some hundred bytes."""
 LONGEST_NAME = 200
 """Bytes of a name that leave room for the endings above; file systems allow 255."""
 
@@ -219,7 +221,8 @@ def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
         raise FileNotFoundError(f"{name} holds no run: there is no {CONFIG} in it")
     config = _read_config(path / CONFIG) if readable else None
     vae = VAE.load(path / MODEL)
-    copy = read_npz(path / MODEL)[1].get("run")  # None before version 0.2
+    with open_npz(path / MODEL) as saved:
+        copy = saved.description.get("run")  # None before version 0.2
     if config is None:  # one moment of `RunFolder.save`
         return vae, _checked(copy, f"{name} is damaged: there is no {CONFIG} in it")
     _compare(name, config["model"], json.loads(json.dumps(vae.config())))
@@ -238,9 +241,10 @@ def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
             f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
             "and history, by an older version; train anew"
         )
-    last = read_npz(Path(folder) / MODEL)[0].get("last_theta", vae.theta)
-    if last.shape != vae.theta.shape or last.dtype != vae.theta.dtype:
-        raise ValueError(f"{shown(folder)}: {MODEL} is damaged: its last_theta is {last.shape}")
+    last = vae.theta
+    with open_npz(Path(folder) / MODEL) as saved:
+        if "last_theta" in saved:
+            last = saved.read("last_theta", last.shape, last.dtype)
     return vae, config, last
 
 
@@ -257,8 +261,9 @@ def _compare(name: str, config: Mapping[str, Any], of_model: Mapping[str, Any]) 
 def _read_config(path: Path) -> dict[str, Any]:
     problem = f"{shown(path)} is not a run's configuration, or is damaged"
     try:
-        return _checked(json.loads(path.read_text(encoding="utf-8")), problem)
-    except (ValueError, RecursionError):
+        with path.open("rb") as file:
+            return _checked(parse_description(file.read(CONFIG_BYTES).decode()), problem)
+    except ValueError:
         raise ValueError(problem) from None
 
 

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from numpyvae.data.files import atomic_write
-from numpyvae.data.npy import read_member
-from numpyvae.data.untrusted import refusing_damage
+from numpyvae.data.npy import members, read_header, read_member
+from numpyvae.data.untrusted import brief, refusing_damage
 from numpyvae.numerics import Array
 
-__all__ = ["read_npz", "write_npz"]
+if TYPE_CHECKING:
+    import zipfile
+
+__all__ = ["Saved", "open_npz", "parse_description", "read_npz", "write_npz"]
+
+FREE_BYTES, MOST_COMPRESSION = 2**20, 16
+"""What the arrays of a file may come to: so many bytes, and so many times the file's own.
+
+`write_npz` does not compress, and trained parameters hardly can be; zeros can, a thousandfold.
+"""
+
+MOST_ARRAYS, MOST_DIGITS = 100, 100
 
 
 def write_npz(
@@ -34,11 +47,64 @@ def write_npz(
         np.savez(file, **named)
 
 
-def read_npz(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """What `write_npz` wrote: (arrays, description).
+class Saved:
+    """An open file of `write_npz`: its `description`, and its arrays, read when they are asked for.
+
+    What all members promise is bounded by the size of the file, so that no small file is costly.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, name: str, file_bytes: int) -> None:
+        self._archive, self.name = archive, name
+        self._members = members(archive)
+        if len(self._members) > MOST_ARRAYS:
+            raise ValueError(
+                f"{name}: expected at most {MOST_ARRAYS} arrays, got {len(self._members):,}"
+            )
+        promised = sum(member.file_size for member in self._members.values())
+        if promised > (most := FREE_BYTES + MOST_COMPRESSION * file_bytes):
+            raise ValueError(
+                f"{name}: expected at most {most:,} bytes of arrays in a file of {file_bytes:,}, "
+                f"got {promised:,}"
+            )
+        self._headers = {name: read_header(archive, m) for name, m in self._members.items()}
+        self.description = self._description()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the arrays."""
+        return (name for name in self._members if name != "description")
+
+    def read(
+        self, name: str, shape: tuple[int, ...] | None = None, dtype: DTypeLike | None = None
+    ) -> Array:
+        """The array `name`; ValueError, before it is read, unless it has this shape and dtype."""
+        if name not in self._members:
+            raise ValueError(f"{self.name}: expected an array {name!r}, got none")
+        if shape is not None:
+            header = self._headers[name]
+            got = header.shape, header.dtype.newbyteorder("=")
+            if got != (shape, np.dtype(dtype)):
+                raise ValueError(
+                    f"{self.name}: expected {name} {shape} {np.dtype(dtype)}, "
+                    f"got {header.shape!s:.80} {header.dtype!s:.40}"
+                )
+        return read_member(self._archive, self._members[name])
+
+    def _description(self) -> dict[str, Any]:
+        header, reason = self._headers.get("description"), ""
+        if header is not None and header.shape == () and header.dtype.kind == "U":
+            try:
+                return parse_description(str(self.read("description")))
+            except ValueError as error:
+                reason = f": {brief(error)}"
+        raise ValueError(f"{self.name}: expected a file that numpyvae saved, got another{reason}")
+
+
+@contextmanager
+def open_npz(path: str | PathLike[str]) -> Iterator[Saved]:
+    """What `write_npz` wrote, for as long as the block lasts.
 
     Raises FileNotFoundError, or ValueError when the file is anything else: no archive, truncated,
-    pickled, without a description, or with an array that promises more than the file holds.
+    pickled, without a description, or with arrays that promise more than the file can hold.
     """
     import zipfile  # here, not above: only loading needs it
 
@@ -46,12 +112,28 @@ def read_npz(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, Any
     if not Path(path).exists():
         raise FileNotFoundError(f"{name}: no such file")
     with refusing_damage(path), zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        arrays = {m.filename.removesuffix(".npy"): read_member(archive, m) for m in members}
+        yield Saved(archive, name, Path(path).stat().st_size)
+
+
+def read_npz(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """All that `write_npz` wrote, (arrays, description). Raises as `open_npz`."""
+    with open_npz(path) as saved:
+        return {name: saved.read(name) for name in saved}, saved.description
+
+
+def parse_description(text: str) -> dict[str, Any]:
+    """The JSON object that is in `text`. ValueError says what else it is."""
     try:
-        description = json.loads(str(arrays.pop("description")))
-    except (KeyError, ValueError):
-        raise ValueError(f"{name}: expected a file that numpyvae saved, got another") from None
+        description = json.loads(text, parse_int=_whole_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(description, dict):
-        raise ValueError(f"{name}: expected a description, got {description!r:.40}")
-    return arrays, description
+        raise ValueError(f"expected names and values, got a {type(description).__name__}")
+    return description
+
+
+def _whole_number(digits: str) -> int:
+    """Python needs long for very long numbers, and cannot print them or make floats of them."""
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"expected at most {MOST_DIGITS} digits, got {len(digits):,}")
+    return int(digits)

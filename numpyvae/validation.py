@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "first_entry",
     "float_dtype",
     "fraction",
+    "from_config",
     "one_of",
     "positive_int",
     "positive_number",
@@ -51,10 +52,14 @@ def positive_number(name: str, value: Any, *, zero: bool = False) -> float:
     """`value` as a finite float above zero (`zero=True`: or equal to it)."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    try:
+        number = float(value)
+    except OverflowError:  # an int
+        number = math.inf
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         bound = "a finite number of at least 0" if zero else "a finite number above 0"
         raise ValueError(f"{name} must be {bound}, got {value}")
-    return float(value)
+    return number
 
 
 def fraction(name: str, value: Any) -> float:
@@ -67,10 +72,22 @@ def fraction(name: str, value: Any) -> float:
 
 def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
     """`value` if it is among `choices`."""
-    if value not in choices:
+    if value not in tuple(choices):  # not by its hash: a list has none
         expected = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"unknown {name} {value!r}: expected one of {expected}")
     return value
+
+
+def from_config(kind: str, config: Any, known: Mapping[str, Callable[..., Any]]) -> Any:
+    """What `config`, {"name": ..., and the constructor's arguments}, describes: one of `known`."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"not a description of a {kind}: {config!r}")
+    arguments = dict(config)
+    make = known[one_of(kind, arguments.pop("name", None), known)]
+    try:
+        return make(**arguments)
+    except TypeError as error:
+        raise ValueError(f"not a description of a {kind}: {arguments!r}") from error
 
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:

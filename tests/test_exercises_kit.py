@@ -222,6 +222,16 @@ def test_reproduction_lines_work(solved):
     assert f" is {float(done.stdout):.6g}, expected" in said
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_sentence(folder):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "check.py", "0"]
+        done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("stopped ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_earlier_mistake_comes_first(solved):
     wrong = solution("ex0_dense.py").replace("dy.sum(axis=0)", "dy.mean(axis=0)")
     (solved / "ex0_dense.py").write_text(wrong, encoding="utf-8")

@@ -136,7 +136,10 @@ def test_a_training_state_that_does_not_fit(key, value, tmp_path):
     else:
         arrays[key] = np.full_like(arrays[key], value) if value is np.nan else value
     write_npz(tmp_path / "model.npz", arrays, description)
-    with pytest.raises(ValueError, match=r"model\.npz: not the state of a training: "):
+    with pytest.raises(
+        ValueError,
+        match=r"model\.npz: (not the state of a training|expected a file that numpyvae saved)",
+    ):
         VAE.load(tmp_path / "model.npz")
 
 
@@ -149,5 +152,8 @@ def test_an_optimizer_that_nobody_knows(optimizer, tmp_path):
     vae.fit(np.eye(3), 1, verbose=False)
     arrays, description = vae.contents()
     write_npz(tmp_path / "model.npz", arrays, {**description, "optimizer": optimizer})
-    with pytest.raises(ValueError, match=r"model\.npz: not the state of a training: "):
+    with pytest.raises(
+        ValueError,
+        match=r"model\.npz: (not the state of a training|expected a file that numpyvae saved)",
+    ):
         VAE.load(tmp_path / "model.npz")

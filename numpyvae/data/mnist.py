@@ -17,6 +17,7 @@ from numpyvae.data.digits import Dataset
 from numpyvae.data.files import atomic_write
 from numpyvae.data.untrusted import decompressed, read_promised, refusing_damage
 from numpyvae.numerics import Array
+from numpyvae.streams import Steady
 
 __all__ = ["load_mnist"]
 
@@ -197,19 +198,20 @@ def _fetch(url: str, part: BinaryIO, limit: int) -> None:
 @contextmanager
 def _progress_line(url: str) -> Iterator[Callable[[int, str], None]]:
     """Says on standard error what is downloaded, and, on a terminal, how far it has come."""
-    live = sys.stderr.isatty()
+    stream = Steady(sys.stderr)
+    live = stream.isatty()
 
     def show(received: int, promised: str) -> None:
         if live:
             total = f" of {int(promised) / 1e6:.1f}" if promised.isdecimal() else ""
-            print(f"\r{url}: {received / 1e6:.1f}{total} MB", end="", file=sys.stderr, flush=True)
+            print(f"\r{url}: {received / 1e6:.1f}{total} MB", end="", file=stream, flush=True)
 
-    print(f"downloading {url}", end="" if live else "\n", file=sys.stderr, flush=True)
+    print(f"downloading {url}", end="" if live else "\n", file=stream, flush=True)
     try:
         yield show
     finally:
         if live:
-            print(file=sys.stderr)
+            print(file=stream)
 
 
 def _images(content: bytearray) -> Array:

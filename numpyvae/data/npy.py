@@ -2,12 +2,17 @@
 
 `numpy.load` sets aside the memory that a header asks for before it looks whether the data are
 there. Here the header is first held against the size of the file, or of the member of the archive.
+Decompressors that give all at once whatever they are asked for (bzip2, LZMA) are not used; NumPy
+writes neither.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple
@@ -15,21 +20,35 @@ from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from numpyvae.data.untrusted import read_promised, refusing_damage
+from numpyvae.data.untrusted import brief, read_promised, refusing_damage
 from numpyvae.numerics import Array
 
 if TYPE_CHECKING:
     import zipfile  # at run time it is imported where an archive is read: that takes a while
 
-__all__ = ["npz_names", "npz_usual", "read_member", "read_npy", "read_npz"]
+__all__ = [
+    "Header",
+    "members",
+    "npz_names",
+    "npz_usual",
+    "read_header",
+    "read_member",
+    "read_npy",
+    "read_npz",
+]
 
 MEMORY_MAP_BYTES = 2**26
 """Arrays of .npy files from this size on are mapped into memory, not read."""
 
+HEADER_BYTES = 2**14
+"""The most that is read of a header; NumPy accepts 10,000."""
+
 USUAL_NAMES = ("x", "x_train", "data")
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
+    """What the beginning of a .npy file promises."""
+
     shape: tuple[int, ...]
     fortran_order: bool
     dtype: np.dtype[np.generic]
@@ -62,7 +81,7 @@ def npz_names(path: str | PathLike[str]) -> list[str]:
     import zipfile
 
     with refusing_damage(path), zipfile.ZipFile(path) as archive:
-        return [name.removesuffix(".npy") for name in archive.namelist()]
+        return list(members(archive))
 
 
 def npz_usual(names: list[str]) -> str | None:
@@ -79,18 +98,35 @@ def read_npz(path: str | PathLike[str], key: str | None = None) -> Array:
     import zipfile
 
     with refusing_damage(path), zipfile.ZipFile(path) as archive:
-        members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
+        found = members(archive)
         if key is None:
-            key = npz_usual(list(members))
-        if key not in members:
-            names = ", ".join(repr(name) for name in list(members)[:10])
+            key = npz_usual(list(found))
+        if key not in found:
+            names = ", ".join(f"{name!r:.40}" for name in list(found)[:10])
             expected = "one array, or one named x, x_train or data" if key is None else repr(key)
             raise ValueError(
                 f"{os.fspath(path)}: expected {expected}, "
-                f"got {len(members)} arrays{': ' if members else ''}{names}"
-                + (f" (key={names.split(', ')[0]} picks one)" if key is None and members else "")
+                f"got {len(found)} arrays{': ' if found else ''}{names}"
+                + (f" (key={names.split(', ')[0]} picks one)" if key is None and found else "")
             )
-        return read_member(archive, members[key])
+        return read_member(archive, found[key])
+
+
+def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The arrays of an open .npz file by name. ValueError for a name that is there twice."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name in found:
+            raise ValueError(f"{archive.filename}: expected one array {name!r:.40}, got two")
+        found[name] = member
+    return found
+
+
+def read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
+    """What one array of an open .npz file promises. ValueError as for `read_member`."""
+    with _opened(archive, member) as (stream, where):
+        return _read_header(stream, member.file_size, where)
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
@@ -99,35 +135,53 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     Raises ValueError if it is damaged, or if its header does not fit the size of the member; what
     else a damaged archive makes zipfile raise, `refusing_damage` gathers.
     """
-    where = f"{archive.filename}: array {member.filename.removesuffix('.npy')!r}"
-    with archive.open(member) as stream:
+    with _opened(archive, member) as (stream, where):
         return _read_elements(stream, _read_header(stream, member.file_size, where), where)
 
 
-def _read_header(stream: IO[bytes], file_bytes: int, where: str) -> _Header:
+@contextmanager
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[tuple[IO[bytes], str]]:
+    """The bytes of an array, and what messages call it."""
+    import zipfile
+
+    where = f"{archive.filename}: array {member.filename.removesuffix('.npy')!r:.40}"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{where}: expected it stored or deflated, got another compression")
+    with archive.open(member) as stream:
+        yield stream, where
+
+
+def _read_header(stream: IO[bytes], file_bytes: int, where: str) -> Header:
     """The header at the beginning of `stream`, if exactly its data can follow in `file_bytes`."""
     try:
-        version = npy.read_magic(stream)
+        prefix = stream.read(10)
+        if (
+            prefix[6:7] > b"\1"
+        ):  # from version 2 on the length of the header has four bytes, not two
+            prefix += stream.read(2)
+        length = int.from_bytes(prefix[8:], "little")
+        start = io.BytesIO(prefix + stream.read(min(length, HEADER_BYTES)))
+        version = npy.read_magic(start)
         if version == (1, 0):
-            header = _Header(*npy.read_array_header_1_0(stream))
+            header = Header(*npy.read_array_header_1_0(start))
         else:  # (3, 0) differs in the names of columns alone, which arrays of numbers do not have
-            header = _Header(*npy.read_array_header_2_0(stream))
+            header = Header(*npy.read_array_header_2_0(start))
     except Exception as error:  # NumPy lets SyntaxError, TypeError, TokenError and others through
-        raise ValueError(f"{where}: its .npy header cannot be read: {error!s:.120}") from error
+        raise ValueError(f"{where}: its .npy header cannot be read: {brief(error)}") from error
     if header.dtype.hasobject:
         raise ValueError(f"{where}: expected numbers, got pickled Python objects: never opened")
-    if min(header.shape, default=0) < 0:
+    if not all(type(n) is int and n >= 0 for n in header.shape):  # type: True is an int
         raise ValueError(f"{where}: the header gives the impossible shape {header.shape!s:.80}")
-    available = file_bytes - stream.tell()
+    available = file_bytes - start.tell()
     if header.n_bytes != available:
         raise ValueError(
-            f"{where}: the header promises {header.n_bytes:,} bytes of data "
+            f"{where}: the header promises {min(header.n_bytes, 10**40):,} bytes of data "
             f"(shape {header.shape!s:.80}, {header.dtype!s:.40}), the file holds {available:,}"
         )
     return header
 
 
-def _read_elements(stream: IO[bytes], header: _Header, where: str) -> Array:
+def _read_elements(stream: IO[bytes], header: Header, where: str) -> Array:
     """The array that follows `header` in `stream`, in this machine's byte order."""
     content = read_promised(stream, header.n_bytes, where)
     try:

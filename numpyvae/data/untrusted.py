@@ -14,9 +14,15 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import IO, BinaryIO, cast
 
-__all__ = ["decompressed", "read_promised", "refusing_damage"]
+__all__ = ["brief", "decompressed", "read_promised", "refusing_damage"]
 
 CHUNK_BYTES = 2**16
+
+
+def brief(text: object) -> str:
+    """What to quote of a text that a file of unknown origin may have written: one short line."""
+    line = " ".join(str(text)[:1000].split())
+    return "".join(c if c.isprintable() else "?" for c in line)[:200]
 
 
 def decompressed(file: BinaryIO) -> IO[bytes]:

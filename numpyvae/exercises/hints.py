@@ -207,5 +207,5 @@ def _reached(path: Path) -> dict[str, tuple[str, int]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {str(n): (str(key), max(0, int(step))) for n, (key, step) in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}

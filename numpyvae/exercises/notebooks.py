@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import secrets
+import sys
 import textwrap
 import warnings
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ from numpyvae.exercises.catalogue import EXERCISES, exercise_numbered
 from numpyvae.exercises.judging import judge_source
 from numpyvae.exercises.report import verdict_text
 from numpyvae.exercises.sandbox import LIMITS, Limits
+from numpyvae.streams import Steady
 
 __all__ = ["notebook_marks", "notebook_source"]
 
@@ -55,7 +57,8 @@ def notebook_marks(
         verdict = judge_source(exercise, source, seed, limits)
     if show:
         lines = verdict_text(verdict, ".").splitlines()
-        print("\n".join(line for line in lines if not line.startswith("  reproduce ")))
+        kept = "\n".join(line for line in lines if not line.startswith("  reproduce "))
+        print(kept, file=Steady(sys.stdout))
     return dict(verdict.marks)
 
 

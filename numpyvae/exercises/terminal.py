@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import queue
 import re
@@ -47,8 +46,6 @@ def open_screen() -> Iterator[Plain | Live]:
 
     SIGTERM and SIGHUP end the program with exit code 128 plus their number, through this end.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # whatever a student's code prints
     with contextlib.ExitStack() as stack:
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)

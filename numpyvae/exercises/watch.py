@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import stat
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def add_to(commands: Any) -> None:
 
 
 def watch(arguments: argparse.Namespace) -> int:
-    """Check all exercises, then each that is saved, until q is typed.
+    """Check all exercises, then each that is saved, until q is typed or nobody reads on.
 
     ValueError if there is no such folder or exercise.
     """
@@ -50,7 +51,7 @@ def watch(arguments: argparse.Namespace) -> int:
     with open_screen() as screen:
         watched = _Watched(folder, arguments.seed, screen)
         watched.begin(first)
-        while watched.go_on():
+        while not getattr(sys.stdout, "gone", False) and watched.go_on():
             pass
     return 0
 

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .checks import check_grad
 from .report import GradientReport
+from .stored_arrays import stored_arrays
 
 __all__ = ["InputError", "check_files", "load_function", "load_point"]
 
@@ -141,14 +140,10 @@ def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
     if not Path(path).is_file():
         raise InputError(f"there is no file {shown}")
     try:
-        stored = np.load(path, allow_pickle=False)
-        arrays = (
-            {"theta": stored}
-            if isinstance(stored, np.ndarray)
-            else {k: stored[k] for k in stored.files}
-        )
+        arrays = stored_arrays(path)
     except Exception as error:
-        raise InputError(f"{shown} is not an .npz file of plain arrays: {error}") from error
+        reason = " ".join(str(error)[:200].split())
+        raise InputError(f"{shown} is not an .npz file of plain arrays: {reason}") from error
     if not arrays:
         raise InputError(f"{shown} holds no arrays: expected theta, or parameters by name")
     if "theta" in arrays:

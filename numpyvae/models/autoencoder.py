@@ -26,7 +26,7 @@ from numpyvae.objectives import (
     ridge,
     ridge_backward,
 )
-from numpyvae.validation import positive_number
+from numpyvae.validation import one_of, positive_number
 
 __all__ = ["Autoencoder", "DenoisingAutoencoder", "NoisyAutoencoder"]
 
@@ -84,7 +84,7 @@ class Autoencoder(EncoderDecoder):
                 principal components if all are different. Source: Bao et al. 2020, eq. 4.
         """
         likelihood = Gaussian(0.5) if likelihood is None else likelihood
-        self.tied = bool(tied)
+        self.tied = bool(one_of("tied", tied, (False, True)))
         if self.tied and likelihood.output_dim(data_dim) != data_dim:
             raise ValueError(f"tied weights need one output a dimension, {likelihood!r} needs more")
         super().__init__(data_dim, latent_dim, hidden_dims, activation, likelihood, seed, dtype)

@@ -7,7 +7,8 @@ that model; this one holds what would be the same in each of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike, fspath
+from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,12 +16,13 @@ from numpy.typing import DTypeLike
 
 from numpyvae import training
 from numpyvae.checkpoint import load_training, training_state
+from numpyvae.data.untrusted import brief
 from numpyvae.layers import ACTIVATIONS, Grads, Params, Sequential, mlp
 from numpyvae.likelihoods import Likelihood, likelihood_from_config
 from numpyvae.numerics import Array, aligned_empty, keep_freed_memory
 from numpyvae.optimizers import Optimizer
 from numpyvae.parameters import Gradients, ParameterLayout
-from numpyvae.storage import read_npz, write_npz
+from numpyvae.storage import Saved, open_npz, write_npz
 from numpyvae.validation import (
     EntryError,
     as_matrix,
@@ -38,6 +40,9 @@ __all__ = ["EncoderDecoder"]
 
 CHUNK = 1024
 """Rows that encode, elbo, ... work on at a time, so that memory does not grow with the data."""
+
+MOST_LAYERS = 1000
+"""Far more than can be trained, and few enough that a file which names them costs nothing."""
 
 
 class EncoderDecoder:
@@ -63,6 +68,8 @@ class EncoderDecoder:
         self.latent_dim = positive_int("latent_dim", latent_dim)
         if not isinstance(hidden_dims, Iterable):
             raise TypeError(f"hidden_dims must be a sequence of widths, got {hidden_dims!r}")
+        if len(hidden_dims := tuple(hidden_dims)) > MOST_LAYERS:
+            raise ValueError(f"expected at most {MOST_LAYERS} hidden_dims, got {len(hidden_dims)}")
         self.hidden_dims = tuple(positive_int("a width in hidden_dims", n) for n in hidden_dims)
         self.activation = one_of("activation", activation, ACTIVATIONS)
         if isinstance(likelihood, type) or not hasattr(likelihood, "log_prob"):
@@ -82,10 +89,14 @@ class EncoderDecoder:
             {**self.encoder.shapes, **self.decoder.shapes, **likelihood.shapes}
         )
         keep_freed_memory()  # or every step pays for its pages again
-        self.theta = self.initial_theta()
         self.history = training.History()
         self.epochs_trained = 0
         self.optimizer: Optimizer | None = None
+
+    @cached_property
+    def theta(self) -> Array:
+        """The parameters (P,), drawn when first asked for; `load` puts its own in their place."""
+        return self.initial_theta()
 
     def __repr__(self) -> str:
         widths = "-".join(
@@ -282,27 +293,31 @@ class EncoderDecoder:
     def load(cls, path: str | PathLike[str]) -> Self:
         """The model that `save` wrote, ready to use or to `fit` on.
 
-        ValueError says what it found if the file holds no such model.
+        ValueError says what it found if the file holds no such model. Sizes are compared before
+        anything is built, so a small file costs little, whatever it says.
         """
-        arrays, description = read_npz(path)
-        name, theta = fspath(path), arrays.get("theta")
-        if description.get("model") != cls.__name__ or theta is None:
-            raise ValueError(f"{name}: expected a {cls.__name__}, got {description.get('model')!r}")
-        try:
-            model = cls(**cls.arguments_from_config(description["arguments"]))
-            model.epochs_trained = positive_int(
-                "epochs_trained", description["epochs_trained"], least=0
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{name}: not the description of a model: {error}") from error
-        if theta.shape != model.theta.shape or theta.dtype != model.dtype:
-            raise ValueError(
-                f"{name}: expected theta {model.theta.shape} {model.dtype}, "
-                f"got {theta.shape} {theta.dtype}"
-            )
+        with open_npz(path) as saved:
+            model = cls._from_description(saved)  # it has no theta yet, so its size costs nothing
+            theta = saved.read("theta", (model.layout.size,), model.dtype)
+            finite = np.isfinite(theta)
+            if not finite.all():
+                entry = model.layout.name_of(*first_entry(~finite))
+                raise ValueError(f"{saved.name}: expected finite parameters, {entry} is not")
+            model.history, model.optimizer = load_training(saved, theta)
         model.theta = theta
+        return model
+
+    @classmethod
+    def _from_description(cls, saved: Saved) -> Self:
         try:
-            model.history, model.optimizer = load_training(arrays, description, theta)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{name}: not the state of a training: {error}") from error
+            name = saved.description.get("model")
+            if name != cls.__name__:
+                raise ValueError(f"expected a {cls.__name__}, got {name!r}")
+            model = cls(**cls.arguments_from_config(saved.description["arguments"]))
+            epochs = saved.description["epochs_trained"]
+            model.epochs_trained = positive_int("epochs_trained", epochs, least=0)
+        except KeyError as error:
+            raise ValueError(f"{saved.name}: expected {error} in its description") from error
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise ValueError(f"{saved.name}: {brief(error)}") from error
         return model

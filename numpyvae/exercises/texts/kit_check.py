@@ -283,7 +283,7 @@ def main(words):
     """Check the exercises that are named, or all; the exit code."""
     if not all(word.isdecimal() and int(word) < len(EXERCISES) for word in words):
         sys.exit("usage: python check.py [EXERCISE], a number from 0 to 9")
-    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no error
+    getattr(sys.stdout, "reconfigure", dict)(errors="replace", line_buffering=True)  # if it can
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         passed = [show(number) for number in map(int, words or range(len(EXERCISES)))]
@@ -295,5 +295,6 @@ def main(words):
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    except (KeyboardInterrupt, OSError) as error:  # Ctrl-C; a full disk, or nobody reads on
+        sys.stdout = None  # or Python would try once more
+        sys.exit(f"stopped {error}".rstrip())
