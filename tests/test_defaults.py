@@ -6,13 +6,24 @@ written a second time, so that it changes on purpose or not at all.
 
 import importlib
 import inspect
+import json
 import math
 
 import numpy as np
 import pytest
 
-from numpyvae import VAE, Adam, Autoencoder, Bernoulli, Binomial, Gaussian
+from numpyvae import (
+    VAE,
+    Adam,
+    Autoencoder,
+    Bernoulli,
+    Binomial,
+    DenoisingAutoencoder,
+    Gaussian,
+    NoisyAutoencoder,
+)
 from numpyvae import data as toys
+from numpyvae.corruptions import SaltAndPepper
 from numpyvae.data import mnist, toy
 from numpyvae.evaluation import evaluate
 from numpyvae.exact import marginal_log_likelihood
@@ -133,6 +144,24 @@ def test_initial_values():
         assert not views[name].any()
     assert (vae.epochs_trained, list(vae.history)) == (0, [])
     assert [p.data_scale for p in (Bernoulli(), Binomial(16), Gaussian(9.0))] == [1.0, 16.0, 1.0]
+
+
+def test_configurations_come_back_from_json_as_they_were():
+    """And make the same model again: no tuple, no NumPy number, no default left out."""
+    corruption = SaltAndPepper(0.3, -1.0, 2.0)
+    for model in (
+        VAE(4, 2, (3, 5), "tanh", Binomial(3), 0.5, 7, "float64"),
+        VAE(4, 2, beta=math.inf, likelihood=Gaussian("shared")),
+        Autoencoder(4, 2, (), penalties=np.array([0.5, 1.0]), likelihood=Gaussian(0.3)),
+        Autoencoder(4, 2, (3,), tied=True),
+        NoisyAutoencoder(4, 2, code_noise=0.3, activation="tanh"),
+        DenoisingAutoencoder(4, 2, corruption=corruption, seed=3),
+    ):
+        config = model.config()
+        assert json.loads(json.dumps(config)) == config
+        again = type(model)(**type(model).arguments_from_config(config))
+        assert again.config() == config
+        np.testing.assert_array_equal(again.theta, model.theta)
 
 
 @pytest.mark.parametrize(("module", "constants"), [

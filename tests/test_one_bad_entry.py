@@ -14,6 +14,7 @@ from numpyvae.data import GaussianMixture, binarize_pixels
 from numpyvae.exact import PCA, ProbabilisticPCA, marginal_log_likelihood
 from numpyvae.likelihoods import likelihood_from_config
 from numpyvae.models import encoder_decoder
+from numpyvae.storage import read_npz
 from numpyvae.validation import (
     as_matrix,
     check_finite,
@@ -178,6 +179,23 @@ def test_one_bad_moment_of_an_optimizer(make):
         make().load_state({**state, "n_steps": np.array(-1)})
 
 
+def test_a_bad_minibatch_of_validation_data_alone(rng):
+    """The transform spoils what has 3 rows, and the minibatches of the training have 4."""
+    vae = VAE(4, 2, (3,))
+    with pytest.raises(ValueError, match=r"a minibatch after transform: x\[0, 0\] = 0.5 is"):
+        vae.fit(
+            np.zeros((8, 4)), 1, 4, validation_data=np.zeros((3, 4)), verbose=False,
+            transform=lambda x: x + 0.5 * (len(x) == 3),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("description", ["[1]", "3", '"text"', "null", "not JSON"])
+def test_a_file_with_another_description(description, tmp_path):
+    np.savez(tmp_path / "x.npz", description=np.array(description), theta=np.zeros(3))
+    with pytest.raises(ValueError, match=r"x\.npz: expected a"):
+        read_npz(tmp_path / "x.npz")
+
+
 # The single values.
 
 
@@ -202,7 +220,7 @@ def test_one_bad_moment_of_an_optimizer(make):
     (lambda: one_of("c", "z", ("x", "y")), ValueError, "unknown c 'z': expected one of 'x', 'y'"),
     (lambda: float_dtype(int), ValueError, "dtype must be float32 or float64, got <class 'int'>"),
     (lambda: float_dtype("float16"), ValueError, "dtype must be float32 or float64, got 'float16'"),
-    (lambda: as_matrix("x", [[1, 2]], 3, "(N, D)"), ValueError, r"\(N, D\) with 3 columns.*\(1, 2\)"),
+    (lambda: as_matrix("x", [[1, 2]], 3, "(N, D)"), ValueError, r"with 3 columns, got \(1, 2\)"),
     (lambda: as_matrix("x", [1, 2], 2, "(N, D)"), ValueError, r"2 columns, got \(2,\)"),
     (lambda: as_matrix("x", np.ones((0, 2)), 2, "(N, D)"), ValueError, "x is empty: expected at"),
     (lambda: as_matrix("x", [[1j, 2]], 2, "(N, D)"), TypeError, "real numbers, got .* complex128"),
