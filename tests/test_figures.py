@@ -4,6 +4,7 @@
 against formulas, on small models that nobody has trained.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -53,7 +54,7 @@ def size(figure):
 
 
 def test_figures_are_as_large_as_what_they_show():
-    """Width and height in inches: images keep their shape, a strip is flat, a row of panels wide."""
+    """In inches: images keep their shape, a strip is flat, a row of panels is wide."""
     images, lines, points = model(16), model(10), model(2)
     history = History({"loss": 1.0, "log_px": -1.0, "kl": 0.5, "elbo": -1.5} for _ in range(3))
     loss_alone = History({"loss": 1.0} for _ in range(3))
@@ -212,7 +213,7 @@ def test_thick_lines_are_means_over_equal_parts_of_the_axis(n_epochs):
         return
     edges = np.geomspace(first, n_epochs + 1, 81).astype(int)
     edges[-1] = n_epochs + 1
-    windows = [np.arange(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+    windows = [np.arange(a, b) for a, b in itertools.pairwise(edges) if a < b]
     np.testing.assert_allclose(ax.lines[1].get_xdata(), [w.mean() for w in windows])
     np.testing.assert_allclose(ax.lines[1].get_ydata(), [values[w - 1].mean() for w in windows])
 

@@ -11,7 +11,15 @@ import math
 import numpy as np
 import pytest
 
-from numpyvae import VAE, Adam, Binomial, DenoisingAutoencoder, Gaussian, NoisyAutoencoder
+from numpyvae import (
+    VAE,
+    Adam,
+    Bernoulli,
+    Binomial,
+    DenoisingAutoencoder,
+    Gaussian,
+    NoisyAutoencoder,
+)
 from numpyvae.corruptions import GaussianNoise, Masking, SaltAndPepper
 from numpyvae.data import (
     GaussianMixture,
@@ -23,9 +31,10 @@ from numpyvae.data import (
 )
 from numpyvae.evaluation import active_units, elbo_terms, evaluate
 from numpyvae.exact import ProbabilisticPCA
+from numpyvae.layers import ACTIVATIONS
 from numpyvae.parameters import glorot_uniform, he_normal
 from numpyvae.priors import StandardNormal
-from numpyvae.proofs import LIKELIHOODS, draw_data
+from numpyvae.proofs import LIKELIHOODS, Pair, Proof, Sizes, draw_data, models, prove, table
 
 N = 40_000
 
@@ -355,3 +364,67 @@ def test_em_starts_where_it_says(rng):
     start = ProbabilisticPCA(2)
     start.mean, start.weights, start.noise_variance = x.mean(axis=0), weights, variance
     assert starts[0] == pytest.approx(start.log_likelihood(x).mean(), rel=1e-9)
+
+
+# The proofs, which are read by eye.
+
+
+def test_a_proof_is_the_worst_error_relative_to_the_largest_entry():
+    """Of a gradient that is wrong by 0.5 in one entry, where the largest is 4."""
+    theta = np.array([1.0, 2.0, -1.0])
+    for wrong in range(3):
+        off = 0.5 * (np.arange(3) == wrong)
+        proof = prove(Pair("p", lambda t: (t * t).sum(), lambda t, off=off: 2 * t + off, theta))
+        assert proof.n_entries == 3
+        assert proof.complex_step_error == pytest.approx(0.125, rel=1e-12)
+        assert proof.central_difference_error == pytest.approx(0.125, rel=1e-7)
+        assert not proof.passed
+
+
+@pytest.mark.parametrize(("errors", "passed"), [
+    ((1e-12, 1e-7), True), ((0.0, 0.0), True), ((1.1e-12, 0.0), False), ((0.0, 1.1e-7), False),
+    ((math.nan, 0.0), False), ((0.0, math.nan), False),
+])  # fmt: skip
+def test_both_errors_decide(errors, passed):
+    proof = Proof("a gradient", 7, *errors)
+    assert proof.passed == passed
+    text = table([proof, Proof("another one", 12, 0.0, 0.0)])
+    header, first, second, empty, summary = text.split("\n")[:5]
+    assert header.split() == ["entries", "complex", "step", "difference", "verdict"]
+    assert first.split() == [
+        "a", "gradient", "7", *(f"{error:.1e}" for error in errors), "pass" if passed else "FAIL",
+    ]  # fmt: skip
+    assert second.startswith("another one       12")
+    assert (empty, len(header) - len("verdict")) == ("", len(first) - len("pass"))
+    assert summary.startswith(f"{1 + passed} of 2 gradients proven")
+    assert "at most 1e-12 by complex step and 1e-07 by central difference" in text
+
+
+def test_data_for_a_proof_take_every_value_of_the_support(rng):
+    assert set(np.unique(draw_data(Bernoulli(), (50, 3), rng))) == {0, 1}
+    assert set(np.unique(draw_data(Binomial(3), (50, 3), rng))) == {0, 1, 2, 3}
+
+
+def test_the_table_proves_models_of_every_kind(rng):
+    """At the given sizes, and each of them at another point."""
+    pairs = models(rng, Sizes(4, 6, 5, 2))
+    names = [pair.name for pair in pairs]
+    for kind in ("VAE(", "Autoencoder(", "DenoisingAutoencoder(", "NoisyAutoencoder("):
+        assert any(name.startswith(kind) for name in names)
+    for likelihood in LIKELIHOODS:
+        assert sum(repr(likelihood) in name for name in names) >= 2
+    for activation in ACTIVATIONS:
+        assert any(f", {activation}, " in name for name in names)
+    assert all(("(6-" in name) and "-2," in name for name in names)
+    assert all(abs(pair.theta.std() - 0.3) < 0.1 for pair in pairs)
+
+
+def test_the_rank_is_told_from_rounding():
+    """A variance below D 1e-14 of the largest counts as none: here D = 2, axes exactly at hand."""
+    for share, fits in ((1e-14, False), (1.9e-14, False), (2.1e-14, True), (1e-10, True)):
+        x = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]]) * [1.0, math.sqrt(share)]
+        if fits:
+            assert ProbabilisticPCA(1).fit(x).noise_variance == pytest.approx(share)
+        else:
+            with pytest.raises(ValueError, match="must be below 1, the rank"):
+                ProbabilisticPCA(1).fit(x)
