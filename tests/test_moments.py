@@ -22,6 +22,8 @@ from numpyvae import (
 )
 from numpyvae.corruptions import GaussianNoise, Masking, SaltAndPepper
 from numpyvae.data import (
+    PLANE_IN_FIVE_DIMENSIONS,
+    THREE_GAUSSIANS,
     GaussianMixture,
     LinearGaussian,
     gaussian_mixture,
@@ -150,6 +152,17 @@ def test_a_linear_gaussian_is_latent_times_weights_plus_mean_plus_noise(rng):
     np.testing.assert_allclose(truth.covariance(), covariance, rtol=1e-14)
     np.testing.assert_allclose(truth.covariance(0.5), covariance + 0.5 * np.eye(3), rtol=1e-14)
     np.testing.assert_allclose(np.cov(x.T), covariance, atol=0.35)
+
+
+@pytest.mark.parametrize("kind", [int, np.uint8, np.float32, list])
+def test_truths_compute_in_float64_whatever_comes(kind):
+    """At points that every type holds exactly: the same bits."""
+    for truth in (THREE_GAUSSIANS, PLANE_IN_FIVE_DIMENSIONS):
+        points = np.arange(6.0 if truth is THREE_GAUSSIANS else 15.0).reshape(3, -1)
+        given = points.tolist() if kind is list else points.astype(kind)
+        for method in (truth.log_prob, truth.score):
+            assert method(given).dtype == np.float64
+            np.testing.assert_array_equal(method(given), method(points))
 
 
 def angle_and_radius(points):

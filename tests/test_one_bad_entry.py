@@ -9,12 +9,14 @@ import re
 import numpy as np
 import pytest
 
-from numpyvae import VAE, Adam, Bernoulli, Binomial, Gaussian, Momentum
-from numpyvae.data import GaussianMixture, binarize_pixels
+from numpyvae import SGD, VAE, Adam, Bernoulli, Binomial, Gaussian, Momentum
+from numpyvae.corruptions import corruption_from_config
+from numpyvae.data import GaussianMixture, binarize_pixels, minibatches
 from numpyvae.exact import PCA, ProbabilisticPCA, marginal_log_likelihood
 from numpyvae.likelihoods import likelihood_from_config
 from numpyvae.models import encoder_decoder
 from numpyvae.storage import read_npz
+from numpyvae.training import DivergenceError
 from numpyvae.validation import (
     as_matrix,
     check_finite,
@@ -194,6 +196,64 @@ def test_a_file_with_another_description(description, tmp_path):
     np.savez(tmp_path / "x.npz", description=np.array(description), theta=np.zeros(3))
     with pytest.raises(ValueError, match=r"x\.npz: expected a"):
         read_npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("arguments", [
+    {"optimizer": Adam}, {"optimizer": "adam"}, {"callbacks": print}, {"callbacks": [print, 3]},
+    {"callbacks": [3, print]},
+])  # fmt: skip
+def test_objects_that_would_only_fail_in_the_middle_of_an_epoch(arguments):
+    vae = VAE(4, 2, (3,))
+    theta = vae.theta.copy()
+    (name,) = arguments
+    with pytest.raises(TypeError, match=f"{name} must be a"):
+        vae.fit(np.ones(SHAPE), verbose=False, **arguments)
+    np.testing.assert_array_equal(vae.theta, theta)
+
+
+def test_the_last_step_of_an_epoch_is_looked_at_too():
+    """Its own loss was finite; what it made of the parameters no later loss of the epoch shows."""
+    vae = VAE(4, 2, (3,), likelihood=Gaussian())
+    theta = vae.theta.copy()
+    message = r"epoch 1, step 1: the loss is (inf|nan)\. The initial parameters .*\(now 1e\+30\)"
+    with pytest.raises(DivergenceError, match=message):
+        vae.fit(np.ones(SHAPE), 1, 7, SGD(1e30), verbose=False)
+    np.testing.assert_array_equal(vae.theta, theta)
+    assert (vae.epochs_trained, len(vae.history)) == (0, 0)
+
+
+@pytest.mark.parametrize("config", [
+    {}, {"name": "Masking"}, {"name": "Blur"}, {"name": "Masking", "probability": 0.1, "more": 1},
+])  # fmt: skip
+def test_configurations_that_name_no_corruption(config):
+    with pytest.raises(ValueError, match="corruption"):
+        corruption_from_config(config)
+
+
+def test_generators_and_numbers_of_samples():
+    vae, x = VAE(4, 2, (3,)), np.ones(SHAPE)
+    for use in (
+        vae.sample,
+        lambda n, rng: vae.elbo(x, n, rng),
+        lambda n, rng: vae.log_likelihood(x, n, rng),
+    ):
+        with pytest.raises(
+            TypeError, match=r"rng must be a numpy\.random\.Generator or None, got 0"
+        ):
+            use(3, 0)
+        with pytest.raises(ValueError, match=r"n(_samples)? must be at least 1, got 0"):
+            use(0, None)
+
+
+def test_a_transform_without_a_signature_gets_the_batch_alone(rng):
+    class Opaque:
+        __signature__ = "none"
+
+        def __call__(self, batch):
+            return batch + 1
+
+    (batch,) = minibatches(np.zeros((3, 2)), 3, rng, Opaque())
+    assert batch.tolist() == [[1, 1]] * 3
 
 
 # The single values.
