@@ -27,6 +27,7 @@ from numpyvae.corruptions import SaltAndPepper
 from numpyvae.data import mnist, toy
 from numpyvae.evaluation import evaluate
 from numpyvae.exact import marginal_log_likelihood
+from numpyvae.numerics import keep_freed_memory
 
 FIT = {"epochs": 50, "batch_size": 128, "callbacks": (), "verbose": True}
 NETWORK = {"hidden_dims": (128,), "activation": "relu", "seed": 0, "dtype": np.float32}
@@ -200,6 +201,15 @@ def test_the_sizes_of_the_mnist_files_follow_from_their_format():
     """IDX: a header of 4 bytes and 4 for each axis, then one byte for each pixel or label."""
     sizes = [file.n_bytes for file in mnist.FILES]
     assert sizes == [16 + 60_000 * 28 * 28, 8 + 60_000, 16 + 10_000 * 28 * 28, 8 + 10_000]
+
+
+def test_the_block_that_makes_glibc_keep_memory_is_almost_32_mb():
+    """From twice the largest freed block on glibc gives memory back: from 64 MB on."""
+    sizes = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("numpyvae.numerics.np.empty", lambda size, dtype: sizes.append(size))
+        keep_freed_memory.__wrapped__()
+    assert sizes == [32 * 2**20 - 64 * 2**10]
 
 
 def test_the_truths_of_the_toys():

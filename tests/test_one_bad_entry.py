@@ -15,7 +15,7 @@ from numpyvae.data import GaussianMixture, binarize_pixels, minibatches
 from numpyvae.exact import PCA, ProbabilisticPCA, marginal_log_likelihood
 from numpyvae.likelihoods import likelihood_from_config
 from numpyvae.models import encoder_decoder
-from numpyvae.storage import read_npz
+from numpyvae.storage import read_npz, write_npz
 from numpyvae.training import DivergenceError
 from numpyvae.validation import (
     as_matrix,
@@ -189,6 +189,33 @@ def test_a_bad_minibatch_of_validation_data_alone(rng):
             np.zeros((8, 4)), 1, 4, validation_data=np.zeros((3, 4)), verbose=False,
             transform=lambda x: x + 0.5 * (len(x) == 3),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [SGD, Momentum, Adam])
+def test_vectors_of_one_length_are_stepped_and_nothing_else(make):
+    for theta, grad in (
+        (np.ones((2, 3)), np.ones((2, 3))), (np.ones(()), np.ones(())),
+        (np.ones(3), np.ones(2)), (np.ones(3), np.ones((3, 1))),
+    ):  # fmt: skip
+        before = theta.copy()
+        with pytest.raises(ValueError, match="vectors of one length, got"):
+            make().step(theta, grad)
+        np.testing.assert_array_equal(theta, before)
+    for theta in (np.ones(3, int), np.ones(3, complex)):
+        with pytest.raises(TypeError, match=f"array of floats, got {theta.dtype}"):
+            make().step(theta, np.ones(3))
+
+
+@pytest.mark.parametrize("missing", ["theta", "epochs_trained", "arguments", "model"])
+def test_a_model_file_that_lacks_one_thing(missing, tmp_path):
+    vae = VAE(4, 2, (3,))
+    vae.save(tmp_path / "x.npz")
+    arrays, description = read_npz(tmp_path / "x.npz")
+    for part in (arrays, description):
+        part.pop(missing, None)
+    write_npz(tmp_path / "x.npz", arrays, description)
+    with pytest.raises(ValueError, match=r"x\.npz: (expected a VAE, got|not the description)"):
+        VAE.load(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("description", ["[1]", "3", '"text"', "null", "not JSON"])
