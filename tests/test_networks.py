@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from numpyvae import SGD, VAE, Autoencoder, Binomial, Gaussian, Momentum
+from numpyvae import SGD, VAE, Adam, Autoencoder, Binomial, Gaussian, Momentum
 from numpyvae.gradient_check import complex_step
 from numpyvae.layers import (
     ACTIVATIONS,
@@ -183,6 +183,15 @@ def test_steps_in_float32_are_rounded_in_float32(make, rng):
         optimizer.step(np.zeros(999), np.ones(999))
     optimizer.step(theta, grad)
     np.testing.assert_array_equal(theta, expected)
+
+
+@pytest.mark.parametrize("make", [SGD, Momentum, Adam])
+def test_a_step_works_in_the_dtype_of_theta_throughout(make):
+    """Also in its scratch memory: one float64 array would make a float32 step twice as slow."""
+    for dtype in (np.float32, np.float64):
+        optimizer = make()
+        for block in optimizer._blocks(np.zeros(40_000, dtype), np.zeros(40_000, dtype)):
+            assert {array.dtype for array in block} == {np.dtype(dtype)}
 
 
 # The scalar functions, against formulas that do overflow, where they do not.

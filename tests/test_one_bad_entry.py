@@ -163,6 +163,16 @@ def test_one_bad_component_of_a_mixture(k):
         GaussianMixture(changed, means, variances)
 
 
+@pytest.mark.parametrize(("weights", "means", "variances"), [
+    ([1.0], [0.0, 0.0], [1.0]), ([], np.zeros((0, 2)), []), (1.0, [[0.0, 0.0]], 1.0),
+    ([0.5, 0.5], [[0.0, 0.0]], [1.0, 1.0]), ([1.0], [[0.0, 0.0]], [1.0, 1.0]),
+    ([1.0], [[[0.0, 0.0]]], [1.0]), ([[1.0]], [[0.0, 0.0]], [1.0]),
+])  # fmt: skip
+def test_one_shape_of_a_mixture_that_does_not_fit(weights, means, variances):
+    with pytest.raises(ValueError, match=r"must have shapes \(K,\), \(K, D\), \(K,\), got"):
+        GaussianMixture(weights, means, variances)
+
+
 @pytest.mark.parametrize("make", [Adam, Momentum])
 def test_one_bad_moment_of_an_optimizer(make):
     optimizer = make()
@@ -204,6 +214,11 @@ def test_vectors_of_one_length_are_stepped_and_nothing_else(make):
     for theta in (np.ones(3, int), np.ones(3, complex)):
         with pytest.raises(TypeError, match=f"array of floats, got {theta.dtype}"):
             make().step(theta, np.ones(3))
+
+
+def test_a_model_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.npz: no such file$"):
+        read_npz(tmp_path / "gone.npz")
 
 
 @pytest.mark.parametrize("missing", ["theta", "epochs_trained", "arguments", "model"])
