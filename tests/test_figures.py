@@ -113,6 +113,17 @@ def test_many_lines_are_fainter(n, opacity):
     assert ax.lines[0].get_alpha() == pytest.approx(opacity)
 
 
+def test_samples_of_the_plane_are_points_and_others_are_lines():
+    points, lines = model(2), model(10)
+    (ax,) = plots.samples(points, 12).axes
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), points.sample(12))
+    assert ax.get_aspect() == 1
+    assert (ax.get_xlabel(), ax.get_ylabel(), len(ax.lines)) == ("x[0]", "x[1]", 0)
+    (ax,) = plots.samples(lines, 12).axes
+    np.testing.assert_allclose([line.get_ydata() for line in ax.lines], lines.sample(12))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("data dimension", "value")
+
+
 def encoder_gives(latent_dim, mean, log_var):
     """A model whose encoder gives these numbers: `mean` (N, L) from one-hot data."""
     vae = VAE(len(mean), latent_dim, (), likelihood=Gaussian(), dtype=np.float64)
