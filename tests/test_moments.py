@@ -7,6 +7,8 @@ plain NumPy, from the same random numbers.
 """
 
 import math
+import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,7 +38,17 @@ from numpyvae.exact import ProbabilisticPCA
 from numpyvae.layers import ACTIVATIONS
 from numpyvae.parameters import glorot_uniform, he_normal
 from numpyvae.priors import StandardNormal
-from numpyvae.proofs import LIKELIHOODS, Pair, Proof, Sizes, draw_data, models, prove, table
+from numpyvae.proofs import (
+    LIKELIHOODS,
+    Pair,
+    Proof,
+    Sizes,
+    draw_data,
+    models,
+    primitives,
+    prove,
+    table,
+)
 
 N = 40_000
 
@@ -428,6 +440,15 @@ def test_both_errors_decide(errors, passed):
 def test_data_for_a_proof_take_every_value_of_the_support(rng):
     assert set(np.unique(draw_data(Bernoulli(), (50, 3), rng))) == {0, 1}
     assert set(np.unique(draw_data(Binomial(3), (50, 3), rng))) == {0, 1, 2, 3}
+
+
+def test_proofs_are_at_generic_points(rng):
+    """Normal numbers of both signs, and no two neighbouring widths of a model the same."""
+    theta = np.concatenate([pair.theta for _ in range(20) for pair in primitives(rng)])
+    assert_moments(theta[:, None], 0.0, 1.0)
+    for pair in models(rng):
+        widths = re.search(r"\((\d+(-\d+)+)", pair.name).group(1).split("-")
+        assert all(a != b for a, b in pairwise(widths)), pair.name
 
 
 def test_the_table_proves_models_of_every_kind(rng):
