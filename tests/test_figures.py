@@ -106,6 +106,14 @@ def test_as_many_points_as_a_reader_can_take_in():
         assert line.get_marker() == (marker or "")
 
 
+def test_originals_are_named_in_the_middle_of_their_row():
+    (ax,) = plots.reconstructions(model(16), data(5, 16)).axes
+    ticks = zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
+    expected = [(0.5, "original"), (1.5, "reconstruction")]
+    assert [(y, label.get_text()) for y, label in ticks] == expected
+    assert (*ax.get_xlim(), *ax.get_ylim()) == (0, 5, 2, 0)
+
+
 @pytest.mark.parametrize(("n", "opacity"), [(10, 0.9), (100, 0.2), (400, 0.05)])
 def test_many_lines_are_fainter(n, opacity):
     (ax,) = plots.samples(model(10), n).axes

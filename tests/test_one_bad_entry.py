@@ -9,10 +9,29 @@ import re
 import numpy as np
 import pytest
 
-from numpyvae import SGD, VAE, Adam, Bernoulli, Binomial, Gaussian, Momentum
-from numpyvae.corruptions import corruption_from_config
-from numpyvae.data import GaussianMixture, binarize_pixels, minibatches
+from numpyvae import (
+    SGD,
+    VAE,
+    Adam,
+    Autoencoder,
+    Bernoulli,
+    Binomial,
+    Gaussian,
+    Momentum,
+    NoisyAutoencoder,
+)
+from numpyvae.corruptions import GaussianNoise, Masking, SaltAndPepper, corruption_from_config
+from numpyvae.data import (
+    THREE_GAUSSIANS,
+    GaussianMixture,
+    LinearGaussian,
+    binarize_pixels,
+    minibatches,
+    pinwheel,
+    spiral,
+)
 from numpyvae.exact import PCA, ProbabilisticPCA, marginal_log_likelihood
+from numpyvae.layers import LeakyReLU
 from numpyvae.likelihoods import likelihood_from_config
 from numpyvae.models import encoder_decoder
 from numpyvae.storage import read_npz, write_npz
@@ -30,6 +49,7 @@ from numpyvae.validation import (
 
 PLACES = [(0, 0), (0, 3), (3, 0), (3, 2), (6, 0), (6, 3)]  # of 7 rows and 4 columns
 SHAPE = (7, 4)
+RNG = np.random.default_rng(0)
 
 
 def spoilt(place, value, fill=1.0):
@@ -336,6 +356,46 @@ def test_a_transform_without_a_signature_gets_the_batch_alone(rng):
 def test_values_that_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+EDGES = {  # what makes it -> (what is still taken, what is not), by the docstrings
+    "LeakyReLU slope": (LeakyReLU, (0, 0.01, 2), (-0.01, np.inf)),
+    "GaussianNoise": (GaussianNoise, (1e-9, 3), (0, -1)),
+    "Masking": (Masking, (0, 0.999), (1, -0.1)),
+    "SaltAndPepper": (SaltAndPepper, (0, 0.999), (1, -0.1)),
+    "Gaussian variance": (Gaussian, (1e-9, 9), (0, -1, np.inf, "other")),
+    "Binomial": (Binomial, (1, 16), (0, -1)),
+    "learning rate": (SGD, (1e-9, 9), (0, -1)),
+    "momentum": (lambda v: Momentum(momentum=v), (0, 0.999), (1, -0.1)),
+    "beta1": (lambda v: Adam(beta1=v), (0, 0.999), (1, -0.1)),
+    "beta2": (lambda v: Adam(beta2=v), (0, 0.9999), (1, -0.1)),
+    "epsilon": (lambda v: Adam(epsilon=v), (1e-300, 1), (0, -1)),
+    "beta": (lambda v: VAE(4, 2, beta=v), (0, 0.5, np.inf), (-0.1, np.nan, -np.inf)),
+    "seed": (lambda v: VAE(4, 2, seed=v), (0, 7), (-1,)),
+    "data_dim": (lambda v: VAE(v, 2), (1, 7), (0,)),
+    "latent_dim": (lambda v: VAE(4, v), (1, 7), (0,)),
+    "hidden_dims": (lambda v: VAE(4, 2, (3, v)), (1, 7), (0,)),
+    "code_noise": (lambda v: NoisyAutoencoder(4, 2, code_noise=v), (1e-9, 3), (0, -1)),
+    "penalties": (lambda v: Autoencoder(4, 2, (), penalties=(1, v)), (0, 2), (-0.1, np.nan)),
+    "n_components": (PCA, (1, 3), (0, -1, True, 1.0)),
+    "latent_dim of PPCA": (ProbabilisticPCA, (1, 3), (0, -1, True, 1.0)),
+    "noise_variance": (lambda v: LinearGaussian([[1.0]], [0.0], v), (1e-9, 3), (0, -1)),
+    "extra_variance": (lambda v: THREE_GAUSSIANS.log_prob(np.zeros((1, 2)), v), (0, 3), (-0.1,)),
+    "spiral turns": (lambda v: spiral(3, RNG, turns=v), (0.1, 9), (0, -1)),
+    "spiral noise": (lambda v: spiral(3, RNG, noise=v), (1e-9, 9), (0, -1)),
+    "pinwheel twist": (lambda v: pinwheel(3, RNG, twist=v), (0, -1, 1), ()),
+    "pinwheel arms": (lambda v: pinwheel(3, RNG, arms=v), (1, 3), (0, -1)),
+    "points": (lambda v: spiral(v, RNG), (1, 3), (0, -1)),
+}
+
+
+@pytest.mark.parametrize(("make", "taken", "refused"), EDGES.values(), ids=EDGES.keys())
+def test_every_argument_up_to_the_edge_and_not_beyond(make, taken, refused):
+    for value in taken:
+        make(value)
+    for value in refused:
+        with pytest.raises(ValueError, match=r"must|unknown variance"):
+            make(value)
 
 
 def test_values_at_the_edge_are_taken():
