@@ -181,7 +181,7 @@ def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
         *(("relu", depth, bernoulli) for depth in ((), (H,), (H + 2, H, H + 1))),
     ]
     vaes = [VAE(D, L, h, a, p, beta=0.7, dtype=np.float64) for a, h, p in cases]
-    common: dict[str, Any] = {"hidden_dims": (H + 1, H), "activation": "tanh", "dtype": np.float64}
+    common: dict[str, Any] = {"hidden_dims": (H + 2, H), "activation": "tanh", "dtype": np.float64}
     corruptions = GaussianNoise(0.3), Masking(0.4), SaltAndPepper(0.4)
     family: list[EncoderDecoder] = [
         VAE(D, L, (H,), "tanh", binomial, beta=np.inf, dtype=np.float64),
