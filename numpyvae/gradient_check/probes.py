@@ -165,9 +165,9 @@ def _compare_along(check: Check, indices: NDArray[np.intp]) -> tuple[str, str]:
     v = _uneven(check, indices)
     by_complex = check.complex.complex_slope(v, check.point.vector, TINY)
     slope = _slope_along(check, check.real.along(v))
-    sharp = slope.bound <= 1e-3 * max(abs(slope.value), abs(by_complex)) + 1e-6
+    sharp = slope.bound <= 1e-3 * max(abs(slope.value), abs(by_complex)) + 1e-6 * check.slope
     # A broken complex step misses terms; one that is far too large shows a blind difference.
-    sharp = sharp and abs(by_complex) <= 1e4 * abs(slope.value) + 1e-6
+    sharp = sharp and abs(by_complex) <= 1e4 * abs(slope.value) + 1e-6 * check.slope
     if sharp and abs(by_complex - slope.value) > 2.0 * slope.bound + 1e-7 * abs(slope.value):
         if 1 < indices.size <= MANY:
             kinds = []
@@ -204,7 +204,7 @@ def find_kinks(check: Check, estimate: Estimate) -> None:
                     parts += [part for part in np.array_split(indices, 4) if part.size]
                 continue
             i = int(indices[0])
-            slope = _slope_along(check, check.real.along_entry(i), float(check.scale()[i]))
+            slope = _slope_along(check, check.real.along_entry(i), float(check.units[i]))
             if slope.kind == "kink":
                 record(estimate, i, slope)
                 found = True
@@ -219,4 +219,4 @@ def _uneven(check: Check, indices: NDArray[np.intp]) -> Vector:
 
 def _slope_along(check: Check, phi: Callable[[float], float], scale: float = 1.0) -> Slope:
     """The slope along phi, precise enough to see a kink that matters."""
-    return refined_slope(phi, check.value, scale, check.noise, 1e-9, 1e-8)
+    return refined_slope(phi, check.value, scale, check.noise, 1e-9 * check.slope / scale, 1e-8)
