@@ -11,7 +11,7 @@ UNITS = 10.0 ** np.arange(-12.0, 13.0, 3.0)
 
 
 def in_units(problem, c, units):
-    """c f(units * phi) at phi = theta / units, and its gradient; ``units`` one number a parameter."""
+    """c f(units phi) at phi = theta / units, and its gradient; one unit for each parameter."""
     f, theta, grad = problem
 
     def up(p):
@@ -169,5 +169,5 @@ def test_the_inputs_of_a_pair_in_units_of_their_own(method):
         point = {"W": inputs["W"] / u, "x": inputs["x"] / v}
         assert check_vjp(forward, backward, point, method=method).verdict == "pass"
         for wrong in ((1.01, 1.0), (1.0, 1.01)):
-            off = lambda dy, cache, w=wrong: backward(dy, cache, w)  # noqa: E731, B023
+            off = lambda dy, cache, w=wrong: backward(dy, cache, w)  # noqa: E731
             assert check_vjp(forward, off, point, method=method).verdict == "fail"
