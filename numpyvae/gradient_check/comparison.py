@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 
+GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 RESOLUTION = 1e-9  # of the steepest slope: differences need to know a slope near zero to this only
 
 
@@ -149,6 +150,11 @@ class Check:
         where = np.arange(self.point.size) if indices is None else indices
         v[where] = self.signs(where.size) * self.units[where] / np.sqrt(where.size)
         return v
+
+    def uneven(self, indices: NDArray[np.intp]) -> Vector:
+        """A direction of unequal steps: slopes or kinks of two entries do not cancel along it."""
+        size = 1.0 - 0.5 * np.modf(GOLDEN * np.arange(self.point.size))[0]
+        return np.asarray(size * self.direction(indices))
 
 
 PASS, CANNOT_TELL, FAIL, KINK = 0, 1, 2, 3

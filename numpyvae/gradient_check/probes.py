@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["find_kinks", "look_at_f", "look_at_f_again", "why_not_complex"]
 
-GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 MANY = 50_000  # entries: with more, f is probed along random directions only
 
 
@@ -162,7 +161,7 @@ def _compare_along(check: Check, indices: NDArray[np.intp]) -> tuple[str, str]:
 
     Two kinks may nearly cancel and look like a broken complex step: each half is looked at then.
     """
-    v = _uneven(check, indices)
+    v = check.uneven(indices)
     by_complex = check.complex.complex_slope(v, check.point.vector, TINY)
     slope = _slope_along(check, check.real.along(v))
     sharp = slope.bound <= 1e-3 * max(abs(slope.value), abs(by_complex)) + 1e-6 * check.slope
@@ -200,7 +199,7 @@ def find_kinks(check: Check, estimate: Estimate) -> None:
         while parts:
             indices = parts.pop()
             if indices.size > 1:
-                if _slope_along(check, check.real.along(_uneven(check, indices))).kind == "kink":
+                if _slope_along(check, check.real.along(check.uneven(indices))).kind == "kink":
                     parts += [part for part in np.array_split(indices, 4) if part.size]
                 continue
             i = int(indices[0])
@@ -210,11 +209,6 @@ def find_kinks(check: Check, estimate: Estimate) -> None:
                 found = True
         if not found:
             check.warn(f"f has a kink at theta, along {check.name_of(group)}.")
-
-
-def _uneven(check: Check, indices: NDArray[np.intp]) -> Vector:
-    """A direction of unequal steps, along which the kinks of two entries do not cancel."""
-    return check.direction(indices) * (1.0 - 0.5 * np.modf(GOLDEN * np.arange(check.point.size))[0])
 
 
 def _slope_along(check: Check, phi: Callable[[float], float], scale: float = 1.0) -> Slope:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
+ZERO = 1e-20  # as good as zero in any units
 # Where to look for a parameter's unit: small weights may need larger steps, zeros tell nothing.
 LARGER = (1.0, 2.0**8, 2.0**16)
 ANY = (1.0, *(2.0 ** (sign * k) for k in (8, 16, 24, 32, 40, 48) for sign in (-1, 1)))
@@ -35,8 +36,7 @@ def measure(check: Check) -> None:
     check.units = np.where(typical > 0.0, typical, 1.0)
     for block in check.point.blocks:
         if block.indices.size and not check.unknown:
-            factors = LARGER if np.any(typical[block.indices]) else ANY
-            check.units[block.indices] *= _factor(check, block.indices, factors)
+            check.units[block.indices] *= _factor(check, block.indices)
     check.real.raised = ""  # far from theta f may raise
     if not np.any(typical) and not check.unknown:
         _measure_noise(check)  # now that a step is known
@@ -45,7 +45,7 @@ def measure(check: Check) -> None:
 def _typical_sizes(check: Check) -> Vector:
     """|theta|, but at least the median of its parameter's entries that are not zero, (P,)."""
     size = np.abs(check.point.vector)
-    size[size < 1e-20] = 0.0  # as good as zero in any units
+    size[size <= ZERO] = 0.0
     for block in check.point.blocks:
         here = size[block.indices]
         if here.any():
@@ -53,21 +53,25 @@ def _typical_sizes(check: Check) -> Vector:
     return size
 
 
-def _factor(check: Check, indices: NDArray[np.intp], factors: tuple[float, ...]) -> float:
+def _factor(check: Check, indices: NDArray[np.intp]) -> float:
     """By how much the steps of some entries are better larger or smaller than they are.
 
     Small parameters do not say what a small step is, but f does: over too large a step the slope
-    changes, and with too small a one it drowns in rounding. The first factor at which it does
-    neither is taken; one where none shows a slope.
+    changes by more than 3 %, with too small a one more than 1e-7 of it is rounding. 1 where no
+    step does better.
     """
-    phi = check.real.along(check.direction(indices))
+    at_zero = not np.any(np.abs(check.point.vector[indices]) > ZERO)
+    factors, enough = (ANY, 0.01) if at_zero else (LARGER, 1.0)
+    phi = check.real.along(check.uneven(indices))
+    badness: list[float] = []
     for factor in factors:
         slope = bounded_slope(phi, check.value, factor * STEP, check.noise)
-        size = abs(slope.value)
-        change = max(abs(slope.gap), slope.bound)
-        if change <= 0.03 * size and 3.0 * check.noise <= 1e-7 * size * slope.h:
-            return factor
-    return 1.0
+        changes, rounding = max(abs(slope.gap), slope.bound), 3.0 * check.noise / slope.h
+        bad = max(changes / 0.03, rounding / 1e-7) / (abs(slope.value) or np.nan)
+        badness.append(bad if bad <= 1.0 else np.inf)
+        if bad <= enough:
+            break
+    return factors[int(np.argmin(badness))]
 
 
 def _measure_noise(check: Check) -> None:
@@ -97,8 +101,8 @@ def _from_differences(check: Check) -> tuple[float, float]:
     (2k)! / (k!)^2. The points lie beside theta, where f may well have a kink.
     """
     smallest, slope = np.inf, 0.0
+    phi = check.real.along(check.direction())
     for side in (2.0**-9, -(2.0**-10)) if check.point.size < 50_000 else (2.0**-10,):
-        phi = check.real.along(check.direction())
         table = np.array([phi(side + j * 2.0**-20) for j in range(7)])
         slope = np.fmax(slope, abs(table[6] - table[0]) / (6.0 * 2.0**-20))
         fourth, fifth, sixth = (np.diff(table, k) for k in (4, 5, 6))
