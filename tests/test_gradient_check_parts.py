@@ -170,6 +170,8 @@ def test_a_slope_with_a_kink_a_near_kink_and_a_jump(scale):
     assert np.array([kink.low, kink.high]) * scale == pytest.approx([-1.0, 3.0])
     assert kink.bound * scale == pytest.approx(4.0)
     assert kink.value * scale == pytest.approx(1.0)
+    down = refined(lambda t: t - 2.0 * max(t - 1e-7, 0.0))
+    assert down.kind == "near kink"
     near = refined(lambda t: 2.0 * max(t - 1e-7, 0.0) + t)
     assert near.kind == "near kink"
     assert near.value * scale == pytest.approx(1.0, abs=1e-6)

@@ -413,3 +413,48 @@ def test_parameters_with_the_same_factor_are_named_together():
     assert [x["pattern"] for x in check_grad(f, THETA, zero).findings] == ["missing"]
     alone = check_grad(f, THETA, {**right, "W": 3.0 * right["W"]})
     assert alone.findings[0]["text"].startswith("W: yours is the right one times 3")
+
+
+# ---------------------------------------------------------------- entries that need a second look
+
+
+@pytest.mark.parametrize("broken", [0, 70, 129])
+def test_a_complex_step_that_is_broken_in_an_entry_with_a_small_slope(broken):
+    """Too small for the look along directions: yours, which is right, gives it away."""
+    theta = np.linspace(0.5, 1.5, 130)
+    scale = np.where(np.arange(130) == broken, 1e-4, 1.0)
+    value = lambda t: np.sum(scale * t**2) + 1e-8 * np.abs(t[broken])  # noqa: E731
+    right = 2 * scale * theta + 1e-8 * (np.arange(130) == broken)
+    report = check_grad(value, theta, right)
+    assert report.verdict == "pass"
+    assert report.method.startswith("central")
+    assert f"disagrees with a difference at theta[{broken}]" in report.method_reason
+    report = check_grad(value, theta, right, method="complex")
+    assert report.verdict == "cannot tell"
+    assert f"it disagrees with a difference at theta[{broken}]" in report.reasons[-1]
+    whole = np.where(np.arange(130) == broken, right, 4 * right)  # behind many that are wrong
+    assert check_grad(value, theta, whole).verdict == "fail"
+
+
+def test_a_jump_beside_theta():
+    jumping = lambda t: np.sum(t**2) + 1.0 * (t[0].real > 1.0 + 1e-11)  # noqa: E731
+    theta = np.array([1.0, 2.0])
+    report = check_grad(jumping, theta, 2 * theta, method="central")
+    assert report.verdict == "cannot tell"
+    assert "at theta[0] the error bound is inf" in told(report)
+    assert "f jumps there" in told(report)
+
+
+def test_the_head_of_the_table():
+    wrong = off("W", (0, 0), 2.0)
+    for method, number in (("complex", "worst rel. error"), ("taylor", "order")):
+        lines = str(check_grad(f, THETA, wrong, method=method)).splitlines()
+        head = next(line for line in lines if line.split()[:1] == ["parameter"])
+        assert number in head
+        assert ("shape" in head) == (method == "complex")
+        assert "kinks" not in head
+        assert head.rstrip().endswith("verdict")
+        rows = [line for line in lines if line.rstrip().endswith(("pass", "fail"))]
+        assert len(rows) == 3
+        assert "1 of " in str(rows)
+    assert "wrong" not in str(check_grad(f, THETA, grad)).split("worst rel. error")[1][:30]
