@@ -34,11 +34,12 @@ def measure(check: Check) -> None:
     check.units = typical
     _measure_noise(check)
     check.units = np.where(typical > 0.0, typical, 1.0)
+    if check.unknown:
+        return
     for block in check.point.blocks:
-        if block.indices.size and not check.unknown:
-            check.units[block.indices] *= _factor(check, block.indices)
+        check.units[block.indices] *= _factor(check, block.indices)
     check.real.raised = ""  # far from theta f may raise
-    if not np.any(typical) and not check.unknown:
+    if not np.any(typical):
         _measure_noise(check)  # now that a step is known
 
 
