@@ -1,7 +1,7 @@
 """Is this the gradient of that function? Needs NumPy alone; any ``f(theta) -> number`` will do.
 
-point -> probe f -> candidate gradient -> noise -> method -> estimates with bounds -> comparison ->
-verdict -> diagnosis -> report
+point -> probe f -> units and noise -> candidate gradient -> method -> estimates with bounds ->
+comparison -> verdict -> diagnosis -> report
 """
 
 from .checks import assert_grad_allclose, check_grad

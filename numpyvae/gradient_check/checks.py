@@ -10,10 +10,11 @@ import numpy as np
 from .candidate import Candidate, collect
 from .comparison import FAIL, Check, Comparison, Estimate
 from .directions import by_directions, by_taylor
-from .estimates import central_entries, complex_entries, measure_noise, second_look
+from .estimates import central_entries, complex_entries, second_look
 from .points import Point
 from .probes import find_kinks, look_at_f, look_at_f_again, why_not_complex
 from .report import GradientReport
+from .scales import measure
 from .verdict import conclude, conclude_entries
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def check_grad(
     *,
     method: str = "auto",
     rtol: float = 1e-6,
-    atol: float = 1e-9,
+    atol: float = 0.0,
     directions: int | None = None,
     names: Any = None,
     rng: Any = 0,
@@ -48,8 +49,9 @@ def check_grad(
                 the remainder), or "auto": the most accurate one that f supports; the report says
                 which and why
     rtol, atol  an entry fails if |yours - numeric| > rtol |numeric| + floor + bound, with bound the
-                error of the numerical slope and floor = atol min(1, m) + 2e-13 m, m the largest
-                entry of the gradient
+                error of the numerical slope and floor = 2e-13 m + atol min(1, m). m is the steepest
+                slope, taken along a natural step and in the entry's own units: no verdict depends
+                on the units of f, or of any parameter
     directions  check this many random directions instead of every entry: cost O(directions),
                 whatever P is
     names       for a flat theta: a layout with ``views(theta) -> {name: view}``, or a dict name ->
@@ -98,9 +100,9 @@ def run(check: Check, grad: Any, method: str, directions: int | None) -> Gradien
     """All of a check: from f, theta and grad to the report."""
     counts = look_at_f(check)
     _look_at_theta(check)
-    candidate = collect(check, grad, counts)
     if not check.unknown:
-        measure_noise(check)
+        measure(check)
+    candidate = collect(check, grad, counts)
     if not check.unknown:
         check.method = _choose(check, method, directions)
     if check.unknown or not (np.any(np.isfinite(candidate.vector)) or candidate.misfits):
@@ -112,6 +114,8 @@ def run(check: Check, grad: Any, method: str, directions: int | None) -> Gradien
     if check.method == "taylor":
         return by_taylor(check, candidate, directions or 3)
     estimate = _entry_by_entry(check, candidate, method)
+    if check.unknown:
+        return conclude(check, candidate)
     look_at_f_again(check)
     return conclude_entries(check, candidate, estimate, callable(grad))
 
@@ -175,6 +179,7 @@ def _second_looks(check: Check, candidate: Candidate, estimate: Estimate) -> str
     """
     before = estimate.value.copy()
     comparison = Comparison(check, candidate.vector, estimate)
+    resolution = check.resolution(estimate)
     order = np.argsort(-comparison.relative)
     suspects: NDArray[np.intp] = order[comparison.status[order] == FAIL]
     silent = np.isnan(before)
@@ -184,10 +189,10 @@ def _second_looks(check: Check, candidate: Candidate, estimate: Estimate) -> str
         for i in map(int, suspects[start : start + 64]):
             slope = second_look(check, estimate, i)
             found = found or slope.kind != "smooth" or bool(silent[i])
-            size = 1e-7 * abs(slope.value) + comparison.tolerance[i]
+            size = 1e-7 * abs(slope.value) + float(comparison.tolerance[i])
             margin = 2.0 * slope.bound + estimate.bound[i] + size
-            sharp = slope.kind == "smooth" and slope.bound <= 1e-3 * abs(slope.value) + 1e-9
-            if sharp and abs(slope.value - before[i]) > margin:
+            sharp = slope.bound <= 1e-3 * abs(slope.value) + resolution[i]
+            if slope.kind == "smooth" and sharp and abs(slope.value - before[i]) > margin:
                 return (
                     f"it disagrees with a difference at {check.point.entry(i)} "
                     f"({before[i]:.8g} against {slope.value:.8g}): f breaks it silently there "

@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+GOLDEN = 0.5 * (5.0**0.5 - 1.0)
+RESOLUTION = 1e-9  # of the steepest slope: differences need to know a slope near zero to this only
+
+
 def finding(
     pattern: str, names: list[str], text: str, value: float | None = None
 ) -> dict[str, Any]:
@@ -40,12 +44,22 @@ def finding(
 
 
 class Estimate:
-    """Numerical slopes (M,), a bound on the error of each, and where f has kinks."""
+    """Numerical slopes (M,), a bound on the error of each, and where f has kinks.
 
-    def __init__(self, value: Vector, bound: Vector) -> None:
+    unit  a natural step along each slope: slope times unit is in the units of f, whatever the units
+          of theta, so that slopes of different parameters can be compared
+    """
+
+    def __init__(self, value: Vector, bound: Vector, unit: Vector | None = None) -> None:
         self.value, self.bound = value, bound
+        self.unit = np.ones_like(value) if unit is None else unit
         self.kinks: dict[int, tuple[float, float]] = {}  # entry -> (low, high) one-sided slope
         self.jumps: list[int] = []
+
+    def largest(self) -> Vector:
+        """The steepest slope that is known, in the units of each entry, (M,)."""
+        known = (np.abs(self.value) - self.bound) * self.unit
+        return np.asarray(np.max(known[np.isfinite(known)], initial=0.0) / self.unit)
 
 
 class Check:
@@ -68,6 +82,8 @@ class Check:
         self.value = float("nan")  # f(theta)
         self.seconds = 0.0  # of one call of f
         self.noise = 0.0  # the error of one value of f
+        self.units = np.maximum(1.0, np.abs(point.vector))  # the natural size of a step, (P,)
+        self.slope = 0.0  # of f along a random direction of natural steps, in the units of f
         self.eps = EPS  # the relative precision f computes in
         self.warnings: list[str] = list(point.notes)
         self.unknown: list[str] = []  # why nothing can be told
@@ -93,23 +109,17 @@ class Check:
             self.failures.append(text)
             self.findings.append(finding(pattern, [], text))
 
-    def scale(self) -> Vector:
-        """The natural size of a step in each entry, (P,)."""
-        return np.maximum(1.0, np.abs(self.point.vector))
+    def floor(self, estimate: Estimate) -> Vector:
+        """What is allowed near zero: the rounding of small entries beside a steepest slope m.
 
-    def tolerance(self, numeric: Vector) -> Vector:
-        """The allowed disagreement, rtol |numeric| + floor, entry by entry."""
-        size = np.where(np.isfinite(numeric), np.abs(numeric), 0.0)
-        return self.rtol * size + self.floor(numeric)
-
-    def floor(self, numeric: Vector) -> float:
-        """What is allowed near zero, from the largest entry m of the gradient.
-
-        It is atol, but never more than atol m: a function measured in tiny units must not pass
-        unseen. And it is never below the rounding that small entries of a large gradient carry.
+        And atol, but never more than atol m: a function in tiny units must not pass unseen.
         """
-        largest = float(np.max(np.abs(numeric[np.isfinite(numeric)]), initial=0.0))
-        return self.atol * min(1.0, largest) + 1e3 * EPS * largest
+        largest = estimate.largest()
+        return 1e3 * EPS * largest + self.atol * np.minimum(1.0, largest)
+
+    def resolution(self, estimate: Estimate) -> Vector:
+        """How well a slope near zero must be known."""
+        return np.maximum(self.floor(estimate), RESOLUTION * estimate.largest())
 
     def groups(self) -> list[NDArray[np.intp]]:
         """Entries to be moved together when f is probed: a parameter each; a lone one in eight."""
@@ -138,9 +148,13 @@ class Check:
         """Random signs times each entry's natural step, of about unit length; zero elsewhere."""
         v = np.zeros(self.point.size)
         where = np.arange(self.point.size) if indices is None else indices
-        signs = self.signs(where.size)
-        v[where] = signs * np.maximum(1.0, np.abs(self.point.vector[where])) / np.sqrt(where.size)
+        v[where] = self.signs(where.size) * self.units[where] / np.sqrt(where.size)
         return v
+
+    def uneven(self, indices: NDArray[np.intp]) -> Vector:
+        """A direction of unequal steps: slopes or kinks of two entries do not cancel along it."""
+        size = 1.0 - 0.5 * np.modf(GOLDEN * np.arange(self.point.size))[0]
+        return np.asarray(size * self.direction(indices))
 
 
 PASS, CANNOT_TELL, FAIL, KINK = 0, 1, 2, 3
@@ -194,21 +208,24 @@ class Comparison:
     """Your slopes beside the numerical ones, all (M,).
 
     status per entry:
-        FAIL          |yours - numeric| > tolerance + bound, or yours is not finite
-        CANNOT_TELL   otherwise, where bound > tolerance: agreement would say too little
+        FAIL          |yours - numeric| > tolerance + bound, or yours is not finite, with tolerance
+                      = rtol |numeric| + floor
+        CANNOT_TELL   otherwise, where bound > rtol |numeric| + resolution: agreement would say too
+                      little
         KINK          the one-sided slopes of f stay apart, and yours lies between them: left out
         PASS          all else
     """
 
     def __init__(self, check: Check, yours: Vector, estimate: Estimate) -> None:
         self.yours, self.numeric, self.bound = yours, estimate.value, estimate.bound
-        self.tolerance = check.tolerance(estimate.value)
+        self.unit = estimate.unit
+        share = check.rtol * np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
+        self.tolerance = share + check.floor(estimate)
+        self.enough = share + check.resolution(estimate)
         with np.errstate(invalid="ignore"):
             self.error = np.abs(yours - estimate.value)
             wrong = (self.error > self.tolerance + self.bound) | ~np.isfinite(yours)
-        self.status = np.where(
-            wrong, FAIL, np.where(self.bound > self.tolerance, CANNOT_TELL, PASS)
-        )
+        self.status = np.where(wrong, FAIL, np.where(self.bound > self.enough, CANNOT_TELL, PASS))
         for i, (low, high) in estimate.kinks.items():
             slack = 0.01 * (high - low) + self.tolerance[i]
             self.status[i] = KINK if low - slack <= yours[i] <= high + slack else FAIL

@@ -47,13 +47,14 @@ def by_directions(check: Check, candidate: Candidate, k: int) -> GradientReport:
 
 
 def _weights(check: Check, gradient: Vector) -> Vector:
-    """One over the size of each parameter's gradient, (P,)."""
-    norms = [float(np.sqrt(np.sum(np.square(gradient[b.indices])))) for b in check.point.blocks]
+    """A natural step in each entry over the size of its parameter's gradient, (P,)."""
+    along = gradient * check.units
+    norms = [float(np.linalg.norm(along[b.indices])) for b in check.point.blocks]
     largest = max(norms, default=0.0) or 1.0
     weights = np.empty(check.point.size)
     for block, norm in zip(check.point.blocks, norms, strict=True):
         weights[block.indices] = 1.0 / max(norm, 1e-3 * largest)
-    return np.asarray(weights / np.sqrt(np.sum(weights * weights)))
+    return np.asarray(check.units * weights / np.linalg.norm(weights))
 
 
 def _report(
@@ -108,7 +109,7 @@ def _halve(check: Check, gradient: Vector, indices: NDArray[np.intp], by_complex
     """An entry whose error is (nearly) the largest: keep the half with the larger disagreement."""
     while indices.size > 1:
         halves = np.array_split(indices, 2)
-        directions = [check.direction(half) * np.sqrt(half.size) / check.scale() for half in halves]
+        directions = [check.direction(half) * np.sqrt(half.size) / check.units for half in halves]
         numeric = directional_slopes(check, directions, by_complex).value
         error = np.abs(numeric - np.array([v @ gradient for v in directions]))
         indices = halves[int(np.argmax(error))]
@@ -130,7 +131,7 @@ def by_taylor(check: Check, candidate: Candidate, k: int) -> GradientReport:
     theta, gradient = structure(check.point.vector.copy()), structure(candidate.vector)
     tests = []
     for _ in range(k):
-        v = structure(random_direction(check.point.size, check.rng) * check.scale())
+        v = structure(random_direction(check.point.size, check.rng) * check.units)
         tests.append(taylor_test(check.f, theta, gradient, direction=v, noise=check.noise))
     look_at_f_again(check)
     resolution = max(t.resolution for t in tests)

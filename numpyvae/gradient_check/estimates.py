@@ -10,7 +10,7 @@ For phi(t) with values at 0, +-h and +-h/2:
 The bound adds what each kind of trouble leaves behind: |D(h/2) - D(h)| / 3 (truncation, far above
 the h^4 that is left), |gap(h/2) - gap(h)/2| (a kink anywhere within the step; zero for a smooth
 phi), and rounding / h. What it cannot see is a pole closer to 0 than every step:
-``measure_noise`` looks for that.
+``scales.py`` looks for that.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 __all__ = [
+    "STEP",
     "Slope",
+    "bounded_slope",
     "central_entries",
     "complex_entries",
     "directional_slopes",
-    "measure_noise",
     "record",
     "refined_slope",
     "second_look",
@@ -64,6 +65,7 @@ class Slope(NamedTuple):
 def bounded_slope(phi: Callable[[float], float], at_zero: float, h: float, noise: float) -> Slope:
     """The slope of phi at 0 from values at +-h and +-h/2; ``noise`` is the error of one value."""
     up, down, up_half, down_half = phi(h), phi(-h), phi(h / 2.0), phi(-h / 2.0)
+    noise = max(noise, EPS * abs(up), EPS * abs(down))  # far from theta f may be far larger
     wide = (up - down) / (2.0 * h)
     narrow = (up_half - down_half) / h
     gap_wide = (up - at_zero + (down - at_zero)) / h
@@ -121,64 +123,6 @@ def _kink_or_jump(tried: list[Slope], coarsest: float, noise: float) -> Slope | 
     return None
 
 
-def measure_noise(check: Check) -> None:
-    """Set ``check.noise``, the error of one value of f, and ``check.eps``, its relative precision.
-
-    Noise has two parts: what f's own rounding leaves, measured beside theta, and what the rounding
-    of theta does to f, which is much where f is nearly singular.
-    """
-    error, slope = _from_differences(check)
-    natural = max(abs(check.value), slope)
-    if natural > 0.0 and error > 1e4 * EPS * natural and check.eps == EPS:
-        check.eps = error / natural
-        in_single = " It seems to compute in float32 somewhere." if 1e-9 < check.eps < 1e-5 else ""
-        check.warn(
-            f"f is noisy: its values carry an error of about {error:.0e}, {check.eps:.0e} relative."
-            f"{in_single}"
-        )
-    check.noise = max(3.0 * error, check.eps * abs(check.value))
-    check.noise = max(check.noise, _from_rounding(check))
-
-
-def _from_differences(check: Check) -> tuple[float, float]:
-    """The noise from a table of differences (More & Wild 2011), and the size of f's slope.
-
-    Differences of high order wipe out whatever is smooth, over seven points 1e-6 apart; what they
-    leave is the noise, with k-th differences of independent errors s having the mean square s^2
-    (2k)! / (k!)^2. The points lie beside theta, where f may well have a kink.
-    """
-    smallest, slope = np.inf, 0.0
-    for side in (2.0**-9, -(2.0**-10)) if check.point.size < 50_000 else (2.0**-10,):
-        phi = check.real.along(check.direction())
-        table = np.array([phi(side + j * 2.0**-20) for j in range(7)])
-        slope = np.fmax(slope, abs(table[6] - table[0]) / (6.0 * 2.0**-20))
-        fourth, fifth, sixth = (np.diff(table, k) for k in (4, 5, 6))
-        squares = [np.mean(fourth**2) / 70.0, np.mean(fifth**2) / 252.0, np.mean(sixth**2) / 924.0]
-        smallest = np.fmin(smallest, np.sqrt(max(squares)))
-    return float(smallest) if np.isfinite(smallest) else 0.0, float(slope)
-
-
-def _from_rounding(check: Check) -> float:
-    """How far f moves when theta moves by its own rounding.
-
-    That is about eps times the slope. Where it is far more, f jumps at theta, or is singular closer
-    to theta than any step of a difference: no difference can be trusted there.
-    """
-    largest = 0.0
-    for _ in range(2 if check.point.size < 50_000 else 1):
-        v = check.point.vector * check.signs(check.point.size)
-        phi = check.real.along(v)
-        moved = abs(phi(2.0 * EPS) - check.value)
-        slopes = [abs(phi(h) - phi(-h)) / (2.0 * h) for h in (STEP, 2.0**-12 * STEP)]
-        if moved > 100.0 * (check.noise + 4.0 * EPS * max(slopes)):
-            check.cannot_tell(
-                f"Rounding theta alone changes f by {moved:.0e}: f jumps at theta, or is nearly "
-                "singular there, and no difference can be trusted."
-            )
-        largest = max(largest, moved) if np.isfinite(moved) else largest
-    return float(largest)
-
-
 def complex_entries(check: Check) -> Estimate:
     """Every Im f(theta + i h e_i) / h: P evaluations, no subtraction."""
     evaluate = check.complex
@@ -191,11 +135,12 @@ def complex_entries(check: Check) -> Estimate:
     value /= TINY
     bound = 8.0 * check.eps * np.abs(value)
     for indices in check.groups():
-        rounding = complex_rounding(check, check.direction(indices) / check.scale())
-        norm = float(np.sqrt(np.sum(np.square(value[indices])) / indices.size))
-        bound[indices] += rounding * np.sqrt(indices.size) + 8.0 * check.eps * norm
+        rounding = complex_rounding(check, check.direction(indices)) * np.sqrt(indices.size)
+        units = check.units[indices]
+        norm = float(np.sqrt(np.mean(np.square(value[indices] * units))))
+        bound[indices] += (rounding + 8.0 * check.eps * norm) / units
     bound[~np.isfinite(value)] = np.inf
-    return Estimate(value, np.where(np.isfinite(bound), bound, np.inf))
+    return Estimate(value, np.where(np.isfinite(bound), bound, np.inf), check.units)
 
 
 def complex_rounding(check: Check, direction: Vector) -> float:
@@ -222,20 +167,28 @@ def central_entries(check: Check) -> Estimate:
     evaluate = check.real
     slopes = [
         bounded_slope(evaluate.along_entry(i), check.value, STEP * s, check.noise)
-        for i, s in enumerate(check.scale())
+        for i, s in enumerate(check.units)
     ]
-    estimate = Estimate(np.array([s.value for s in slopes]), np.array([s.bound for s in slopes]))
+    values, bounds = np.array([(s.value, s.bound) for s in slopes]).T.copy()
+    estimate = Estimate(values, bounds, check.units)
     # The tolerance needs the size of the whole gradient, hence the second round.
-    for i in np.flatnonzero(estimate.bound > check.tolerance(estimate.value)):
+    enough = check.rtol * np.abs(estimate.value) + _wanted(check, estimate)
+    for i in np.flatnonzero(~(estimate.bound <= enough)):
         second_look(check, estimate, int(i))
     return estimate
 
 
+def _wanted(check: Check, estimate: Estimate) -> Vector:
+    """The error bound to try for, beside rtol |value|: a slope that may be zero needs less."""
+    seen = np.abs(estimate.value) > estimate.bound
+    return np.where(seen, check.floor(estimate), check.resolution(estimate))
+
+
 def second_look(check: Check, estimate: Estimate, i: int) -> Slope:
     """Entry ``i`` again by differences with several steps; the estimate takes the result."""
-    phi, scale = check.real.along_entry(i), float(check.scale()[i])
-    floor = check.floor(estimate.value)
-    slope = refined_slope(phi, check.value, scale, check.noise, floor, check.rtol)
+    phi, scale = check.real.along_entry(i), float(check.units[i])
+    target = float(_wanted(check, estimate)[i])
+    slope = refined_slope(phi, check.value, scale, check.noise, target, check.rtol)
     if slope.bound < estimate.bound[i] or slope.kind != "smooth":
         record(estimate, i, slope)
     return slope
@@ -266,7 +219,7 @@ def directional_slopes(check: Check, directions: list[Vector], by_complex_step: 
         return Estimate(value, np.where(np.isfinite(value), bound, np.inf))
     estimate = Estimate(np.empty(len(directions)), np.empty(len(directions)))
     for k, v in enumerate(directions):
-        size = float(np.sqrt(np.sum(v * v))) or 1.0
+        size = float(np.linalg.norm(v / check.units)) or 1.0  # of v in natural steps
         slope = refined_slope(
             check.real.along(v / size), check.value, 1.0, check.noise, 0.0, 0.1 * check.rtol
         )

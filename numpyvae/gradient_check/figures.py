@@ -76,7 +76,7 @@ def _complex_curve(f: Any, point: Point, v: Array, h: Array) -> tuple[Array | No
     slopes = np.array([evaluate.complex_slope(v, theta, float(t)) for t in h])
     real = Evaluator(f, point).along(v)
     slope = (real(1e-5) - real(-1e-5)) / 2e-5
-    works = np.isfinite(exact) and abs(exact - slope) <= 1e-4 * abs(slope) + 1e-6
+    works = np.isfinite(exact) and abs(exact - slope) <= 1e-4 * abs(slope) + 1e-9 * abs(real(0.0))
     return (slopes if works else None), exact
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["find_kinks", "look_at_f", "look_at_f_again", "why_not_complex"]
 
-GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 MANY = 50_000  # entries: with more, f is probed along random directions only
 
 
@@ -162,12 +161,12 @@ def _compare_along(check: Check, indices: NDArray[np.intp]) -> tuple[str, str]:
 
     Two kinks may nearly cancel and look like a broken complex step: each half is looked at then.
     """
-    v = _uneven(check, indices)
+    v = check.uneven(indices)
     by_complex = check.complex.complex_slope(v, check.point.vector, TINY)
     slope = _slope_along(check, check.real.along(v))
-    sharp = slope.bound <= 1e-3 * max(abs(slope.value), abs(by_complex)) + 1e-6
+    sharp = slope.bound <= 1e-3 * max(abs(slope.value), abs(by_complex)) + 1e-6 * check.slope
     # A broken complex step misses terms; one that is far too large shows a blind difference.
-    sharp = sharp and abs(by_complex) <= 1e4 * abs(slope.value) + 1e-6
+    sharp = sharp and abs(by_complex) <= 1e4 * abs(slope.value) + 1e-6 * check.slope
     if sharp and abs(by_complex - slope.value) > 2.0 * slope.bound + 1e-7 * abs(slope.value):
         if 1 < indices.size <= MANY:
             kinds = []
@@ -200,11 +199,11 @@ def find_kinks(check: Check, estimate: Estimate) -> None:
         while parts:
             indices = parts.pop()
             if indices.size > 1:
-                if _slope_along(check, check.real.along(_uneven(check, indices))).kind == "kink":
+                if _slope_along(check, check.real.along(check.uneven(indices))).kind == "kink":
                     parts += [part for part in np.array_split(indices, 4) if part.size]
                 continue
             i = int(indices[0])
-            slope = _slope_along(check, check.real.along_entry(i), float(check.scale()[i]))
+            slope = _slope_along(check, check.real.along_entry(i), float(check.units[i]))
             if slope.kind == "kink":
                 record(estimate, i, slope)
                 found = True
@@ -212,11 +211,6 @@ def find_kinks(check: Check, estimate: Estimate) -> None:
             check.warn(f"f has a kink at theta, along {check.name_of(group)}.")
 
 
-def _uneven(check: Check, indices: NDArray[np.intp]) -> Vector:
-    """A direction of unequal steps, along which the kinks of two entries do not cancel."""
-    return check.direction(indices) * (1.0 - 0.5 * np.modf(GOLDEN * np.arange(check.point.size))[0])
-
-
 def _slope_along(check: Check, phi: Callable[[float], float], scale: float = 1.0) -> Slope:
     """The slope along phi, precise enough to see a kink that matters."""
-    return refined_slope(phi, check.value, scale, check.noise, 1e-9, 1e-8)
+    return refined_slope(phi, check.value, scale, check.noise, 1e-9 * check.slope / scale, 1e-8)

@@ -52,9 +52,7 @@ def conclude_entries(
 ) -> GradientReport:
     """The report of an entry-by-entry check."""
     if candidate.eps:
-        estimate.bound = estimate.bound + 8.0 * candidate.eps * np.max(
-            np.abs(estimate.value), initial=0.0
-        )
+        estimate.bound = estimate.bound + 8.0 * candidate.eps * estimate.largest()
     comparison = Comparison(check, candidate.vector, estimate)
     _warn_of_silent_parameters(check, comparison)
     _warn_of_numerical(check, candidate, comparison)
@@ -102,10 +100,10 @@ def _reasons(
         )
     open_ = np.flatnonzero(comparison.status == CANNOT_TELL)
     if open_.size:
-        i = int(open_[np.argmax(comparison.bound[open_] / comparison.tolerance[open_])])
+        i = int(open_[np.argmax(comparison.bound[open_] / comparison.enough[open_])])
         reasons.append(
             f"{open_.size} of {size} entries cannot be judged: at {check.point.entry(i)} the error "
-            f"bound is {comparison.bound[i]:.1e}, and the tolerance {comparison.tolerance[i]:.1e}; "
+            f"bound is {comparison.bound[i]:.1e}, and the tolerance {comparison.enough[i]:.1e}; "
             f"{_why_wide(check, candidate, i, estimate)}."
         )
     if size and np.all(comparison.status == KINK):
@@ -126,7 +124,7 @@ def _why_wide(check: Check, candidate: Candidate, i: int, estimate: Estimate) ->
         return "f is not finite near theta"
     if check.method == "complex":
         return "the gradient is that sensitive to the rounding of theta, or zero but for rounding"
-    if 3.0 * check.noise > 1e-5 * estimate.bound[i]:
+    if 3.0 * check.noise > 1e-5 * estimate.bound[i] * estimate.unit[i]:
         return f"f(theta) = {check.value:.3g} is so large that its rounding hides the slope"
     return "f bends too sharply for any step, or its values are too coarse"
 
@@ -145,7 +143,7 @@ def _warn_of_silent_parameters(check: Check, comparison: Comparison) -> None:
             "global copy."
         )
         return
-    floor = comparison.tolerance - check.rtol * numeric
+    floor = comparison.tolerance - check.rtol * numeric + comparison.bound
     flat = judged & (numeric <= floor)
     silent = [b.name for b in check.point.blocks if b.indices.size and np.all(flat[b.indices])]
     if len(check.point.blocks) == 1 and flat.any():
@@ -154,7 +152,7 @@ def _warn_of_silent_parameters(check: Check, comparison: Comparison) -> None:
         names = ", ".join(silent[:6]) + (f" and {len(silent) - 6} more" if silent[6:] else "")
         check.warn(
             f"f does not depend on {names} at this point (the slopes are below "
-            f"{float(floor[0]):.0e}): little was checked there."
+            f"{float(np.max(floor[flat])):.0e}): little was checked there."
         )
 
 
@@ -167,7 +165,7 @@ def _warn_of_numerical(check: Check, candidate: Candidate, comparison: Compariso
             "parameters."
         )
         return
-    size = np.abs(comparison.numeric)
+    size = np.abs(comparison.numeric) * comparison.unit
     live = (size > 1e-3 * np.max(size, initial=0.0)) & (comparison.status <= CANNOT_TELL)
     if check.method != "complex" or candidate.is_narrow:
         return
@@ -179,7 +177,7 @@ def _warn_of_numerical(check: Check, candidate: Candidate, comparison: Compariso
             "went through a float32 buffer, and is good to 6e-08 only."
         )
         return
-    relative = comparison.error[live] / size[live]
+    relative = comparison.error[live] / np.abs(comparison.numeric[live])
     beyond = (comparison.error[live] > 30.0 * comparison.bound[live]) & (relative > 1e-12)
     if relative.size >= 2 and np.mean(beyond) >= 0.8:
         check.warn(

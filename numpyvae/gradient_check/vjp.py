@@ -29,7 +29,7 @@ def check_vjp(
     *,
     method: str = "auto",
     rtol: float = 1e-6,
-    atol: float = 1e-9,
+    atol: float = 0.0,
     directions: int | None = None,
     names: Any = None,
     rng: Any = 0,

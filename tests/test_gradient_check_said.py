@@ -1,0 +1,460 @@
+"""Every branch of what a check says and decides, by a case on each side of it."""
+
+import numpy as np
+import pytest
+
+from numpyvae.gradient_check import check_grad, checks, directions
+from numpyvae.gradient_check.comparison import Check
+from numpyvae.gradient_check.differences import TaylorTest
+from numpyvae.gradient_check.points import Point
+
+RNG = np.random.default_rng(5)
+W, B = RNG.standard_normal((3, 2)), RNG.standard_normal(2)
+THETA = {"W": W, "b": B, "s": np.array(0.7)}
+
+
+def f(p):
+    return np.sum(np.sin(p["W"])) + np.sum(np.exp(p["b"])) + p["s"] ** 3
+
+
+def grad(p):
+    return {"W": np.cos(p["W"]), "b": np.exp(p["b"]), "s": 3 * p["s"] ** 2}
+
+
+def told(report):
+    return " ".join(str(report).split())
+
+
+def off(name, index, size):
+    """The right gradient with one entry multiplied."""
+    g = {k: np.array(v) for k, v in grad(THETA).items()}
+    g[name][index] *= size
+    return g
+
+
+# ---------------------------------------------------------------- verdict.py
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "shown"),
+    [
+        ("W", (0, 0), "['W'][0, 0]"),
+        ("W", (2, 1), "['W'][2, 1]"),
+        ("b", (0,), "['b'][0]"),
+        ("b", (1,), "['b'][1]"),
+        ("s", (), "['s']"),
+    ],
+)
+def test_the_worst_entry_and_the_line_that_reproduces_it(name, index, shown):
+    wrong = off(name, index, 2.0)
+    report = check_grad(f, THETA, wrong)
+    entry = f"{name}[{', '.join(map(str, index))}]" if index else name
+    value = grad(THETA)[name][index]
+    assert report.worst.entry == entry
+    assert report.reasons == ["1 of 9 entries differ by more than tolerance and error bound."]
+    assert f"worst: {entry}: yours {2 * value:.10g}, numeric {value:.10g}" in told(report)
+    assert "relative error 5.0e-01" in told(report)
+    assert report.reproduce == f"print(grad{shown}, complex_step(f, theta){shown})"
+    report = check_grad(f, THETA, lambda p: wrong, method="central")
+    assert report.reproduce == f"print(grad(theta){shown}, central_difference(f, theta){shown})"
+
+
+def test_a_right_gradient_has_nothing_to_reproduce_and_gives_no_reason():
+    report = check_grad(f, THETA, grad)
+    assert (report.reproduce, report.reasons, report.findings, report.warnings) == ("", [], [], [])
+    assert [(r["parameter"], r["shape"], r["entries"]) for r in report.table] == [
+        ("W", "3 x 2", 6),
+        ("b", "2", 2),
+        ("s", "scalar", 1),
+    ]
+    np.testing.assert_allclose(report.numeric["W"], np.cos(W), rtol=1e-14)
+    np.testing.assert_array_equal(report.yours["b"], np.exp(B))
+    np.testing.assert_array_equal(report.errors["W"], np.abs(np.cos(W) - report.numeric["W"]))
+    assert np.all(report.error_bound["W"] < 1e-13)
+
+
+def test_entries_that_are_not_finite_are_counted_and_the_first_is_named():
+    wrong = off("W", (1, 0), np.nan)
+    wrong["b"][1] = np.inf
+    assert check_grad(f, THETA, wrong).reasons[0] == (
+        "2 of 9 entries of your gradient are not finite, the first is W[1, 0]."
+    )
+
+
+def test_silent_parameters_and_silent_entries():
+    silent = lambda p: f(p) + 0.0 * np.sum(p["u"])  # noqa: E731
+    theta, right = {**THETA, "u": np.ones(3)}, {**grad(THETA), "u": np.zeros(3)}
+    report = check_grad(silent, theta, right)
+    assert len(report.warnings) == 1
+    assert report.warnings[0].startswith("f does not depend on u at this point (the slopes are bel")
+    one = lambda p: np.sum(p["W"][1:] ** 2) + np.sum(p["b"])  # noqa: E731  # part of W alone
+    part = {"W": np.vstack([0 * W[:1], 2 * W[1:]]), "b": np.ones(2)}
+    assert check_grad(one, {"W": W, "b": B}, part).warnings == []
+    many = {f"p{i}": np.ones(1) for i in range(9)}
+    report = check_grad(
+        lambda p: np.sum(p["p0"] ** 2), many, {k: 2.0 * (k == "p0") * v for k, v in many.items()}
+    )
+    assert "f does not depend on p1, p2, p3, p4, p5, p6 and 2 more at this" in report.warnings[0]
+    seven = {k: many[k] for k in list(many)[:7]}
+    report = check_grad(
+        lambda p: np.sum(p["p0"] ** 2), seven, {k: 2.0 * (k == "p0") * v for k, v in seven.items()}
+    )
+    assert "p5, p6 at this" in report.warnings[0]
+
+
+def test_why_an_entry_cannot_be_judged():
+    t = np.array([1.0, 2.0])
+    step = lambda t: np.sum(t**2) + (t[0].real > 1.0)  # noqa: E731
+    assert check_grad(step, t, 2 * t, method="central").verdict != "pass"
+    coarse = lambda t: np.round(np.sum(t**2), 7)  # noqa: E731
+    report = check_grad(coarse, t, 2 * t, method="central")
+    assert report.verdict == "cannot tell"
+    assert "of 2 entries cannot be judged: at theta[" in told(report)
+    far = lambda t: 1e12 + np.sum(t**2)  # noqa: E731
+    for unit in (1e-9, 1.0, 1e9):
+        moved = lambda t, u=unit: far(t * u)  # noqa: E731
+        report = check_grad(moved, t / unit, 2 * t * unit, method="central")
+        assert "f(theta) = 1e+12 is so large that its rounding hides the slope" in told(report)
+
+
+def test_what_looks_like_a_numerical_derivative():
+    theta = np.linspace(0.2, 2.0, 10)
+    value, right = (lambda t: np.sum(np.sin(t))), np.cos(theta)
+    signs = np.where(np.arange(10) % 3, 1.0, -1.0)
+
+    def warned(g):
+        report = check_grad(value, theta, g)
+        assert report.verdict == "pass"
+        return [w for w in report.warnings if "numerical derivative" in w]
+
+    assert "off by 1e-08 in nearly every entry" in warned(right * (1 + 1e-8 * signs))[0]
+    assert warned(right * (1 + 1e-8 * signs * (np.arange(10) < 8)))
+    assert not warned(right * (1 + 1e-8 * signs * (np.arange(10) < 7)))
+    assert not warned(right * (1 + 3e-13 * signs))
+    assert warned(right * (1 + 3e-12 * signs))
+    assert not check_grad(lambda t: np.sin(t), np.array(0.3), np.cos(0.3) * (1 + 1e-8)).warnings
+    central = check_grad(value, theta, right * (1 + 1e-8 * signs), method="central")
+    assert not [w for w in central.warnings if "numerical derivative" in w]
+
+
+def test_what_went_through_float32_buffers():
+    theta = {"a": np.linspace(0.2, 2.0, 4), "b": np.linspace(0.3, 1.0, 3)}
+    value = lambda p: np.sum(np.sin(p["a"])) + np.sum(np.sin(p["b"]))  # noqa: E731
+    narrow = {k: np.cos(v).astype(np.float32).astype(float) for k, v in theta.items()}
+    report = check_grad(value, theta, narrow)
+    assert report.warnings[0].startswith("Every entry of your gradient of a is exactly a float32")
+    whole = check_grad(lambda t: np.sum(t * np.arange(5.0)), np.ones(5), np.arange(5.0))
+    assert "float32" not in told(whole)  # whole numbers are what they are
+    one = np.cos(theta["a"]).astype(np.float32).astype(float) + np.array([0, 0, 0, 1e-9])
+    assert "float32 buffer" not in told(
+        check_grad(value, theta, {"a": one, "b": np.cos(theta["b"])})
+    )
+
+
+# ---------------------------------------------------------------- candidate.py
+
+
+def test_the_value_beside_the_gradient_is_compared_in_its_own_units():
+    t = np.array([1.0, 2.0])
+    for c in (1e-12, 1.0, 1e12):
+        value = lambda t, c=c: c * np.sum(t**2)  # noqa: E731
+        for off_by, words in ((1e-10, 0), (2e-9, 1)):
+            pair = lambda t, c=c, e=off_by: (value(t) * (1 + e), 2 * c * t)  # noqa: B023, E731
+            report = check_grad(value, t, pair)
+            assert report.verdict == "pass"
+            assert sum("value returned beside" in w for w in report.warnings) == words
+    assert check_grad(lambda t: np.sum(t), t, lambda t: [1.0, 1.0]).verdict == "pass"
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize(
+    ("again", "pattern"),
+    [
+        (lambda g, calls: g * (calls + 1), "accumulates"),
+        (lambda g, calls: g * (1.0 + 0.01 * calls), "not deterministic"),
+    ],
+)
+def test_a_small_parameter_that_changes_from_call_to_call(unit, again, pattern):
+    """It does not hide behind one with larger slopes."""
+    theta = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0]) * unit}
+    value = lambda p: np.sum(p["a"] ** 2) + np.sum((p["b"] / unit) ** 2)  # noqa: E731
+    calls = []
+
+    def changing(p):
+        g = {"a": 2 * p["a"], "b": again(2 * p["b"] / unit**2, len(calls))}
+        calls.append(1)
+        return {
+            k: again(v, len(calls) - 1) if pattern == "accumulates" and k == "a" else v
+            for k, v in g.items()
+        }
+
+    report = check_grad(value, theta, changing)
+    assert report.verdict == "fail"
+    assert report.findings[0]["pattern"] == pattern
+
+
+@pytest.mark.parametrize(
+    ("size", "calls", "named"), [(3, 8, 1), (3, 7, 0), (10, 10, 1), (10, 9, 0)]
+)
+def test_how_often_f_may_run_in_a_gradient(size, calls, named):
+    theta = np.linspace(0.2, 2.0, size)
+    value = lambda t: np.sum(np.sin(t))  # noqa: E731
+
+    def calling(t):
+        for _ in range(calls):
+            value(t)
+        return np.cos(t)
+
+    report = check_grad(value, theta, calling)
+    assert len(report.warnings) == named
+    assert all(f"ran {calls} times" in w for w in report.warnings)
+
+
+def test_narrow_gradients_and_which_of_them():
+    g = {**grad(THETA), "b": np.exp(B).astype(np.float32)}
+    report = check_grad(f, THETA, g)
+    assert report.verdict == "fail"
+    assert "The gradient of b is float32: it is good to 1e-07 only. theta is float64" in told(
+        report
+    )
+    narrow = {k: v.astype(np.float32) for k, v in THETA.items()}
+    report = check_grad(f, narrow, {k: v.astype(np.float32) for k, v in grad(narrow).items()})
+    assert report.verdict == "cannot tell"
+    assert "your gradient is good to 1e-07 relative only" in told(report)
+    assert "numerical" not in told(report)
+    loose = {k: v.astype(np.float32) for k, v in grad(narrow).items()}
+    assert check_grad(f, narrow, loose, rtol=1e-5).verdict == "pass"
+    whole = check_grad(lambda t: 3.0 * np.sum(t), np.ones(2), np.array([3, 3]))
+    assert whole.verdict == "pass"
+    assert "The gradient is int64: an integer buffer cuts off" in told(whole)
+
+
+# ---------------------------------------------------------------- checks.py
+
+
+@pytest.mark.parametrize(
+    ("size", "breaks", "method"),
+    [(60, False, "complex"), (61, False, "directional, complex"), (15, True, "central"),
+     (16, True, "directional, central")],
+)  # fmt: skip
+def test_what_takes_a_minute_is_done_along_directions(size, breaks, method):
+    """P calls of one second by complex step, 4 P by differences."""
+    value = (lambda t: np.sum(np.abs(t))) if breaks else (lambda t: np.sum(t**2))
+    check = Check(value, Point(np.linspace(1.0, 2.0, size)), 1e-6, 0.0, 0, None)
+    check.value, check.seconds, check.slope, check.noise = float(value(check.point.vector)), 1, 1, 0
+    assert checks._choose(check, "auto", None) == method
+    assert ("entry by entry would take about 6" in check.reason) == ("direct" in method)
+    assert checks._choose(check, "auto", 3) == f"directional, {'central' if breaks else 'complex'}"
+    assert checks._choose(check, "directional", None).startswith("directional")
+    assert checks._choose(check, "central", None) == "central"
+    assert check.reason == ""
+    assert checks._choose(check, "taylor", None) == "taylor"
+    assert checks._choose(check, "complex", None) == "complex"
+    assert bool(check.unknown) == breaks
+
+
+def test_how_many_directions():
+    for method, given, expected in (
+        ("directional", None, 20),
+        ("directional", 2, 2),
+        ("taylor", None, 3),
+        ("taylor", 5, 5),
+        ("auto", 4, 4),
+    ):
+        report = check_grad(f, THETA, grad, method=method, directions=given)
+        assert [r["parameter"] for r in report.table] == [
+            f"direction {i + 1}" for i in range(expected)
+        ]
+        assert len(report.errors) == len(report.error_bound) == expected
+
+
+@pytest.mark.parametrize("broken", [0, 70, 129])
+def test_a_complex_step_that_is_broken_behind_many_wrong_entries(broken):
+    """All entries of yours are wrong, and one entry of f breaks the complex step."""
+    theta = np.linspace(0.5, 1.5, 130)
+    value = lambda t: np.sum(t**2) + 1e-9 * np.abs(t[broken])  # noqa: E731
+    report = check_grad(value, theta, 4 * theta)
+    assert report.verdict == "fail"
+    assert len(report.findings) == 1
+
+
+# ---------------------------------------------------------------- directions.py
+
+
+@pytest.mark.parametrize(
+    ("order", "resolution", "verdict"),
+    [
+        (2.0, 1e-6, "pass"),
+        (1.71, 1e-6, "pass"),
+        (1.69, 1e-6, "cannot tell"),
+        (1.31, 1e-6, "cannot tell"),
+        (1.29, 1e-6, "fail"),
+        (1.0, 1.0, "fail"),
+        (2.0, 0.009, "pass"),
+        (2.0, 0.011, "cannot tell"),
+        (np.inf, 1e-6, "pass"),
+        (np.nan, 1e-6, "cannot tell"),
+    ],
+)
+def test_what_the_order_of_a_taylor_remainder_says(order, resolution, verdict):
+    nothing = np.zeros(0)
+    row = directions._taylor_row(
+        "d", TaylorTest(nothing, nothing, nothing, order, nothing, resolution)
+    )
+    assert (row["parameter"], row["verdict"], row["wrong"]) == (
+        "d",
+        verdict,
+        int(verdict == "fail"),
+    )
+    assert row["order"] == order or np.isnan(order)
+
+
+def test_weights_give_every_parameter_the_same_share():
+    theta = {"a": np.ones(4), "b": np.ones(1), "c": np.ones(2), "zero": np.ones(2)}
+    check = Check(f, Point(theta), 1e-6, 0.0, 0, None)
+    check.units = np.array([2.0] * 4 + [1.0] + [0.5] * 2 + [1.0] * 2)
+    gradient = np.array([1.0] * 4 + [8.0] + [1e-9] * 2 + [0.0] * 2)
+    weights = directions._weights(check, gradient)
+    assert np.linalg.norm(weights / check.units) == pytest.approx(1.0)
+    shares = weights * gradient
+    assert np.linalg.norm(shares[:4]) == pytest.approx(shares[4])
+    np.testing.assert_allclose(
+        weights[5:] / check.units[5:] / weights[4], 1e3
+    )  # at most 1000 times
+    assert np.all(np.isfinite(directions._weights(check, 0.0 * gradient)))
+
+
+@pytest.mark.parametrize("method", ["directional", "auto"])
+def test_directions_find_the_entry_and_name_it(method):
+    for name, index in (("W", (2, 1)), ("b", (0,)), ("s", ())):
+        report = check_grad(f, THETA, off(name, index, 1.5), method=method, directions=4)
+        entry = f"{name}[{', '.join(map(str, index))}]" if index else name
+        assert report.worst.entry == entry
+        assert float(report.worst) == pytest.approx(1 / 3)
+        assert f"Along each parameter alone, these are wrong: {name}." in report.reasons
+        assert "4 of 4 directional slopes differ by more than the tolerance." in report.reasons
+        assert {r["parameter"]: r["verdict"] for r in report.table[4:]} == {
+            k: "fail" if k == name else "pass" for k in THETA
+        }
+
+
+def test_evaluations_are_all_counted():
+    for method in ("complex", "central", "directional", "taylor"):
+        for size in (1.0, 1.5):
+            calls = []
+
+            def counted(p, calls=calls):
+                calls.append(1)
+                return f(p)
+
+            report = check_grad(counted, THETA, off("W", (0, 1), size), method=method)
+            assert report.evaluations == pytest.approx(
+                len(calls), abs=1 if method == "taylor" else 0
+            )
+
+
+# ---------------------------------------------------------------- diagnosis.py
+
+
+def test_rows_columns_entries_and_slices():
+    theta = {
+        "A": RNG.standard_normal((5, 12)),
+        "T": RNG.standard_normal((2, 3, 4)),
+        "v": RNG.standard_normal(12),
+    }
+    value = lambda p: sum(np.sum(np.sin(x)) for x in p.values())  # noqa: E731
+
+    def text(name, where):
+        g = {k: np.cos(v) for k, v in theta.items()}
+        noise = np.random.default_rng(0).uniform(1, 2, g[name].shape)
+        mask = np.zeros(g[name].shape)
+        mask[where] = 1.0
+        g[name] = g[name] + noise * mask
+        return [x["text"] for x in check_grad(value, theta, g).findings]
+
+    every = slice(None)
+    assert text("A", (2, every)) == ["A: wrong only in row 2 (of 5)."]
+    assert text("A", ([1, 3], every)) == ["A: wrong only in rows 1, 3 (of 5)."]
+    assert text("A", (every, 7)) == ["A: wrong only in column 7 (of 12)."]
+    assert text("A", (every, slice(9))) == [
+        "A: wrong only in columns 0, 1, 2, 3, 4, 5, 6, 7, ... (of 12)."
+    ]
+    assert text("A", (every, slice(8))) == [
+        "A: wrong only in columns 0, 1, 2, 3, 4, 5, 6, 7 (of 12)."
+    ]
+    assert text("A", (slice(4), slice(3))) == ["A: wrong only in columns 0, 1, 2 (of 12)."]
+    assert text("A", (slice(1), slice(11))) == ["A: wrong only in row 0 (of 5)."]
+    assert text("v", 4) == ["v: wrong only in entry 4 (of 12)."]
+    assert text("v", [0, 11]) == ["v: wrong only in entries 0, 11 (of 12)."]
+    assert text("T", (every, 1)) == ["T: wrong only in axis 1, slice 1 (of 3)."]
+    assert text("T", (every, every, [0, 2])) == ["T: wrong only in axis 2, slices 0, 2 (of 4)."]
+    assert text("T", (every, every, every)) == []
+    assert text("v", every) == []
+
+
+def test_a_part_that_is_not_finite():
+    wrong = off("W", (slice(None), 1), np.nan)
+    report = check_grad(f, THETA, wrong)
+    assert "W: wrong only in column 1 (of 2), where yours is not finite." in told(report)
+
+
+def test_parameters_with_the_same_factor_are_named_together():
+    right = grad(THETA)
+    report = check_grad(f, THETA, {k: 3.0 * v for k, v in right.items()})
+    assert [x["text"] for x in report.findings] == [
+        "the whole gradient: yours is the right one times 3 (the rows of W)."
+    ]
+    some = {"W": 3.0 * right["W"], "b": 3.0 * right["b"], "s": right["s"]}
+    assert "W, b: yours is the right one times 3" in told(check_grad(f, THETA, some))
+    near = {"W": 3.0 * right["W"], "b": 3.0001 * right["b"], "s": right["s"]}
+    report = check_grad(f, THETA, near)
+    assert [x["parameters"] for x in report.findings] == [["W"], ["b"]]
+    zero = {"W": 0 * right["W"], "b": 0 * right["b"], "s": 0 * right["s"]}
+    assert [x["pattern"] for x in check_grad(f, THETA, zero).findings] == ["missing"]
+    alone = check_grad(f, THETA, {**right, "W": 3.0 * right["W"]})
+    assert alone.findings[0]["text"].startswith("W: yours is the right one times 3")
+
+
+# ---------------------------------------------------------------- entries that need a second look
+
+
+@pytest.mark.parametrize("broken", [0, 70, 129])
+def test_a_complex_step_that_is_broken_in_an_entry_with_a_small_slope(broken):
+    """Too small for the look along directions: yours, which is right, gives it away."""
+    theta = np.linspace(0.5, 1.5, 130)
+    scale = np.where(np.arange(130) == broken, 1e-4, 1.0)
+    value = lambda t: np.sum(scale * t**2) + 1e-8 * np.abs(t[broken])  # noqa: E731
+    right = 2 * scale * theta + 1e-8 * (np.arange(130) == broken)
+    report = check_grad(value, theta, right)
+    assert report.verdict == "pass"
+    assert report.method.startswith("central")
+    assert f"disagrees with a difference at theta[{broken}]" in report.method_reason
+    report = check_grad(value, theta, right, method="complex")
+    assert report.verdict == "cannot tell"
+    assert f"it disagrees with a difference at theta[{broken}]" in report.reasons[-1]
+    whole = np.where(np.arange(130) == broken, right, 4 * right)  # behind many that are wrong
+    assert check_grad(value, theta, whole).verdict == "fail"
+
+
+def test_a_jump_beside_theta():
+    jumping = lambda t: np.sum(t**2) + 1.0 * (t[0].real > 1.0 + 1e-11)  # noqa: E731
+    theta = np.array([1.0, 2.0])
+    report = check_grad(jumping, theta, 2 * theta, method="central")
+    assert report.verdict == "cannot tell"
+    assert "at theta[0] the error bound is inf" in told(report)
+    assert "f jumps there" in told(report)
+
+
+def test_the_head_of_the_table():
+    wrong = off("W", (0, 0), 2.0)
+    for method, number in (("complex", "worst rel. error"), ("taylor", "order")):
+        lines = str(check_grad(f, THETA, wrong, method=method)).splitlines()
+        head = next(line for line in lines if line.split()[:1] == ["parameter"])
+        assert number in head
+        assert ("shape" in head) == (method == "complex")
+        assert "kinks" not in head
+        assert head.rstrip().endswith("verdict")
+        rows = [line for line in lines if line.rstrip().endswith(("pass", "fail"))]
+        assert len(rows) == 3
+        assert "1 of " in str(rows)
+    assert "wrong" not in str(check_grad(f, THETA, grad)).split("worst rel. error")[1][:30]
