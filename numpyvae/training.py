@@ -18,6 +18,7 @@ from numpyvae.data.files import atomic_write
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.progress import Progress
+from numpyvae.threads import one_blas_thread
 from numpyvae.validation import positive_int
 
 __all__ = ["Callback", "DivergenceError", "History", "fit"]
@@ -51,6 +52,7 @@ class History(list[dict[str, float]]):
                 file.write((",".join(row) + "\n").encode())
 
 
+@one_blas_thread
 def fit(
     model: Any,
     x: Array,
@@ -66,6 +68,9 @@ def fit(
 
     Epoch e of a model (counted over all calls) draws its order and noise from a generator seeded by
     (model.seed, e): the same seed gives the same bits, and stopping and going on changes nothing.
+    NumPy's OpenBLAS has one thread meanwhile, and other cores help with large products if they are
+    free; the bits do not depend on it. They may if you have set a number of threads above one, or
+    where NumPy uses another library.
 
     Args:
         x: (N, D), also a `numpy.memmap` larger than memory: only minibatches are copied.
