@@ -42,10 +42,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for.
-
-    So NumPy is not loaded before `numpyvae/__main__.py` has said how many threads it shall use.
-    """
+    """Import a public name when it is first asked for: `import numpyvae` takes no time."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -13,6 +13,7 @@ import numpy as np
 from numpyvae.gaussian import reparameterize
 from numpyvae.numerics import Array, logsumexp
 from numpyvae.priors import StandardNormal
+from numpyvae.threads import one_blas_thread
 from numpyvae.validation import positive_int
 
 __all__ = ["active_units", "elbo_terms", "evaluate", "importance_weighted_log_likelihood"]
@@ -21,6 +22,7 @@ CHUNK_ENTRIES = 1_000_000
 """How many numbers the widest layer's array of a chunk may hold (4 MB in float32)."""
 
 
+@one_blas_thread
 def elbo_terms(
     vae: Any, x: Array, n_samples: int, rng: np.random.Generator | None = None
 ) -> tuple[Array, Array]:
@@ -40,6 +42,7 @@ def elbo_terms(
     return log_px, kl
 
 
+@one_blas_thread
 def importance_weighted_log_likelihood(
     vae: Any, x: Array, n_samples: int, rng: np.random.Generator | None = None
 ) -> Array:
@@ -76,6 +79,7 @@ def active_units(vae: Any, x: Array, threshold: float = 0.01) -> Array:
     return mean.var(axis=0) > threshold
 
 
+@one_blas_thread
 def evaluate(
     vae: Any, x: Array, n_samples: int = 500, rng: np.random.Generator | None = None
 ) -> dict[str, float]:

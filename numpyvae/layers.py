@@ -16,6 +16,7 @@ import numpy as np
 
 from numpyvae.numerics import Array, sigmoid, softplus
 from numpyvae.parameters import Initializer, add_column_sums, add_product, glorot_uniform, he_normal
+from numpyvae.threads import product
 from numpyvae.validation import one_of, positive_int, positive_number
 
 __all__ = [
@@ -75,13 +76,13 @@ class Dense:
         params[self.b][...] = 0.0
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
-        y = x @ params[self.W]
+        y = product(x, params[self.W])
         y += params[self.b]
         return y, x
 
     def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
         self.backward_params(params, grads, dy, cache)
-        return dy @ params[self.W].T
+        return product(dy, params[self.W].T)
 
     def backward_params(self, params: Params, grads: Grads, dy: Array, cache: Array) -> None:
         """Only dW and db: all that a network's first layer needs, where nobody asks for dx."""
@@ -110,7 +111,7 @@ class TiedDense:
         params[self.b][...] = 0.0
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
-        y = x @ params[self.W].T
+        y = product(x, params[self.W].T)
         y += params[self.b]
         return y, x
 
@@ -118,7 +119,7 @@ class TiedDense:
         x = cache
         add_product(grads, self.W, dy.T, x)
         add_column_sums(grads, self.b, dy)
-        return dy @ params[self.W]
+        return product(dy, params[self.W])
 
 
 class Activation:

@@ -23,6 +23,7 @@ from numpyvae.gaussian import (
 from numpyvae.layers import Grads, Params
 from numpyvae.numerics import Array, row_blocks, sigmoid, sigmoid_and_softplus
 from numpyvae.standardization import Standardization
+from numpyvae.threads import share
 from numpyvae.validation import (
     EntryError,
     check_finite,
@@ -104,13 +105,16 @@ class Binomial:
         logits, n = output, self.total_count
         mean, log_prob = np.empty_like(logits), np.empty(len(logits), logits.dtype)  # (N, D), (N,)
         ones = np.ones(logits.shape[-1], logits.dtype)
-        for rows in row_blocks(logits):
+
+        def block(rows: slice) -> None:
             p, softplus = sigmoid_and_softplus(logits[rows])
             softplus *= n
             terms = x[rows] * logits[rows]
             terms -= softplus
             log_prob[rows] = terms @ ones  # the sum over d, faster than terms.sum(axis=-1)
             np.multiply(p, n, out=mean[rows])
+
+        share(block, list(row_blocks(logits)))
         return log_prob + self._log_coefficient(x), (x, mean)
 
     def log_prob_backward(

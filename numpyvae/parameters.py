@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from numpyvae.numerics import Array
+from numpyvae.threads import product
 
 __all__ = [
     "Gradients",
@@ -112,9 +113,9 @@ def add_product(grads: MutableMapping[str, Array], name: str, a: Array, b: Array
     """
     first = grads.take_untouched(name) if isinstance(grads, Gradients) else None
     if first is None:
-        grads[name] += a @ b
+        grads[name] += product(a, b)
     else:
-        np.matmul(a, b, out=first)
+        product(a, b, out=first)
 
 
 def add_column_sums(grads: MutableMapping[str, Array], name: str, a: Array) -> None:

@@ -39,6 +39,7 @@ from numpyvae.objectives import (
 )
 from numpyvae.parameters import ParameterLayout
 from numpyvae.standardization import Standardization
+from numpyvae.threads import one_blas_thread
 
 __all__ = ["Proof", "Sizes", "models", "primitives", "prove", "prove_all", "table"]
 
@@ -91,6 +92,7 @@ def prove(pair: Pair) -> Proof:
     return Proof(pair.name, len(pair.theta), errors[0], errors[1])
 
 
+@one_blas_thread
 def prove_all(rng: np.random.Generator) -> list[Proof]:
     """A proof for every primitive and for whole models, at generic points drawn from `rng`."""
     return [prove(pair) for pair in (*primitives(rng), *models(rng))]

@@ -21,6 +21,7 @@ from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.progress import Progress
 from numpyvae.standardization import column_moments
+from numpyvae.threads import one_blas_thread
 from numpyvae.validation import positive_int
 
 __all__ = ["Callback", "DivergenceError", "History", "fit"]
@@ -77,6 +78,7 @@ class History(list[dict[str, float]]):
                 file.write((",".join(row) + "\n").encode())
 
 
+@one_blas_thread
 def fit(
     model: Any,
     x: Array,
@@ -94,6 +96,9 @@ def fit(
     (model.seed, e): the same seed gives the same bits, and stopping and going on changes nothing,
     with `save` and `load` in between or without. What ends an epoch early (Ctrl-C, divergence, any
     exception) leaves model and optimizer as they were at the end of the epoch before.
+    NumPy's OpenBLAS has one thread meanwhile, and other cores help with large products if they are
+    free; the bits do not depend on it. They may if you have set a number of threads above one, or
+    where NumPy uses another library.
 
     Args:
         x: (N, D), also a `numpy.memmap` larger than memory: only minibatches are copied.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from numpyvae import SGD, Adam, Momentum
+from numpyvae import SGD, Adam, Momentum, optimizers
 from numpyvae.optimizers import BLOCK
 
 
@@ -50,6 +50,111 @@ def test_adam_is_the_published_update(epsilon, rng):
     for t, g in enumerate(grads):
         optimizer.step(theta, g)
         np.testing.assert_allclose(theta, [e[t] for e in expected], rtol=1e-12, atol=1e-14)
+
+
+def plain_adam(theta, grads, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """Algorithm 1 as it is printed, on arrays, in their dtype; no moment is ever set to zero."""
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
+    for t, g in enumerate(grads, start=1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        theta = theta - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+    return theta
+
+
+def gradients_that_die(rng, dtype, steps=700):
+    """(steps, 7): always there; dies; comes back; now and then; 1e-20; ever smaller; 1e-32.
+
+    The last one's square is zero in float32.
+    """
+    grads = rng.standard_normal((steps, 7))
+    grads[50:, 1] = 0
+    grads[50:500, 2] = 0
+    grads[:, 3] *= rng.random(steps) < 0.005
+    grads[:, 4] *= 1e-20
+    grads[:, 5] *= 10.0 ** -np.linspace(0, 40, steps)
+    grads[:, 6] = 1e-32
+    return grads.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "options", [{}, {"beta1": 0.5}, {"beta2": 0.9}, {"epsilon": 1e-4}], ids=str
+)
+def test_setting_moments_to_zero_leaves_adam_the_published_one(dtype, options, rng):
+    grads, start = gradients_that_die(rng, dtype), rng.uniform(0.5, 1, 7).astype(dtype)
+    theta, optimizer = start.copy(), Adam(**options)
+    for grad in grads:
+        optimizer.step(theta, grad)
+    rounding = 8 * math.sqrt(len(grads)) * np.finfo(dtype).eps
+    np.testing.assert_allclose(theta, plain_adam(start, grads, **options), rtol=rounding)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "make",
+    [
+        Adam,
+        Momentum,
+        lambda: Adam(epsilon=1e-30),
+        lambda: Adam(beta1=0.0),
+        lambda: Momentum(1, 0.99),
+    ],
+)
+def test_setting_moments_to_zero_changes_no_bit(make, dtype, rng, monkeypatch):
+    """Also where epsilon is so small that gradients of 1e-20 move a parameter as any other."""
+    grads, start = gradients_that_die(rng, dtype), rng.uniform(0.5, 1, 7).astype(dtype)
+    thetas = []
+    for span in (optimizers.SPAN, 0.0):  # 0: never
+        monkeypatch.setattr(optimizers, "SPAN", span or 1e-300)
+        theta, optimizer = start.copy(), make()
+        for grad in grads:
+            optimizer.step(theta, grad)
+        thetas.append(theta)
+    np.testing.assert_array_equal(*thetas)
+
+
+def n_subnormal(optimizer):
+    moments = [m for m in optimizer.state().values() if m.ndim]
+    return sum(int(((m != 0) & (abs(m) < np.finfo(m.dtype).tiny)).sum()) for m in moments)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [0.5, 0.8, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["Adam", "Momentum"])
+def test_no_moment_becomes_subnormal_at_any_step(kind, factor, dtype, rng):
+    """Gradients as small as moments that have shrunk for long, then zeros; and one that stays."""
+    optimizer = Momentum(1e-3, factor) if kind == "Momentum" else Adam(beta1=factor, beta2=0.99)
+    tiny = float(np.finfo(dtype).tiny)
+    grad = (1e12 * tiny * 10.0 ** rng.uniform(0, 2, 50)).astype(dtype)
+    if kind == "Adam":
+        grad[:10] = 1e-14  # its square outlives the first moment
+    theta = np.ones(50, dtype)
+    optimizer.step(theta, grad)
+    n_before = n_subnormal(optimizer)  # of squares
+    for step in range(4000):
+        optimizer.step(theta, np.zeros(50, dtype))
+        assert n_subnormal(optimizer) == 0 or (step < 99 and n_subnormal(optimizer) <= n_before)
+    assert not any(m[10:].any() for m in optimizer.state().values() if m.ndim)
+
+
+@pytest.mark.parametrize("make", [Momentum, Adam])
+@pytest.mark.parametrize("stop", [99, 100, 101, 250])
+def test_going_on_from_saved_state_sets_the_same_moments_to_zero(make, stop, rng):
+    grads = gradients_that_die(rng, np.float32, 300) * np.float32(1e-25)
+    straight, broken = np.zeros((2, 7), np.float32)
+    optimizer, first, second = make(), make(), make()
+    for grad in grads:
+        optimizer.step(straight, grad)
+    for grad in grads[:stop]:
+        first.step(broken, grad)
+    second.load_state(first.state())
+    for grad in grads[stop:]:
+        second.step(broken, grad)
+    for name, value in optimizer.state().items():
+        np.testing.assert_array_equal(second.state()[name], value)
+    np.testing.assert_array_equal(straight, broken)
 
 
 def test_adams_first_step_is_the_learning_rate_whatever_the_gradient():

@@ -11,9 +11,15 @@ KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUC
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-def set_threads(n: int) -> None:
-    """Tell the children that are started from now on how many threads their libraries may use."""
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(n)))
+def set_threads(n: int | None) -> None:
+    """Tell the children that are started from now on how many threads their libraries may use.
+
+    None leaves it to each library, as a user does who has set nothing: mostly one for each core.
+    """
+    for variable in THREAD_VARIABLES:
+        os.environ.pop(variable, None)
+        if n:
+            os.environ[variable] = str(n)
 
 
 def choose_own_kernels() -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpyvae import VAE, Adam, Bernoulli
+from numpyvae.gradient_check.blas import CORES
 
 Step = Callable[[], object]
 
@@ -94,10 +95,10 @@ def torch_model(case: Case, theta: np.ndarray | None = None):
 
 
 def use_threads() -> None:
-    """PyTorch with as many threads as the other libraries were told to use."""
+    """PyTorch with as many threads as it was told to use, or as this process has cores."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", CORES)))
 
 
 def torch_step(case: Case, n: int, **adam: bool) -> Step:
@@ -159,8 +160,8 @@ def jax_adam(params: dict, grads: dict, m: dict, v: dict, t):
     return params, m, v
 
 
-def jax_step(case: Case, n: int) -> Step:
-    """One jitted function with donated buffers, called and waited for."""
+def jax_trainer(case: Case, n: int) -> Callable[[object], object]:
+    """step(x) -> loss: one jitted function with donated buffers, called and waited for."""
     import jax
     import jax.numpy as jnp
 
@@ -176,14 +177,20 @@ def jax_step(case: Case, n: int) -> Step:
     params = jax_parameters(case, our_model(case).theta)
     m, v = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
     state = params, m, v, jnp.float32(0), jax.random.key(0)
-    x = jnp.array(binary_data(n, case.data))
 
-    def step() -> None:
+    def step(x: object) -> object:
         nonlocal state
         state, loss = jitted(state, x)
-        jax.block_until_ready((state, loss))
+        return jax.block_until_ready((state, loss))[1]
 
     return step
+
+
+def jax_step(case: Case, n: int) -> Step:
+    import jax.numpy as jnp
+
+    step, x = jax_trainer(case, n), jnp.array(binary_data(n, case.data))
+    return lambda: step(x)
 
 
 # The floor.

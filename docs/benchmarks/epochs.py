@@ -57,15 +57,17 @@ def our_steps(case: Case, x: np.ndarray) -> Callable[[], object]:
     return steps
 
 
-def torch_epoch(case: Case, x: np.ndarray) -> Callable[[], object]:
+def torch_epoch(
+    case: Case, x: np.ndarray, batch_size: int = BATCH, **adam: bool
+) -> Callable[[], object]:
     """An epoch as PyTorch's users write it."""
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
     use_threads()
-    loader = DataLoader(TensorDataset(torch.from_numpy(x)), batch_size=BATCH, shuffle=True)
+    loader = DataLoader(TensorDataset(torch.from_numpy(x)), batch_size=batch_size, shuffle=True)
     model = torch_model(case)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **adam)
 
     def epoch() -> float:
         total = 0.0

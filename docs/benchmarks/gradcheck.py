@@ -78,13 +78,13 @@ def measure() -> tuple[float, float]:
     return time.perf_counter() - start, error
 
 
-def measure_all(has_torch: bool, case: Case, rounds: int, threads: int) -> list[Check]:
+def measure_all(has_torch: bool, case: Case, rounds: int) -> list[Check]:
     methods = {OURS: "complex step"}
     if has_torch:
         methods[EAGER] = "`torch.autograd.gradcheck`"
     set_threads(1)
     children = {name: Child() for name in methods}
-    set_threads(threads)
+    set_threads(None)
     for name, child in children.items():
         child.ask(prepare, name, case)
     turns = take_turns({n: partial(c.ask, measure) for n, c in children.items()}, rounds)

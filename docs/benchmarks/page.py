@@ -1,5 +1,6 @@
 """docs/benchmarks.md, from what was measured."""
 
+import late
 import report
 from report import Results
 from scaling import LARGEST, WIDTHS
@@ -25,7 +26,7 @@ Measured on {cores} cores of {processor} with {memory_size}: {versions}.
 
 ## One training step
 
-A step draws noise and computes loss, gradient and Adam, in float32, with {cores} threads. All
+A step draws noise and computes loss, gradient and Adam, in float32, on {cores} cores. All
 contenders do the same work: Bernoulli likelihood on logits, one ReLU layer each side, analytic
 KL. The tests prove that their losses and gradients agree. Every library chooses its kernels for
 this processor: OPENBLAS_CORETYPE and its like are not set.
@@ -63,6 +64,16 @@ checks of the data. PyTorch is written as its users write it: a `DataLoader` tha
 the sum of the losses.
 
 {epochs}
+
+## Real data, late in training
+
+{late_examples:,} binarised images of MNIST, ({late_case}), batch {late_batch}: the first epoch, and
+the median of epochs {late_first} to {late_last}. Where a gradient stays zero, the moments of Adam
+shrink until they are subnormal, and many processors take a hundred times as long for such numbers;
+[derivations.md](derivations.md#10-adam) tells what ours does about it. PyTorch and JAX are as their
+users run them, which is without flushing such numbers to zero.
+
+{late}
 
 ## Memory
 
@@ -116,6 +127,12 @@ def markdown(results: Results) -> str:
         adam=1e9 * results.parts[-1].seconds["Adam"] / results.parts[-1].case.n_parameters,
         examples=results.epochs[0].examples,
         epochs=report.epoch_table(results.epochs),
+        late_examples=late.EXAMPLES,
+        late_case=late.CASE,
+        late_batch=late.BATCH,
+        late_first=late.LATE + 1,
+        late_last=late.EPOCHS,
+        late=report.late_table(results.late),
         memory=report.memory_table(results.memory),
         startup=report.startup_table(results.startup),
         gradcheck_title=report.gradcheck_title(results.gradcheck),

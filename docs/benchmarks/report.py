@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import epochs
-from contenders import EAGER, FLOOR
+import late
+from contenders import EAGER, FLOOR, OURS
 from epochs import STEPS, EpochTimes
 from gradcheck import EXAMPLES, Check
+from late import LateTimes
 from machine import Machine
 from memory import Peak
 from parts import Parts
@@ -28,6 +30,7 @@ class Results(NamedTuple):
     gradcheck: list[Check]
     scaling: Scaling
     parts: list[Parts]
+    late: LateTimes
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -140,6 +143,28 @@ def missed_epoch_aims(rows: Sequence[EpochTimes]) -> list[str]:
     ]
 
 
+def late_table(times: LateTimes) -> str:
+    """A row for each contender: its first epoch, its late ones, and ours to its."""
+    header = ["contender", "first epoch, s", "late epochs, s", "ours to it", "aim", ""]
+    cells = []
+    for name, seconds in times.seconds.items():
+        aim, line = late.AIMS.get(name), [name, f"{seconds[0]:.2f}", f"{times.median(name):.2f}"]
+        ratio = times.ratio(name)
+        line += ["" if name == OURS else f"{ratio:.2f}"]
+        line += [f"<= {aim}", verdict(ratio <= aim)] if aim else ["", ""]
+        cells.append(line)
+    return table(header, cells)
+
+
+def missed_late_aims(times: LateTimes) -> list[str]:
+    return [
+        f"A late epoch on real data takes {times.ratio(name):.2f} times as long as {name}; "
+        f"the aim is {aim} at most."
+        for name, aim in late.AIMS.items()
+        if aim and name in times.seconds and times.ratio(name) > aim
+    ]
+
+
 def memory_table(rows: Sequence[Peak]) -> str:
     header = ["what", "contender", "resident, MB", "NumPy's arrays, MB"]
     cells = ([r.what, r.contender, megabytes(r.resident), megabytes(r.traced)] for r in rows)
@@ -192,6 +217,7 @@ def scaling_tables(scaling: Scaling) -> str:
 def verdicts(results: Results) -> str:
     """Which aims were missed, in sentences; what could not be measured."""
     sentences = missed_step_aims(results.steps) + missed_epoch_aims(results.epochs)
+    sentences += missed_late_aims(results.late)
     measured = "measured " if results.missing else ""
     opening = "These aims were missed:" if sentences else f"All {measured}aims were met."
     lines = [opening, *(f"\n- {sentence}" for sentence in sentences)]

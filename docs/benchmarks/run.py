@@ -11,6 +11,7 @@ from pathlib import Path
 
 import epochs
 import gradcheck
+import late
 import machine
 import memory
 import page
@@ -53,14 +54,16 @@ def measure_all(seconds: float, quick: bool, cores: int) -> Results:
     show("Where the time of our step goes, ms", report.parts_table(ours))
     fits = epochs.measure_all(has_torch, examples, rounds)
     show("Whole epochs", report.epoch_table(fits))
+    later = late.measure_all(names, quick)
+    show("Real data, late in training", report.late_table(later))
     peaks = memory.measure_all(has_torch, examples)
     show("Memory", report.memory_table(peaks))
     imports = startup.measure_all(1 if quick else 9)
     show("Start-up", report.startup_table(imports))
     case = gradcheck.QUICK_CASE if quick else gradcheck.CASE
-    checks = gradcheck.measure_all(has_torch, case, 1 if quick else 3, cores)
+    checks = gradcheck.measure_all(has_torch, case, 1 if quick else 3)
     show(f"Gradient check: {report.gradcheck_title(checks)}", report.gradcheck_table(checks))
-    return Results(here, seconds, missing, rows, fits, peaks, imports, checks, larger, ours)
+    return Results(here, seconds, missing, rows, fits, peaks, imports, checks, larger, ours, later)
 
 
 def main() -> None:
@@ -73,7 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the page and its figure")
     arguments = parser.parse_args()
     cores = use_cores(arguments.cores)
-    set_threads(cores)
+    set_threads(None)
     if not arguments.kernels_as_set:
         choose_own_kernels()
     results = measure_all(arguments.seconds, arguments.quick, cores)

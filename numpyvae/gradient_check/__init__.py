@@ -4,20 +4,24 @@ point -> probe f -> units and noise -> candidate gradient -> method -> estimates
 comparison -> verdict -> diagnosis -> report
 """
 
-from .checks import assert_grad_allclose, check_grad
-from .differences import (
-    TaylorTest,
-    central_difference,
-    complex_step,
-    directional_derivative,
-    forward_difference,
-    richardson_difference,
-    taylor_test,
-)
-from .figures import plot_agreement, plot_heatmap, plot_step_sizes, plot_taylor
-from .report import GradientReport
-from .user_functions import InputError, check_files
-from .vjp import check_vjp
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .checks import assert_grad_allclose, check_grad
+    from .differences import (
+        TaylorTest,
+        central_difference,
+        complex_step,
+        directional_derivative,
+        forward_difference,
+        richardson_difference,
+        taylor_test,
+    )
+    from .figures import plot_agreement, plot_heatmap, plot_step_sizes, plot_taylor
+    from .report import GradientReport
+    from .user_functions import InputError, check_files
+    from .vjp import check_vjp
 
 __all__ = [
     "GradientReport",
@@ -38,3 +42,22 @@ __all__ = [
     "richardson_difference",
     "taylor_test",
 ]
+
+_HOME = {
+    **dict.fromkeys(("assert_grad_allclose", "check_grad"), "checks"),
+    **dict.fromkeys(("InputError", "check_files"), "user_functions"),
+    "GradientReport": "report",
+    "check_vjp": "vjp",
+    **{name: "figures" for name in __all__ if name.startswith("plot_")},
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: `blas.py` is wanted without the rest."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'differences')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

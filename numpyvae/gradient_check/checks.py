@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .blas import one_blas_thread
 from .candidate import Candidate, collect
 from .comparison import FAIL, Check, Comparison, Estimate
 from .directions import by_directions, by_taylor
@@ -26,6 +27,7 @@ METHODS = ("auto", "complex", "central", "directional", "taylor")
 BUDGET = 60.0  # seconds: where every entry would take longer, "auto" takes random directions
 
 
+@one_blas_thread
 def check_grad(
     f: Callable[[Any], Any],
     theta: Any,

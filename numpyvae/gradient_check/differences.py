@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .blas import one_blas_thread
 from .calling import Evaluator
 from .points import Point
 
@@ -37,6 +38,7 @@ TINY = 1e-30  # the complex step: its square is far below rounding, so that its 
 Function = Callable[[Any], Any]
 
 
+@one_blas_thread
 def forward_difference(f: Function, theta: Any, h: float | None = None) -> Any:
     """g_i = (f(theta + h e_i) - f(theta)) / h,  error O(h) + O(eps |f| / h).
 
@@ -51,6 +53,7 @@ def forward_difference(f: Function, theta: Any, h: float | None = None) -> Any:
     return point.structure(np.array(slopes))
 
 
+@one_blas_thread
 def central_difference(f: Function, theta: Any, h: float | None = None) -> Any:
     """g_i = (f(theta + h e_i) - f(theta - h e_i)) / 2h,  error h^2 f'''/6 + O(eps |f| / h).
 
@@ -65,6 +68,7 @@ def central_difference(f: Function, theta: Any, h: float | None = None) -> Any:
     )
 
 
+@one_blas_thread
 def richardson_difference(f: Function, theta: Any, h: float | None = None) -> Any:
     """g_i = (4 D(h/2) - D(h)) / 3 with D the central difference,  error O(h^4) + O(eps |f| / h).
 
@@ -82,6 +86,7 @@ def richardson_difference(f: Function, theta: Any, h: float | None = None) -> An
     return point.structure(np.array([slope(i, t) for i, t in enumerate(steps)]))
 
 
+@one_blas_thread
 def complex_step(f: Function, theta: Any, h: float = TINY) -> Any:
     """g_i = Im f(theta + i h e_i) / h,  error O(h^2), without any subtraction: exact to rounding.
 
@@ -99,6 +104,7 @@ def complex_step(f: Function, theta: Any, h: float = TINY) -> Any:
     return point.structure(slopes)
 
 
+@one_blas_thread
 def directional_derivative(
     f: Function, theta: Any, direction: Any, method: str = "complex", h: float | None = None
 ) -> float:
@@ -143,6 +149,7 @@ class TaylorTest(NamedTuple):
     resolution: float
 
 
+@one_blas_thread
 def taylor_test(
     f: Function,
     theta: Any,

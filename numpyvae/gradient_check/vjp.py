@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import Arguments
+from .blas import one_blas_thread
 from .calling import changed, close, rebuilt, snapshot
 from .checks import check_options, run
 from .comparison import Check
@@ -22,6 +23,7 @@ from .report import GradientReport
 __all__ = ["check_vjp"]
 
 
+@one_blas_thread
 def check_vjp(
     f: Callable[..., Any],
     f_backward: Callable[[Any, Any], Any],

@@ -23,6 +23,7 @@ from numpyvae.numerics import Array, aligned_empty, keep_freed_memory
 from numpyvae.optimizers import Optimizer
 from numpyvae.parameters import Gradients, ParameterLayout
 from numpyvae.storage import Saved, open_npz, write_npz
+from numpyvae.threads import one_blas_thread
 from numpyvae.validation import (
     EntryError,
     as_matrix,
@@ -158,6 +159,7 @@ class EncoderDecoder:
         """
         return self.loss_and_terms(theta, x, noise)[0]
 
+    @one_blas_thread
     def loss_and_terms(self, theta: Array, x: Array, noise: Array) -> tuple[Any, dict[str, Array]]:
         """As `loss`, with the per-example terms (N,) that the loss is made of."""
         loss, terms, _ = self.forward(*self._arguments(theta, x, noise))
@@ -170,6 +172,7 @@ class EncoderDecoder:
         loss, grad, _ = self.loss_grad_and_terms(theta, x, noise, out)
         return loss, grad
 
+    @one_blas_thread
     def loss_grad_and_terms(
         self, theta: Array, x: Array, noise: Array, out: Array | None = None
     ) -> tuple[Any, Array, dict[str, Array]]:
@@ -246,6 +249,7 @@ class EncoderDecoder:
                 self.likelihood.standardization.check_rounding(chunk, self.dtype, start)
         return x
 
+    @one_blas_thread
     def _by_chunks(self, x: Array, function: Callable[[Array], Array]) -> Array:
         """`function` of the rows of x, so many at a time that memory stays small."""
         chunks = (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))

@@ -1,0 +1,107 @@
+"""One thread for NumPy's matrix products, where more would wait for each other.
+
+OpenBLAS, which multiplies matrices for NumPy's wheels, cuts each product into a part for every core
+and spins until the last is done. Where another program keeps a core busy, that is a wait for the
+scheduler at every product: a training step of 7 ms took 200 ms beside three busy loops on two
+cores.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ContextDecorator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["blas_threads", "one_blas_thread"]
+
+USERS_LIMITS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+"""The environment variables that OpenBLAS reads when it is loaded."""
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _OpenBlas(NamedTuple):
+    """The OpenBLAS that NumPy uses."""
+
+    get_threads: Callable[[], int]
+    set_threads: Callable[[int], None]
+    default: int
+    """How many threads it has when nobody has said how many."""
+
+
+@cache
+def _open_blas() -> _OpenBlas | None:
+    """None where NumPy multiplies with another library: MKL, Accelerate.
+
+    A name looked up in NumPy's extension module is searched for in all that the module was linked
+    with; not so on Windows, where wheels have their libraries in a folder beside NumPy.
+    """
+    module = sys.modules.get("numpy._core._multiarray_umath")  # NumPy 2
+    module = module or sys.modules.get("numpy.core._multiarray_umath")
+    beside = Path(np.__file__).parent.parent / "numpy.libs"
+    for file in (getattr(module, "__file__", None), *beside.glob("*openblas*.dll")):
+        try:
+            library = ctypes.CDLL(str(file))
+        except OSError:
+            continue
+        for name in ("scipy_openblas_{}64_", "openblas_{}64_", "scipy_openblas_{}", "openblas_{}"):
+            if hasattr(library, name.format("set_num_threads")):
+                config = getattr(library, name.format("get_config"))
+                config.restype = ctypes.c_char_p
+                most = re.search(rb"MAX_THREADS=(\d+)", config() or b"")
+                get_threads = getattr(library, name.format("get_num_threads"))
+                set_threads = getattr(library, name.format("set_num_threads"))
+                default = min(CORES, int(most[1])) if most else CORES
+                return _OpenBlas(get_threads, set_threads, default)
+    return None
+
+
+def blas_threads() -> int | None:
+    """How many threads NumPy's OpenBLAS may use now; None where it is another library."""
+    blas = _open_blas()
+    return blas.get_threads() if blas else None
+
+
+class _OneBlasThread(ContextDecorator):
+    """`one_blas_thread`. It counts who is inside, of all Python threads and however deep."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.threads = 1
+        """How many may work together inside: what OpenBLAS had."""
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            blas = _open_blas()
+            if self.inside > 1 or blas is None or any(map(os.environ.get, USERS_LIMITS)):
+                return
+            if blas.get_threads() == blas.default > 1:  # else the limit is the user's
+                self.threads = blas.default
+                blas.set_threads(1)
+
+    def __exit__(self, *exception: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            blas = _open_blas()
+            if self.inside or blas is None or self.threads == 1:
+                return
+            if blas.get_threads() == 1:  # else somebody has set another limit in between
+                blas.set_threads(self.threads)
+            self.threads = 1
+
+
+one_blas_thread = _OneBlasThread()
+"""`with one_blas_thread:`, or `@one_blas_thread` on a function, keeps NumPy's OpenBLAS to one
+thread and then gives back what it had. A limit that the user has set, by an environment variable or
+with threadpoolctl, stays as it is, and libraries other than OpenBLAS are left alone."""
