@@ -34,11 +34,13 @@ for name in ("SIGINT", "SIGHUP", "SIGTERM"):
 def pytest_cmdline_main(config):
     """Run whole folders file by file on all processors: half of the time is spent on children."""
     option = config.option
-    if getattr(option, "numprocesses", 0) is None and option.dist == "no" and not option.usepdb:
-        if all(Path(argument).is_dir() for argument in config.args):
-            processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-            option.numprocesses = min(processors or 1, 4)
-            option.dist, option.loadscopereorder = "loadfile", False
+    undecided = getattr(option, "numprocesses", 0) is None and option.dist == "no"  # 0: no xdist
+    below = "PYTEST_XDIST_WORKER" in os.environ  # a worker itself, which must start no workers
+    folders = all(Path(argument).is_dir() for argument in config.args)
+    if undecided and folders and not below and not option.usepdb:
+        processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+        option.numprocesses = min(processors or 1, 4)
+        option.dist, option.loadscopereorder = "loadfile", False
 
 
 @pytest.fixture
