@@ -1,4 +1,4 @@
-"""Every test is deterministic, seeds and Hypothesis's examples too, and ends what it has started."""
+"""Every test is deterministic (everything is seeded, Hypothesis, too) and ends what it starts."""
 
 import ctypes
 import os
