@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -228,9 +229,14 @@ SOURCES = {
 }
 
 
+@cache
+def our_verdict(name):
+    return judge_source(EXERCISES[3], SOURCES[name], "7")
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_notebooks_marks_are_ours(name, capsys):
-    ours = judge_source(EXERCISES[3], SOURCES[name], "7")
+    ours = our_verdict(name)
     assert notebook_marks(3, cells(SOURCES[name], name), seed="7") == ours.marks
     shown = capsys.readouterr()
     assert ours.exercise.title in shown.out
@@ -318,7 +324,7 @@ def test_the_otter_adapter_of_the_documentation_agrees(name, monkeypatch):
         except AssertionError:
             continue
         earned += points
-    assert earned == judge_source(EXERCISES[3], SOURCES[name], "7").total
+    assert earned == our_verdict(name).total
     assert sum(points for points, _ in cases) == 10
 
 
@@ -329,5 +335,5 @@ def test_the_nbgrader_adapter_of_the_documentation_agrees(name):
     *statements, last = ast.parse(blocks("nbgrader", "python")[0]).body
     exec(compile(ast.Module(statements, []), "cell", "exec"), namespace)
     score = eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
-    assert score == judge_source(EXERCISES[3], SOURCES[name], "7").total
+    assert score == our_verdict(name).total
     assert np.isfinite(float(repr(score)))

@@ -81,14 +81,14 @@ def run(folder, *words):
     start = "import runpy, sys; sys.path.append(sys.argv.pop(1)); sys.argv.pop(0); "
     start += "runpy.run_path(sys.argv[0], run_name='__main__')"
     command = [sys.executable, "-I", "-S", "-c", start, str(NUMPY), "check.py", *map(str, words)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def verdicts(folder, planted):
     """What check.py prints on each (exercise, source), every one with all else right."""
     code = ISOLATED.replace("NUMPY", repr(str(NUMPY)))
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, text=True,
-                          input=json.dumps(planted), capture_output=True, timeout=120)  # fmt: skip
+                          input=json.dumps(planted), capture_output=True, timeout=600)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -219,7 +219,7 @@ def test_reproduction_lines_work(solved):
     code = f"import sys; sys.path[:0] = ['.', {str(NUMPY)!r}]; "
     code += line.replace('; outputs("', '; print(outputs("') + ".item())"
     command = [sys.executable, "-I", "-S", "-c", code]
-    done = subprocess.run(command, cwd=solved, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=solved, capture_output=True, text=True, timeout=600)
     assert done.stderr == ""
     assert f" is {float(done.stdout):.6g}, expected" in said
 
