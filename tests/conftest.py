@@ -1,6 +1,11 @@
-"""Every test is deterministic: everything is seeded, Hypothesis draws the same examples."""
+"""Every test is deterministic (everything is seeded, Hypothesis, too) and ends what it starts."""
 
+import ctypes
 import os
+import signal
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,9 +22,63 @@ settings.register_profile(
 )
 settings.load_profile("numpyvae")
 
+# Children inherit what is ignored here (under `nohup`, or as a job in the background), and then no
+# test could interrupt them. A handler that does nothing is as deaf, and no child inherits it.
+for name in ("SIGINT", "SIGHUP", "SIGTERM"):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads its options
+def pytest_cmdline_main(config):
+    """Run whole folders file by file on all processors: half of the time is spent on children."""
+    option = config.option
+    undecided = getattr(option, "numprocesses", 0) is None and option.dist == "no"  # 0: no xdist
+    below = "PYTEST_XDIST_WORKER" in os.environ  # a worker itself, which must start no workers
+    folders = all(Path(argument).is_dir() for argument in config.args)
+    if undecided and folders and not below and not option.usepdb:
+        processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+        option.numprocesses = min(processors or 1, 4)
+        option.dist, option.loadscopereorder = "loadfile", False
+
 
 @pytest.fixture
 def rng():
     import numpy as np
 
     return np.random.default_rng(20131220)
+
+
+def children():
+    """Process id -> command line of what this process has started and is still running (Linux)."""
+    running = {}
+    for path in Path("/proc/self/task").glob("*/children"):
+        for child in path.read_text().split():
+            try:
+                command = Path(f"/proc/{child}/cmdline").read_text(errors="replace")
+            except OSError:  # it has ended meanwhile
+                continue
+            if command:  # those that have ended, and were not waited for, have none
+                running[int(child)] = command.replace("\0", " ")
+    return running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def adopt_orphans():
+    """Let the children of a child that has ended be ours: `children` finds them, too."""
+    if sys.platform == "linux":
+        set_child_subreaper = 36  # linux/prctl.h
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left_behind(adopt_orphans):
+    """Fail a test that ends before the processes that it has started, and end them."""
+    yield
+    patience = time.monotonic() + 60  # for those that are about to end, on however busy a machine
+    while (running := children()) and time.monotonic() < patience:
+        time.sleep(0.01)
+    for process in running:
+        os.kill(process, signal.SIGKILL)
+    assert not running, f"processes that the test has left behind: {running}"

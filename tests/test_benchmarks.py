@@ -111,7 +111,7 @@ def test_rows_of_a_busy_machine_are_named(contenders):
 @pytest.fixture(scope="module")
 def run_in_quickest_form(tmp_path_factory):
     out = tmp_path_factory.mktemp("docs")
-    command = [FOLDER / "run.py", "--quick", "--seconds", "0", "--out", out]
+    command = [FOLDER / "run.py", "--quick", "--seconds", "0", "--cores", "1", "--out", out]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
     printed = subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, check=True

@@ -341,6 +341,10 @@ def test_an_attack_scores_nothing_on_what_it_attacks(attack, folder, outcomes):
     assert not any("\033" in text for text in (verdict.printed, *(f.text for f in verdict.faults)))
 
 
+def test_who_waits_is_stopped_by_the_clock(outcomes):
+    assert outcomes["sleeps"].end == "it was still running after 3 seconds"
+
+
 def test_what_an_attack_leaves_alone_keeps_its_marks(tmp_path):
     for attack in (
         "differentiates by complex step",

@@ -127,11 +127,11 @@ def rows(out):
 
 
 def plain(text):
-    """Without what may differ: which limit of time comes first, which signal, which line."""
+    """Cells without what may differ: how a limit of time is kept, which signal, which line."""
     too_long = "it used more than 2 seconds of the processor, or was killed"
-    text = text.replace(too_long, "it was still running after 2 seconds")
+    text = text.replace("it was still running after 6 seconds", too_long)  # Windows: by the clock
     text = re.sub(r"the process crashed \(\w+\)", "the process crashed", text)
-    return re.sub(r"\bline \d+", "line N", text)
+    return list(csv.reader(io.StringIO(re.sub(r"\bline \d+", "line N", text))))
 
 
 def test_a_class_of_forty_against_the_golden_table(tmp_path, capsys):
@@ -146,7 +146,7 @@ def test_a_class_of_forty_against_the_golden_table(tmp_path, capsys):
         grade(tmp_path / "class", "--out", out, "--seed", "golden", "--seconds", 2, "--jobs", 2)
         == 0
     )
-    assert plain((out / "class.csv").read_text()) == GOLDEN.read_text()
+    assert plain((out / "class.csv").read_text()) == plain(GOLDEN.read_text())
 
     records = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
     assert sorted(records) == sorted(the_class())
@@ -364,7 +364,7 @@ def test_a_real_ctrl_c_stops_a_run_that_hangs(tmp_path):
         while not process.stdout.readline().startswith("1/2"):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
     assert process.returncode == 130
     assert list(rows(tmp_path / "out")) == ["ann"]
 

@@ -223,7 +223,7 @@ def test_an_import_that_is_not_there_says_what_is():
 )
 def test_a_backward_that_does_not_return_leaves_forward_its_marks(stop):
     source = solution(EXERCISES[0].file).replace("    dx = dy @ W.T", f"    {stop}")
-    verdict = judge_source(EXERCISES[0], source, 0, Limits(seconds=1))
+    verdict = judge_source(EXERCISES[0], source, 0, Limits(seconds=2))
     assert verdict.marks == {"dense": 2, "dense_backward": 0}
     assert {fault.function for fault in verdict.faults} == {"dense_backward"}
 

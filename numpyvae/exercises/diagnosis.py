@@ -11,6 +11,7 @@ Four questions, in this order; the first that explains all of a function's resul
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ from numpyvae.exercises.sandbox import Outcome
 from numpyvae.exercises.terms import coefficients
 
 __all__ = ["Named", "name_mistakes"]
+
+Made = tuple[tuple[tuple[Mistake, ...], Arrays], ...]  # mistakes, the results with all of them
 
 
 class Named(NamedTuple):
@@ -87,20 +90,33 @@ def _by_results(
     def there(arrays: Arrays) -> Arrays:
         return {name: a for name, a in arrays.items() if name.startswith(place)}
 
-    def explains(mistakes: Sequence[Mistake], wrong: Outcome) -> bool:
-        own = all(m.function in f.names and (m.name not in HABITS or seen) for m in mistakes)
-        overflows = any(mistake.overflows for mistake in mistakes)
-        return own and _same(there(results), there(results_of(f, wrong)), there(true), overflows)
-
-    for mistake, wrong in reference.wrong(exercise.number, seed):
-        if explains([mistake], wrong):
-            return [Named(*mistake[:3], mistake.function)]
-    for pair, wrong in reference.pairs_of_mistakes(exercise.number, seed):
-        if explains(pair, wrong):
-            return [Named(*mistake[:3], mistake.function) for mistake in pair]
-    found = _by_exchange(f, there(results), there(true))
-    found = found or _by_constants(f, there(results), there(true))
+    yours, right = there(results), there(true)
+    for made in (_single_mistakes, _pairs_of_mistakes):
+        for mistakes, wrong in made(exercise, f, seed):
+            overflows = any(mistake.overflows for mistake in mistakes)
+            allowed = seen or not any(mistake.name in HABITS for mistake in mistakes)
+            if allowed and _same(yours, there(wrong), right, overflows):
+                return [Named(*mistake[:3], mistake.function) for mistake in mistakes]
+    found = _by_exchange(f, yours, right) or _by_constants(f, yours, right)
     return found or _by_terms(exercise, f, results, true, seed)
+
+
+@lru_cache(maxsize=64)
+def _single_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made:
+    """The mistakes that can be made in a function, and the results with each."""
+    made = reference.wrong(exercise.number, seed)
+    return tuple(((m,), results_of(f, wrong)) for m, wrong in made if m.function in f.names)
+
+
+@lru_cache(maxsize=16)
+def _pairs_of_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made:
+    """Every two mistakes that can be made in a function, and the results with both."""
+    made = reference.pairs_of_mistakes(exercise.number, seed)
+    return tuple(
+        (pair, results_of(f, wrong))
+        for pair, wrong in made
+        if all(mistake.function in f.names for mistake in pair)
+    )
 
 
 def _same(yours: Arrays, wrong: Arrays, right: Arrays, overflows: bool) -> bool:

@@ -64,7 +64,7 @@ def add_to(commands: Any) -> None:
     option("--seed", help="of the numbers that all are checked with (default: drawn, and printed)")
     option("--jobs", type=int, default=1, metavar="N", help="students at a time (default: 1)")
     option("--seconds", type=int, default=LIMITS.seconds, metavar="S",
-           help="for each exercise (default: %(default)s)")  # fmt: skip
+           help="of the processor, for each exercise (default: %(default)s)")  # fmt: skip
     option("--memory", type=int, default=LIMITS.memory // 2**20, metavar="MIB",
            help="for each exercise (default: %(default)s)")  # fmt: skip
     option("--gradescope", action="store_true", help="write results.json for Gradescope, too")

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, draw_points, solution
-from numpyvae.exercises.mistakes import Mistake, mistakes_of, plant
+from numpyvae.exercises.mistakes import Mistake, mistakes_of, pairs_of
 from numpyvae.exercises.perform import Note as NoteTaker
 from numpyvae.exercises.perform import load, perform
 from numpyvae.exercises.sandbox import Note, Outcome, calls_of, sources_of
@@ -69,10 +69,7 @@ def pairs_of_mistakes(
     """The results with every two mistakes at once, where both can be made."""
     exercise = EXERCISES[number]
     points = draw_points(exercise, seed)
-    found = []
-    for i, (first, source) in enumerate(mistakes_of(exercise)):
-        for second, _ in mistakes_of(exercise)[i + 1 :]:
-            both = plant(source, second)
-            if both is not None:
-                found.append(((first, second), perform_trusted(exercise, both, points)))
-    return tuple(found)
+    return tuple(
+        ((first, second), perform_trusted(exercise, source, points))
+        for first, second, source in pairs_of(exercise)
+    )

@@ -2,7 +2,8 @@
 
 The process gets arrays and hands out arrays, as .npy files that are read without pickle and without
 trust in their headers. What is right, the comparison and the marks never leave this process.
-Limits: seconds, bytes of memory, bytes of each file written (so of all that is printed, too).
+Limits: seconds of the processor, bytes of memory, bytes of each file written (so of what is printed,
+too).
 
 A process is a boundary, no fortress: docs/coursework.md says against what it does not protect.
 """
@@ -33,6 +34,7 @@ __all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "read_submitted", 
 
 HERE = Path(__file__).parent
 SOURCE_BYTES = 200_000
+PATIENCE = 3  # seconds of the clock for each second of the processor: a busy machine divides it
 PRINTED_CHARACTERS = NOTE_CHARACTERS = 2_000
 NOTES = ("confined", "not done", "missing", "error", "form", "stopped", "finished")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -41,7 +43,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 class Limits(NamedTuple):
     """What one exercise may use."""
 
-    seconds: int = 10
+    seconds: int = 10  # of the processor
     memory: int = 2**31
     file: int = 2**22  # each array that comes back, and all that is printed
 
@@ -189,9 +191,9 @@ def _run_child(job: Path, limits: Limits) -> str:
             start_new_session=True,
         )
         try:
-            code = process.wait(limits.seconds + 1)
+            code = process.wait(PATIENCE * limits.seconds)
         except subprocess.TimeoutExpired:
-            return f"it was still running after {limits.seconds} seconds"
+            return f"it was still running after {PATIENCE * limits.seconds} seconds"
         finally:
             _kill(process)
     if code == 0:

@@ -9,6 +9,7 @@ one must be caught. Where hand-written VAEs go wrong in earnest is where most of
 from __future__ import annotations
 
 import ast
+import itertools
 from functools import cache
 
 from numpyvae.exercises.catalogue import Exercise, solution
@@ -16,7 +17,7 @@ from numpyvae.exercises.mistakes.kinds import Mistake, Patch
 from numpyvae.exercises.mistakes.pieces import PIECES
 from numpyvae.exercises.mistakes.programs import PROGRAMS
 
-__all__ = ["MISTAKES", "Mistake", "Patch", "mistakes_of", "plant"]
+__all__ = ["MISTAKES", "Mistake", "Patch", "mistakes_of", "pairs_of", "plant"]
 
 MISTAKES: tuple[Mistake, ...] = (*PIECES, *PROGRAMS)
 
@@ -44,3 +45,11 @@ def mistakes_of(exercise: Exercise) -> tuple[tuple[Mistake, str], ...]:
     text = solution(exercise.file)
     made = [(m, plant(text, m)) for m in MISTAKES if m.function in functions]
     return tuple((m, source) for m, source in made if source is not None)
+
+
+@cache
+def pairs_of(exercise: Exercise) -> tuple[tuple[Mistake, Mistake, str], ...]:
+    """Every two mistakes of an exercise that can be made at once, with the wrong solution."""
+    pairs = itertools.combinations(mistakes_of(exercise), 2)
+    made = [(first, second, plant(source, second)) for (first, source), (second, _) in pairs]
+    return tuple((first, second, both) for first, second, both in made if both is not None)
