@@ -24,7 +24,7 @@ from numpyvae import (
 )
 from numpyvae import data as toys
 from numpyvae.corruptions import SaltAndPepper
-from numpyvae.data import mnist, toy
+from numpyvae.data import mnist, npy, toy
 from numpyvae.evaluation import evaluate
 from numpyvae.exact import marginal_log_likelihood
 from numpyvae.numerics import keep_freed_memory
@@ -210,6 +210,16 @@ def test_the_block_that_makes_glibc_keep_memory_is_almost_32_mb():
         patch.setattr("numpyvae.numerics.np.empty", lambda size, dtype: sizes.append(size))
         keep_freed_memory.__wrapped__()
     assert sizes == [32 * 2**20 - 64 * 2**10]
+    keep_freed_memory.cache_clear()
+    VAE(4, 2)
+    assert keep_freed_memory.cache_info().currsize == 1, "every model asks for it"
+
+
+@pytest.mark.parametrize(("limit", "mapped"), [(48, True), (49, False)])
+def test_an_array_of_exactly_the_limit_is_mapped(limit, mapped, tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.zeros((3, 2)))  # 48 bytes
+    monkeypatch.setattr(npy, "MEMORY_MAP_BYTES", limit)
+    assert isinstance(npy.read_npy(tmp_path / "x.npy"), np.memmap) == mapped
 
 
 def test_the_truths_of_the_toys():

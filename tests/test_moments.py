@@ -38,6 +38,7 @@ from numpyvae.exact import ProbabilisticPCA
 from numpyvae.layers import ACTIVATIONS
 from numpyvae.parameters import glorot_uniform, he_normal
 from numpyvae.priors import StandardNormal
+from numpyvae.progress import Progress
 from numpyvae.proofs import (
     LIKELIHOODS,
     Pair,
@@ -386,6 +387,13 @@ def test_seconds_are_those_of_the_epoch(monkeypatch, rng):
     vae = VAE(3, 2, (4,), likelihood=Gaussian())
     vae.fit(rng.standard_normal((7, 3)), 2, 3, transform=transform, verbose=False)
     np.testing.assert_allclose(vae.history.column("seconds"), 7.5)
+
+
+def test_progress_is_told_how_much_of_the_epoch_is_done(monkeypatch, rng):
+    told = []
+    monkeypatch.setattr(Progress, "during_epoch", lambda _, part, means: told.append(part))
+    VAE(3, 2, (4,), likelihood=Gaussian()).fit(rng.standard_normal((7, 3)), 2, 3)
+    assert told == pytest.approx([3 / 7, 6 / 7, 1.0] * 2)
 
 
 def test_em_starts_where_it_says(rng):

@@ -18,7 +18,7 @@ from numpyvae.layers import (
     mlp,
     tied_decoder,
 )
-from numpyvae.numerics import logsumexp, sigmoid, softplus
+from numpyvae.numerics import logsumexp, row_blocks, sigmoid, softplus
 from numpyvae.parameters import Gradients, ParameterLayout
 
 SHARED = Dense("a", 4, 3)
@@ -192,6 +192,14 @@ def test_a_step_works_in_the_dtype_of_theta_throughout(make):
         optimizer = make()
         for block in optimizer._blocks(np.zeros(40_000, dtype), np.zeros(40_000, dtype)):
             assert {array.dtype for array in block} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("width", [0, 1, 32_768, 32_769, 100_000])
+def test_blocks_have_at_least_one_row_however_wide_it_is(width):
+    x = np.broadcast_to(np.zeros(1), (3, width))
+    rows = [np.arange(3)[block] for block in row_blocks(x)]
+    assert [len(r) for r in rows] == ([3] if width < 2 else [1, 1, 1])
+    assert np.concatenate(rows).tolist() == [0, 1, 2]
 
 
 # The scalar functions, against formulas that do overflow, where they do not.

@@ -241,6 +241,14 @@ def test_a_model_file_that_is_not_there(tmp_path):
         read_npz(tmp_path / "gone.npz")
 
 
+def test_a_model_that_was_never_trained_comes_back(tmp_path):
+    vae = VAE(4, 2, (3,), seed=5)
+    vae.save(tmp_path / "x.npz")
+    again = VAE.load(tmp_path / "x.npz")
+    assert again.epochs_trained == 0
+    np.testing.assert_array_equal(again.theta, vae.theta)
+
+
 @pytest.mark.parametrize("missing", ["theta", "epochs_trained", "arguments", "model"])
 def test_a_model_file_that_lacks_one_thing(missing, tmp_path):
     vae = VAE(4, 2, (3,))
