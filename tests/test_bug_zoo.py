@@ -214,15 +214,28 @@ TOLERANCES = {
 }
 
 
+TRUTHS = {}
+
+
+def truths(p):
+    """The package's own gradient at a point, by complex step and by central differences.
+
+    Many bugs share a point, and these take longest: they are kept.
+    """
+    key = repr(p.vae.config()), *(a.tobytes() for a in (p.theta, p.x, p.noise))
+    if key not in TRUTHS:
+        TRUTHS[key] = complex_step(p.loss, p.theta), central_difference(p.loss, p.theta)
+    return TRUTHS[key]
+
+
 def judges_that_pass(bug, p):
     """The names of those in UNSEEN_AT_DEFAULT that do not see the bug at this point."""
-    grad = gradient_at(bug, p)
+    grad, (exact, numeric) = gradient_at(bug, p), truths(p)
     passed = set()
-    if relative_error(grad, complex_step(p.loss, p.theta)) < EXACT:
+    if relative_error(grad, exact) < EXACT:
         passed.add("complex step")
     if check_planted(bug, p).verdict == "pass":
         passed.add("check_grad")
-    numeric = central_difference(p.loss, p.theta)
     for name, (rtol, atol) in TOLERANCES.items():
         if np.allclose(grad, numeric, rtol=rtol, atol=atol):
             passed.add(name)
@@ -254,10 +267,7 @@ def test_at_a_generic_point_a_tolerance_of_one_percent_would_do(bug):
 
 def unseen_by_complex_step(bugs_, **changes):
     points = [(bug, generic_point(bug, **changes)) for bug in bugs_]
-    errors = {
-        bug.id: relative_error(gradient_at(bug, p), complex_step(p.loss, p.theta))
-        for bug, p in points
-    }
+    errors = {bug.id: relative_error(gradient_at(bug, p), truths(p)[0]) for bug, p in points}
     unseen = [name for name, error in errors.items() if error < EXACT]
     # What is seen is seen clearly: nothing lies between rounding and 1 %.
     assert min(error for error in errors.values() if error >= EXACT) > 0.01

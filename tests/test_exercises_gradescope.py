@@ -164,7 +164,7 @@ def test_the_archive_grades_a_right_and_a_hanging_submission(autograder, tmp_pat
     }  # fmt: skip
     assert results["score"] == 20
     hung = next(t for t in results["tests"] if t["name"] == "ex3 reparameterize_backward")
-    assert "more than 2 seconds of the processor" in hung["output"]
+    assert re.search("more than 2 seconds of the processor|still running after 6", hung["output"])
     assert results["extra_data"]["numpyvae"] == numpyvae.__version__
 
 

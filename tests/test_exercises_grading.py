@@ -126,12 +126,19 @@ def rows(out):
     return {r["student"]: r for r in csv.DictReader(io.StringIO((out / "class.csv").read_text()))}
 
 
-def plain(text):
-    """Cells without what may differ: how a limit of time is kept, which signal, which line."""
+def plain(table):
+    """Its cells without what may differ: which limit of time is reached, which signal, which line.
+
+    Cells, not text: one that has a comma is quoted.
+    """
+    return [[plain_cell(cell) for cell in row] for row in csv.reader(io.StringIO(table))]
+
+
+def plain_cell(text):
     too_long = "it used more than 2 seconds of the processor, or was killed"
-    text = text.replace("it was still running after 6 seconds", too_long)  # Windows: by the clock
+    text = text.replace("it was still running after 6 seconds", too_long)
     text = re.sub(r"the process crashed \(\w+\)", "the process crashed", text)
-    return list(csv.reader(io.StringIO(re.sub(r"\bline \d+", "line N", text))))
+    return re.sub(r"\bline \d+", "line N", text)
 
 
 def test_a_class_of_forty_against_the_golden_table(tmp_path, capsys):
@@ -156,7 +163,7 @@ def test_a_class_of_forty_against_the_golden_table(tmp_path, capsys):
     assert records["student01"]["total"] == records["student01"]["out_of"] == 100
     hung = records["student05"]["exercises"]
     assert [e["status"] for e in hung][:5] == ["pass", "not done", "not done", "pass", "fail"]
-    assert "2 seconds" in (out / "student05.txt").read_text()
+    assert re.search("(6|than 2) seconds", (out / "student05.txt").read_text())
     assert len(records["student09"]["exercises"][3]["printed"]) <= 2000
     assert (out / "class.png").read_bytes().startswith(b"\x89PNG")
     assert capsys.readouterr().out.count("/100") == 40

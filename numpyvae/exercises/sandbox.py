@@ -2,8 +2,8 @@
 
 The process gets arrays and hands out arrays, as .npy files that are read without pickle and without
 trust in their headers. What is right, the comparison and the marks never leave this process.
-Limits: seconds of the processor, bytes of memory, bytes of each file written (so of what is printed,
-too).
+Limits: seconds of the processor, bytes of memory, bytes of each file written (so of all that is
+printed, too).
 
 A process is a boundary, no fortress: docs/coursework.md says against what it does not protect.
 """
