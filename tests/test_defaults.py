@@ -32,6 +32,8 @@ from numpyvae.numerics import keep_freed_memory
 FIT = {"epochs": 50, "batch_size": 128, "callbacks": (), "verbose": True}
 NETWORK = {"hidden_dims": (128,), "activation": "relu", "seed": 0, "dtype": np.float32}
 DEFAULTS = {
+    "callbacks.EarlyStopping": {"monitor": "validation_elbo"},
+    "callbacks.KeepBest": {"monitor": "validation_elbo"},
     "corruptions.SaltAndPepper": {"low": 0.0, "high": 1.0},
     "data.digits.load_digits": {"binary": False},
     "data.minibatches.minibatches": {"shuffle": True},
@@ -65,11 +67,12 @@ DEFAULTS = {
     "plots.manifold": {"n_side": 20, "dims": (0, 1)},
     "plots.reconstructions": {"n": 10},
     "plots.samples": {"n": 64},
+    "training.DivergenceError": {"remedy": "", "size": ""},
     "training.fit": FIT,
 }
 
 MODULES = (
-    "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches", "data.mnist",
+    "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches", "data.mnist",
     "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers", "likelihoods",
     "models.autoencoder", "models.vae", "objectives", "optimizers", "parameters", "plots", "priors",
     "training",

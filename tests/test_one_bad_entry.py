@@ -257,7 +257,9 @@ def test_a_model_file_that_lacks_one_thing(missing, tmp_path):
     for part in (arrays, description):
         part.pop(missing, None)
     write_npz(tmp_path / "x.npz", arrays, description)
-    with pytest.raises(ValueError, match=r"x\.npz: (expected a VAE, got|not the description)"):
+    with pytest.raises(
+        ValueError, match=r"x\.npz: expected (a VAE, got|an array 'theta'|'epochs_|'arg)"
+    ):
         VAE.load(tmp_path / "x.npz")
 
 
