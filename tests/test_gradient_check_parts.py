@@ -98,6 +98,9 @@ def test_every_number_of_a_taylor_test():
     np.testing.assert_allclose(test.with_gradient, np.abs(4 * h**2 - 0.1 * h), rtol=1e-6)
     assert test.usable.all()
     assert test.order == pytest.approx(1.0, abs=1e-3)
+    down = taylor_test(lambda t: -(t**2) - 3.0 * t, np.array(1.0), np.array(-5.05), direction=2.0)
+    np.testing.assert_array_equal(down.without_gradient, test.without_gradient)
+    np.testing.assert_array_equal(down.with_gradient, test.with_gradient)
     right = taylor_test(lambda t: t**2 + 3.0 * t, np.array(1.0), np.array(5.0), direction=2.0)
     rounding = 8.0 * (2.0 * EPS * 4.0 + 4.0 * EPS * 10.0 * h + EPS * 5.0)
     np.testing.assert_array_equal(right.usable, right.with_gradient > 8.0 * rounding)
@@ -245,11 +248,14 @@ def test_the_unit_of_a_parameter_is_that_of_its_entries_or_found(unit):
     assert check.noise < 1e-14
 
 
-def test_small_weights_take_larger_steps():
-    check = a_check([1e-9, -1e-9], lambda t: 1.0 + np.sum(np.sin(t)))
-    check.value = 1.0
+@pytest.mark.parametrize(("size", "factor"), [(1e-2, 1), (1e-5, 2**8), (3e-8, 2**16), (1e-14, 1)])
+def test_small_weights_take_larger_steps(size, factor):
+    """As far as 2^16 times larger; where that is not far enough, none of them helps."""
+    theta, f = np.array([size, -size, 1.5 * size]), lambda t: 1.0 + np.sum(np.sin(t))
+    check = a_check(theta, f)
+    check.value = float(f(theta))
     measure(check)
-    assert 1e-5 < check.units[0] < 1e-2
+    np.testing.assert_allclose(check.units, np.array([1.0, 1.0, 1.5]) * size * factor)
 
 
 # ---------------------------------------------------------------- the comparison

@@ -81,6 +81,20 @@ def test_entries_that_are_not_finite_are_counted_and_the_first_is_named():
     )
 
 
+@pytest.mark.parametrize("method", ["auto", "complex", "central", "directional", "taylor"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_entry_that_is_not_finite_is_enough(method, bad):
+    for name, index in (("W", (0, 0)), ("s", ())):
+        report = check_grad(f, THETA, off(name, index, bad), method=method)
+        assert report.verdict == "fail"
+        assert "1 of 9 entries of your gradient are not finite, the first is " + name in told(
+            report
+        )
+        assert "directional slopes" not in told(report)
+        assert "Taylor" not in told(report)
+        assert "order" not in str(report.table)
+
+
 def test_silent_parameters_and_silent_entries():
     silent = lambda p: f(p) + 0.0 * np.sum(p["u"])  # noqa: E731
     theta, right = {**THETA, "u": np.ones(3)}, {**grad(THETA), "u": np.zeros(3)}
@@ -217,6 +231,8 @@ def test_narrow_gradients_and_which_of_them():
     assert "The gradient of b is float32: it is good to 1e-07 only. theta is float64" in told(
         report
     )
+    pair = check_grad(f, THETA, lambda p: (f(p), g))
+    assert "The gradient of b is float32" in told(pair)
     narrow = {k: v.astype(np.float32) for k, v in THETA.items()}
     report = check_grad(f, narrow, {k: v.astype(np.float32) for k, v in grad(narrow).items()})
     assert report.verdict == "cannot tell"
@@ -404,6 +420,11 @@ def test_parameters_with_the_same_factor_are_named_together():
     assert [x["text"] for x in report.findings] == [
         "the whole gradient: yours is the right one times 3 (the rows of W)."
     ]
+    two = {"W": 3.0 * np.cos(W), "b": 3.0 * np.exp(B)}
+    report = check_grad(lambda p: f({**p, "s": 0.0}), {"W": W, "b": B}, two)
+    assert report.findings[0]["text"].startswith("the whole gradient: yours")
+    report = check_grad(lambda t: np.sum(np.sin(t)), W, 3.0 * np.cos(W))
+    assert report.findings[0]["text"].startswith("theta: yours")
     some = {"W": 3.0 * right["W"], "b": 3.0 * right["b"], "s": right["s"]}
     assert "W, b: yours is the right one times 3" in told(check_grad(f, THETA, some))
     near = {"W": 3.0 * right["W"], "b": 3.0001 * right["b"], "s": right["s"]}
@@ -458,3 +479,13 @@ def test_the_head_of_the_table():
         assert len(rows) == 3
         assert "1 of " in str(rows)
     assert "wrong" not in str(check_grad(f, THETA, grad)).split("worst rel. error")[1][:30]
+
+
+def test_a_parameter_along_which_no_difference_can_be_trusted():
+    """sin(1e12 r) changes within the rounding of every step."""
+    theta = {"a": np.array([1.0, 2.0]), "r": np.array([0.5])}
+    rough = lambda p: np.sum(p["a"] ** 2) + 1e-12 * np.sum(np.sin(1e12 * p["r"]))  # noqa: E731
+    right = {"a": 2 * theta["a"], "r": np.cos(1e12 * theta["r"])}
+    report = check_grad(rough, theta, right)
+    assert "The complex step could not be compared with a difference along r[0]." in report.warnings
+    assert report.verdict != "fail"

@@ -214,6 +214,19 @@ def test_a_backward_that_ignores_its_cache():
     assert "last forward call of f, and not the cache" in told(report)
 
 
+def test_a_stale_cache_of_a_forward_that_refuses_points_far_away():
+    last = {}
+
+    def forward(x):
+        if np.max(np.abs(x - X)) > 0.1:
+            raise ValueError("too far")
+        last["x"] = np.real(x)
+        return x**2, None
+
+    report = check_vjp(forward, lambda dy, _: 2 * dy * last["x"], (X,))
+    assert "uses the last forward call of f" in told(report)
+
+
 def test_a_backward_that_draws_noise():
     noise = np.random.default_rng(0)
     pair = (lambda x: (2 * x, None)), (lambda dy, _: 2 * dy + noise.standard_normal(dy.shape))

@@ -90,11 +90,9 @@ def _grouped(
 
 
 def _alike(one: Match, other: Match) -> bool:
-    if (one.pattern, one.text) != (other.pattern, other.text):
-        return False
-    if one.value is None or other.value is None:
-        return one.value is other.value
-    return abs(one.value - other.value) <= 2e-6 * abs(one.value)
+    a, b = one.value or 0.0, other.value or 0.0
+    same = (one.pattern, one.text) == (other.pattern, other.text)
+    return same and abs(a - b) <= 2e-6 * abs(a)
 
 
 def _sentence(check: Check, match: Match, names: list[str], whole: bool) -> dict[str, Any]:

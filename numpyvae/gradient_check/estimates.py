@@ -208,9 +208,7 @@ def directional_slopes(check: Check, directions: list[Vector], by_complex_step: 
     if by_complex_step:
         theta = check.point.vector
         value = np.array([check.complex.complex_slope(v, theta, TINY) for v in directions])
-        rounding = max(
-            complex_rounding(check, v) for v in directions[: 2 if theta.size < 50_000 else 1]
-        )
+        rounding = max(complex_rounding(check, v) for v in directions[:2])
         bound = (
             rounding
             + 64.0 * check.eps * np.abs(value)

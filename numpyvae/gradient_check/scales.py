@@ -103,7 +103,7 @@ def _from_differences(check: Check) -> tuple[float, float]:
     """
     smallest, slope = np.inf, 0.0
     phi = check.real.along(check.direction())
-    for side in (2.0**-9, -(2.0**-10)) if check.point.size < 50_000 else (2.0**-10,):
+    for side in (2.0**-9, -(2.0**-10)):
         table = np.array([phi(side + j * 2.0**-20) for j in range(7)])
         slope = np.fmax(slope, abs(table[6] - table[0]) / (6.0 * 2.0**-20))
         fourth, fifth, sixth = (np.diff(table, k) for k in (4, 5, 6))
@@ -119,7 +119,7 @@ def _from_rounding(check: Check) -> float:
     to theta than any step of a difference: no difference can be trusted there.
     """
     largest = 0.0
-    for _ in range(2 if check.point.size < 50_000 else 1):
+    for _ in range(2):
         v = check.point.vector * check.signs(check.point.size)
         phi = check.real.along(v)
         moved = abs(phi(2.0 * EPS) - check.value)

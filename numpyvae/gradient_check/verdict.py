@@ -68,10 +68,9 @@ def conclude_entries(
     report.reasons += _reasons(check, candidate, comparison, estimate)
     report.kinks = [check.point.entry(int(i)) for i in np.flatnonzero(comparison.status == KINK)]
     _attach_arrays(check, report, comparison)
-    if report.verdict == "fail":
-        report.findings += diagnose(check, candidate, comparison)
-        if report.worst.entry and worst is not None and comparison.status[worst] == FAIL:
-            report.reproduce = _one_line(check, worst, called)
+    report.findings += diagnose(check, candidate, comparison)
+    if report.worst.entry and worst is not None and comparison.status[worst] == FAIL:
+        report.reproduce = _one_line(check, worst, called)
     return report
 
 
