@@ -86,6 +86,9 @@ def test_the_steps_of_a_complex_step_and_of_a_direction():
     assert complex_step(f, theta, 1e-3)[1] == pytest.approx(12.0 - 1e-6, rel=1e-12)
     np.testing.assert_array_equal(np.imag(seen), [[1e-3, 0.0], [0.0, 1e-3]])
     seen.clear()
+    complex_step(f, theta)  # by default 1e-30
+    np.testing.assert_array_equal(np.imag(seen), [[1e-30, 0.0], [0.0, 1e-30]])
+    seen.clear()
     assert directional_derivative(f, theta, v, h=1e-2) == pytest.approx(-39.0 + 0.0037, rel=1e-12)
     np.testing.assert_allclose(np.imag(seen), [0.01 * v])
     seen.clear()

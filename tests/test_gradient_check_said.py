@@ -677,3 +677,77 @@ def test_a_kink_is_no_part_of_a_pattern():
     report = check_grad(value, theta, wrong)
     assert report.findings[0]["text"] == "theta: yours is the right one times 2."
     assert report.kinks == ["theta[0]"]
+
+
+# ---------------------------------------------------------------- probes.py
+
+
+def test_an_f_too_rough_for_any_difference():
+    """Nothing is left with which the complex step could be compared."""
+    rough = lambda t: 1e-12 * np.sum(np.sin(1e12 * t))  # noqa: E731
+    theta = np.array([0.5, 0.7, 0.9])
+    report = check_grad(rough, theta, np.cos(1e12 * theta))
+    assert report.verdict == "cannot tell"
+    assert report.table == []
+
+
+@pytest.mark.parametrize(
+    ("rough", "words"),
+    [(0.0, None), (1e-7, "It seems to compute in float32 somewhere."), (1e-3, ""), (3e-11, "")],
+)
+def test_how_noisy_f_is(rough, words):
+    """Errors that depend on theta alone, so that two calls give the same."""
+
+    def noisy(t):
+        return np.sum(t**2) * (1.0 + rough * np.sin(1e9 * np.sum(t.real)))
+
+    theta = np.array([1.0, 2.0])
+    report = check_grad(noisy, theta, 2 * theta, method="central")
+    found = [w for w in report.warnings if w.startswith("f is noisy: its values carry an error of")]
+    assert len(found) == (words is not None)
+    assert all(w.endswith(words or "relative.") for w in found)
+    assert report.verdict == ("cannot tell" if rough > 1e-9 else "pass")
+
+
+def test_another_value_for_complex_theta():
+    theta = np.array([1.0, 2.0])
+    for change, named in ((1e-13, False), (1e-11, True)):
+        value = lambda t, c=change: np.sum(t**2) * (1 + c * np.iscomplexobj(t))  # noqa: E731
+        report = check_grad(value, theta, 2 * theta)
+        assert report.verdict == "pass"
+        assert ("another value for complex theta" in told(report)) == named
+
+
+def test_f_at_the_start_and_at_the_end():
+    for change, verdict in ((1e-15, "pass"), (1e-13, "cannot tell")):
+        calls = []
+
+        def drifting(t, calls=calls, change=change):
+            calls.append(1)
+            return np.sum(t**2) * (1 + change * (len(calls) > 1))
+
+        assert check_grad(drifting, np.ones(2), 2 * np.ones(2)).verdict == verdict
+
+
+def test_a_long_error_message_is_cut():
+    def refusing(t):
+        if np.iscomplexobj(t):
+            raise TypeError("x" * 71 + "\nsecond line")
+        return np.sum(t**2)
+
+    reason = check_grad(refusing, np.ones(2), 2 * np.ones(2)).method_reason
+    assert reason.endswith("(TypeError: " + "x" * 67 + "...)")
+
+    def curt(t):
+        if np.iscomplexobj(t):
+            raise TypeError
+        return np.sum(t**2)
+
+    assert "(TypeError: no message)" in check_grad(curt, np.ones(2), 2 * np.ones(2)).method_reason
+
+
+def test_f_with_a_value_that_is_not_finite_for_complex_theta():
+    value = lambda t: np.sum(t**2) + (complex(np.nan, 1) if np.iscomplexobj(t) else 0)  # noqa: E731
+    report = check_grad(value, np.ones(2), 2 * np.ones(2))
+    assert report.verdict == "pass"
+    assert "for complex theta, although f(theta) is finite" in report.method_reason
