@@ -1,5 +1,7 @@
 """The parts of the gradient checker by themselves: formulas, bounds, and what is said."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -24,11 +26,18 @@ from numpyvae.gradient_check.comparison import (
     Estimate,
 )
 from numpyvae.gradient_check.differences import EPS, random_direction
-from numpyvae.gradient_check.estimates import STEP, bounded_slope, refined_slope
+from numpyvae.gradient_check.estimates import (
+    STEP,
+    bounded_slope,
+    central_entries,
+    complex_entries,
+    directional_slopes,
+    refined_slope,
+)
 from numpyvae.gradient_check.patterns import equal, factor_of, known_factor, name_factor
 from numpyvae.gradient_check.points import Point
 from numpyvae.gradient_check.report import GradientReport
-from numpyvae.gradient_check.scales import measure
+from numpyvae.gradient_check.scales import _from_differences, measure
 
 
 def a_check(theta=(1.0, 2.0, 3.0), f=lambda t: np.sum(t**2), rtol=1e-6, atol=0.0, **sizes):
@@ -76,6 +85,9 @@ def test_the_steps_of_a_complex_step_and_of_a_direction():
 
     assert complex_step(f, theta, 1e-3)[1] == pytest.approx(12.0 - 1e-6, rel=1e-12)
     np.testing.assert_array_equal(np.imag(seen), [[1e-3, 0.0], [0.0, 1e-3]])
+    seen.clear()
+    complex_step(f, theta)  # by default 1e-30
+    np.testing.assert_array_equal(np.imag(seen), [[1e-30, 0.0], [0.0, 1e-30]])
     seen.clear()
     assert directional_derivative(f, theta, v, h=1e-2) == pytest.approx(-39.0 + 0.0037, rel=1e-12)
     np.testing.assert_allclose(np.imag(seen), [0.01 * v])
@@ -203,6 +215,95 @@ def test_bounds_hold_and_are_not_wide():
     assert np.mean(widths) < 1e-9
 
 
+def test_one_step_that_is_good_enough_is_all():
+    def steps(target, rtol, phi=np.exp):
+        calls = []
+        refined_slope(lambda t: calls.append(t) or phi(t), 1.0, 1.0, EPS, target, rtol)
+        return sorted({abs(t) for t in calls}, reverse=True)
+
+    first = [STEP, STEP / 2]
+    assert steps(1e-6, 0.0) == first
+    assert steps(0.0, 1e-6) == first
+    assert steps(0.0, 1e-6, lambda t: 1.0 - t) == first
+    assert steps(0.6e-9, 0.6e-9) == first  # the bound is 1.0e-9
+    assert len(steps(0.9e-10, 0.0)) > 2
+    assert len(steps(0.0, 0.9e-10)) > 2
+    all_of_them = [STEP * 2.0**k for k in (6, 5, 4, 3, 0, -1, -4, -5, -8, -9, -12, -13)]
+    assert steps(0.0, 0.0) == all_of_them
+    halfway = steps(0.0, 1e-9, lambda t: np.exp(300.0 * t))
+    assert first == [h for h in halfway if h in first]
+    assert STEP * 2.0**-4 in halfway
+    assert STEP * 2.0**-12 not in halfway
+
+
+def test_the_bound_of_a_complex_step():
+    """A linear f has no rounding that theta could show: 8 eps for the entry, 8 eps for the rest."""
+    a = np.array([1.0, -2.0, 2.0, 0.0])
+    check = a_check(np.array([1.0, 2.0, 4.0, 1.0]), lambda t: t @ a)
+    check.groups = lambda: [np.arange(4)]
+    estimate = complex_entries(check)
+    np.testing.assert_array_equal(estimate.value, a)
+    norm = np.sqrt(np.mean((a * check.units) ** 2))
+    np.testing.assert_allclose(estimate.bound, 8.0 * EPS * (np.abs(a) + norm / check.units))
+    np.testing.assert_array_equal(estimate.unit, [1.0, 2.0, 4.0, 1.0])
+    bent = a_check(np.array([3.0, 1.0]), lambda t: np.sin(1e6 * t[0]) + t[1])
+    bent.groups = lambda: [np.array([0]), np.array([1])]
+    estimate = complex_entries(bent)
+    moves = 4.0 * EPS * 3.0 * 1e12 * abs(np.sin(3e6))  # of the slope, as theta_0 is rounded
+    assert estimate.bound[0] == pytest.approx(4.0 * moves, rel=0.1)
+    assert estimate.bound[1] < 1e-14
+    broken = a_check(np.ones(2), lambda t: t[1] + (complex(np.nan, np.nan) if t[0].imag else 0.0))
+    broken.groups = lambda: [np.array([0]), np.array([1])]
+    estimate = complex_entries(broken)
+    assert estimate.bound[0] == np.inf
+    assert estimate.value[1] == 1.0
+    assert estimate.bound[1] < 1e-14
+
+
+def test_the_bound_of_slopes_along_directions():
+    a = np.array([1.0, -2.0, 3.0])
+    check = a_check(np.ones(3), lambda t: t @ a)
+    directions = [np.array(v, float) for v in ((1, 0, 0), (0, 2, 0), (1, 1, 1), (0, 0, 0))]
+    by_complex = directional_slopes(check, directions, True)
+    np.testing.assert_array_equal(by_complex.value, [1.0, -4.0, 2.0, 0.0])
+    expected = 64.0 * EPS * np.abs(by_complex.value) + 8.0 * EPS * 4.0
+    np.testing.assert_allclose(by_complex.bound, expected)
+    by_differences = directional_slopes(check, directions, False)
+    np.testing.assert_allclose(by_differences.value, [1.0, -4.0, 2.0, 0.0], atol=1e-10)
+    assert np.all(np.abs(by_differences.value - by_complex.value) <= by_differences.bound)
+    assert np.all(by_differences.bound < 1e-9)
+    sharp = a_check(np.ones(2), lambda t: np.sin(1e6 * t[0]) + t[1])
+    one, other = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    for order in ([one, other], [other, one]):  # the first two show the rounding for all
+        assert directional_slopes(sharp, order, True).bound.min() > 1e-4
+    nowhere = directional_slopes(a_check(f=lambda t: complex(np.nan, np.nan)), directions, True)
+    assert np.all(nowhere.bound == np.inf)
+
+
+def test_central_entries_look_twice_where_they_must():
+    """A slope that is small but seen is refined, one that may be zero is left as it is."""
+    calls = []
+
+    def f(t):
+        calls.append(1)
+        return np.exp(t[0]) + 1e-6 * np.sin(t[1]) + 0.0 * t[2]
+
+    check = a_check(np.ones(3), f)
+    check.value, check.noise = float(f(np.ones(3))), 1e-15
+    calls.clear()
+    estimate = central_entries(check)
+    assert len(calls) > 12
+    right = [np.e, 1e-6 * np.cos(1.0), 0.0]
+    assert np.all(np.abs(estimate.value - right) <= estimate.bound)
+    assert estimate.bound[1] < 2e-12
+    assert estimate.bound[2] == pytest.approx(3e-15 / STEP)
+    calls.clear()
+    flat = a_check(np.ones(3), lambda t: calls.append(1) or np.exp(t[0]) + 0.0 * t[1])
+    flat.value, flat.noise = np.e, 1e-15
+    central_entries(flat)
+    assert len(calls) == 12
+
+
 # ---------------------------------------------------------------- noise and units
 
 
@@ -219,6 +320,44 @@ def test_noise_is_measured_on_both_sides_of_theta():
             measure(check)
             assert check.noise < 1e-14
             assert check.eps == EPS
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_by_a_table_of_differences(seed):
+    """The largest of three estimates by k-th differences, whose variance is (2k)!/(k!)^2 s^2."""
+    rng = np.random.default_rng(seed)
+    tables = rng.standard_normal((2, 7)) * 10.0 ** rng.uniform(-1, 1, (2, 7))
+    tables[seed % 2] *= 10.0 ** (seed - 8)
+    values = iter(tables.ravel())
+    noise, slope = _from_differences(a_check(f=lambda t: next(values)))
+    estimates = [
+        max(np.mean(np.diff(table, k) ** 2) / math.comb(2 * k, k) for k in (4, 5, 6))
+        for table in tables
+    ]
+    assert noise == pytest.approx(min(estimates) ** 0.5, rel=1e-12)
+    rises = np.abs(tables[:, 6] - tables[:, 0]) / (6.0 * 2.0**-20)
+    assert slope == pytest.approx(rises.max(), rel=1e-12)
+
+
+def test_where_the_table_lies():
+    seen = []
+    _from_differences(a_check([2.0], lambda t: seen.append(t[0] / 2.0 - 1.0) or 0.0))
+    near, far = np.sort(np.abs(seen[:7])), np.sort(np.abs(seen[7:]))
+    assert np.sign(seen[0]) == -np.sign(seen[7])
+    np.testing.assert_allclose(near, 2.0**-9 + np.arange(7) * 2.0**-20, rtol=1e-9)
+    np.testing.assert_allclose(far, 2.0**-10 - np.arange(6, -1, -1) * 2.0**-20, rtol=1e-9)
+
+
+def test_no_noise_can_be_measured_where_f_is_nowhere_finite_but_at_theta():
+    check = a_check([1.0, 2.0], lambda t: 5.0 if t[0] == 1.0 and t[1] == 2.0 else np.nan)
+    check.value = 5.0
+    measure(check)
+    assert check.noise == 5.0 * EPS
+    half = a_check([1.0], lambda t: t[0] ** 2 if t[0] > 0.999999 else np.nan)
+    half.value = 1.0
+    measure(half)  # one side is enough
+    assert check.noise < 1e-14
+    assert half.slope == pytest.approx(2.0, rel=0.01)
 
 
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
@@ -445,6 +584,15 @@ def test_what_is_not_a_number_has_not_changed():
         assert not changed(snapshot(value), value)
 
 
+def test_a_module_or_a_function_is_kept_as_it_is():
+    for value in (np, print, len, np.sum, Box, 3, "a", None):
+        assert snapshot(value) is value
+    pair = snapshot((np.ones(2), [Box(np.ones(1))]))
+    assert isinstance(pair, tuple)
+    assert isinstance(pair[1], list)
+    assert pair[1][0]["value"].tolist() == [1.0]
+
+
 def test_one_number_and_what_is_none():
     assert as_scalar(np.ones((1, 1))) == 1.0
     assert as_scalar(np.float32(0.5)) == 0.5
@@ -538,6 +686,16 @@ def test_the_name_of_a_factor(factor, shown):
     assert bool(known_factor(check, factor)) == ("(" in shown or shown.strip("-") in ("2", "1/2"))
 
 
+def test_a_size_of_one_names_nothing():
+    check = a_check({"W": np.ones((1, 4))}, N=1)
+    assert [name_factor(check, x) for x in (2.0, 0.5, 1.0, -1.0)] == [
+        "2",
+        "1/2",
+        "1",
+        "-1 (the sign is wrong)",
+    ]
+
+
 def test_a_usual_factor_that_is_also_a_size():
     check = a_check({"W": np.ones((2, 4))}, N=2, M=4)
     assert name_factor(check, 2.0) == "2, which is also N or M/2"
@@ -589,6 +747,43 @@ def test_rows_of_a_report_that_are_shown():
     assert "2 more rows" in str(directions)
 
 
+def test_a_report_without_numbers():
+    report = check_grad(lambda t: np.nan, np.ones(2), np.ones(2))
+    assert report.errors.size == report.error_bound.size == 0
+    assert (report.worst.entry, report.kinks, report.table) == ("", [], [])
+    for text in (str(report), report._repr_html_()):
+        assert "worst" not in text
+        assert "left out" not in text
+        assert "reproduce" not in text
+        assert "because" not in text
+        assert "pattern" not in text
+    assert "<table><caption>gradient check: CANNOT TELL (rtol 1e-06, atol 0)</caption></table>" in (
+        report._repr_html_()
+    )
+
+
+def test_a_report_in_a_notebook_says_the_same():
+    theta = {f"p{i}": np.full(1, 1.0 + i) for i in range(25)}
+    wrong = {k: 4 * v for k, v in theta.items()}
+    report = check_grad(lambda p: sum(np.sum(v * v) for v in p.values()), theta, wrong)
+    html = report._repr_html_()
+    assert "<p>1 more row</p>" in html
+    assert html.count("<tr>") == 25
+    assert html.count('<th scope="row">') == 24
+    for label, text in (
+        ("method", "complex step"),
+        ("because", "f supports it"),
+        ("worst", "p0[0]"),
+    ):
+        assert f"<strong>{label}:</strong> {text}" in html
+    assert "<p>To reproduce:</p><pre><code>print(grad[&#x27;p0&#x27;][0]" in html
+    assert html.startswith("<div><table>")
+    assert html.endswith("</div>")
+    few = check_grad(lambda t: np.sum(t * t), np.ones(2), 2 * np.ones(2))._repr_html_()
+    assert "more row" not in few
+    assert "reproduce" not in few
+
+
 def test_none_stands_for_what_is_not_finite():
     plain = check_grad(lambda t: np.sum(t * t), np.ones(2), np.array([2.0, np.nan])).to_dict()
     assert plain["verdict"] == "fail"
@@ -623,3 +818,64 @@ def test_the_cotangent_is_random_in_every_entry():
     assert drawn.shape == (30, 20)
     assert abs(drawn.mean()) < 0.15
     assert drawn.std() == pytest.approx(1.0, abs=0.1)
+
+
+# ---------------------------------------------------------------- points
+
+
+def test_a_point_gives_back_the_form_it_came_in():
+    theta = {"a": np.arange(6).reshape(2, 3), 5: 2.5, "none": np.ones((0, 2))}
+    point = Point(theta)
+    assert point.vector.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 2.5]
+    again = point.structure(point.vector)
+    assert list(again) == ["a", 5, "none"]
+    assert [np.shape(v) for v in again.values()] == [(2, 3), (), (0, 2)]
+    again["a"][1, 2] = 9.0
+    assert point.vector[5] == 9.0
+    assert [point.entry(i) for i in (0, 5, 6)] == ["a[0, 0]", "a[1, 2]", "5"]
+    assert point.entry(7) == "theta[7]"
+    assert point.notes == ["a is int64: it was converted to float64 for the check."]
+    assert [b.name for b in point.blocks] == ["a", "5", "none"]
+    whole = Point(np.ones((2, 2), np.float32))
+    assert whole.was_narrow
+    assert whole.structure(whole.vector).shape == (2, 2)
+    assert not Point(np.ones(2)).was_narrow
+    assert Point(np.ones(2, int)).was_narrow
+    given = np.ones(2)
+    Point(given).vector[0] = 5.0
+    assert given[0] == 1.0
+
+
+def test_names_by_shapes_may_be_numbers_tuples_or_nothing():
+    point = Point(np.arange(8.0), {"W": (2, 3), "n": 1, "s": ()})
+    assert [(b.name, b.shape) for b in point.blocks] == [("W", (2, 3)), ("n", (1,)), ("s", ())]
+    assert [point.entry(i) for i in (5, 6, 7)] == ["W[1, 2]", "n[0]", "s"]
+    assert point.blocks[0].take(10 * point.vector).tolist() == [[0, 10, 20], [30, 40, 50]]
+    assert point.blocks[1].indices.tolist() == [6]
+
+
+def test_a_gradient_as_a_vector_and_what_is_wrong_with_it():
+    point = Point({"a": np.ones((2, 2)), "b": np.ones(3)})
+    full = {"a": np.array([[1.0, 2.0], [3.0, 4.0]]), "b": [5, 6, 7]}
+    vector, problems, misfits = point.flatten(full)
+    assert vector.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert (problems, misfits) == ({}, {})
+    vector, problems, misfits = point.flatten({"a": np.ones((2, 2)) + 0j, "b": np.ones((3, 1))})
+    assert vector[:4].tolist() == [1, 1, 1, 1]
+    assert np.isnan(vector[4:]).all()
+    assert list(problems) == list(misfits) == ["b"]
+    assert misfits["b"].shape == (3, 1)
+    vector, problems, misfits = point.flatten({"a": np.ones((2, 2)), "c": 1.0, "b": None})
+    assert problems == {
+        "c": "there is a gradient for 'c', but theta has no such parameter",
+        "b": "no gradient came for 'b'",
+    }
+    _, problems, _ = point.flatten({"a": [[1.0], [1.0, 2.0]], "b": np.ones(3) * 1j})
+    assert problems["a"] == "the gradient of 'a' is not a regular array"
+    assert problems["b"] == "the gradient of 'b' is complex (complex128)"
+    for bad, shown in ((None, "None"), ("x", "'x'"), (np.ones(2), "an array of shape (2,)")):
+        text = f"theta is a dict of 2 arrays, but the gradient is {shown}"
+        assert point.flatten(bad)[1] == {"a": text, "b": text}
+    assert Point(np.ones(2)).flatten(None)[1] == {"theta": "no gradient came for 'theta'"}
+    named = Point(np.ones(2), {"a": 1, "b": 1})
+    assert named.flatten({"a": [1.0]})[1] == {"b": "no gradient came for 'b'"}

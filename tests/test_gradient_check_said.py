@@ -245,6 +245,16 @@ def test_narrow_gradients_and_which_of_them():
     assert "The gradient is int64: an integer buffer cuts off" in told(whole)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float16])
+def test_a_narrow_gradient_of_a_narrow_theta_is_warned_of_not_failed(dtype):
+    theta = np.array([1, 2, 3], dtype)
+    report = check_grad(lambda t: np.sum(t**2), theta, (2 * theta).astype(np.float32))
+    assert report.verdict == "cannot tell"
+    assert "The gradient is float32: it is good to 1e-07 only." in report.warnings
+    wide = check_grad(lambda t: np.sum(t**2), theta.astype(float), (2 * theta).astype(np.float32))
+    assert wide.verdict == "fail"
+
+
 # ---------------------------------------------------------------- checks.py
 
 
@@ -414,6 +424,16 @@ def test_a_part_that_is_not_finite():
     assert "W: wrong only in column 1 (of 2), where yours is not finite." in told(report)
 
 
+def test_what_is_near_a_pattern_is_none():
+    """1e-6 of the largest entry, beside bounds far below it."""
+    right = grad(THETA)
+    for size, found in ((0.9e-6, 1), (1.6e-6, 0)):
+        wrong = 3.0 * right["W"]
+        wrong[1, 1] += size * np.abs(wrong).max()
+        assert len(check_grad(f, THETA, {**right, "W": wrong}).findings) == found
+    assert check_grad(f, THETA, {**right, "b": right["b"] + 0.1}).findings == []  # two entries only
+
+
 def test_parameters_with_the_same_factor_are_named_together():
     right = grad(THETA)
     report = check_grad(f, THETA, {k: 3.0 * v for k, v in right.items()})
@@ -489,3 +509,245 @@ def test_a_parameter_along_which_no_difference_can_be_trusted():
     report = check_grad(rough, theta, right)
     assert "The complex step could not be compared with a difference along r[0]." in report.warnings
     assert report.verdict != "fail"
+
+
+# ---------------------------------------------------------------- patterns.py and diagnosis.py
+
+
+def texts(change, shape=(3, 4)):
+    """What is said of sum(sin(A)) when its gradient is changed like this."""
+    a = RNG.uniform(0.2, 1.2, shape)
+    report = check_grad(lambda t: np.sum(np.sin(t)), a, change(np.cos(a)))
+    assert report.verdict == "fail"
+    return [x["text"].removeprefix("theta: yours ") for x in report.findings]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda g: np.flip(g, 0), "is the right one reversed along axis 0."),
+        (lambda g: np.flip(g, 1), "is the right one reversed along axis 1."),
+        (lambda g: np.roll(g, 1, 0), "is the right one shifted by 1 along axis 0."),
+        (lambda g: np.roll(g, -1, 0), "is the right one shifted by -1 along axis 0."),
+        (lambda g: np.roll(g, 1, 1), "is the right one shifted by 1 along axis 1."),
+        (lambda g: np.roll(g, -1, 1), "is the right one shifted by -1 along axis 1."),
+        (lambda g: 0 * g + g.mean(0), "is the mean of the right one over axis 0."),
+        (lambda g: 0 * g + g.mean(1)[:, None], "is the mean of the right one over axis 1."),
+        (lambda g: 0 * g + g.sum(0), "is the sum of the right one over axis 0."),
+        (lambda g: 0 * g + g.sum(1)[:, None], "is the sum of the right one over axis 1."),
+        (lambda g: g.T.reshape(g.shape), "is the transpose of the right one, reshaped: flattened"
+         " in the wrong order."),
+        (lambda g: np.clip(g, -0.5, 0.5), "is the right one clipped at 0.5."),
+        (lambda g: 0.0 * g, "is all zero."),
+        (lambda g: -g, "is the right one times -1 (the sign is wrong)."),
+        (lambda g: g[None], "has the right numbers, and needs the shape (3, 4)."),
+        (lambda g: g.ravel(), "has the right numbers, and needs the shape (3, 4)."),
+        (lambda g: g.T, "is the transpose of the right one."),
+        (lambda g: np.stack([g, 0 * g]), "must still be summed over axis 0."),
+        (lambda g: np.stack([g / 4, 3 * g / 4], 1), "must still be summed over axis 1."),
+        (lambda g: np.stack([g / 4, 3 * g / 4], 2), "must still be summed over axis 2."),
+    ],
+)  # fmt: skip
+def test_each_pattern_by_its_sentence(change, text):
+    assert texts(change) == [text]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda g: g.ravel()[:-1],
+        lambda g: 2.0 * g.T,
+        lambda g: np.stack([g, g]),
+        lambda g: np.flip(g, 0) + 0.1,
+        lambda g: np.clip(g, -0.5, 0.5) + 1e-3 * g,
+        lambda g: g * (1.0 + np.arange(12.0).reshape(3, 4)),
+    ],
+)
+def test_what_is_no_pattern(change):
+    assert texts(change) == []
+
+
+def test_functions_of_theta_and_of_the_sign():
+    t = np.array([0.5, -1.0, 2.0, -0.25, 1.5])
+    value, right = (lambda t: np.sum(t**3)), 3 * t**2
+    for change, text in (
+        (right * t, "is the right one times theta, entry by entry"),
+        (right / t, "is the right one times 1/theta, entry by entry"),
+        (right * np.exp(t), "is the right one times exp(theta), entry by entry"),
+        (right * np.exp(-t), "is the right one times exp(-theta), entry by entry"),
+        (right * np.exp(t / 2), "is the right one times exp(theta/2), entry by entry"),
+        (right * np.exp(-t / 2), "is the right one times exp(-theta/2), entry by entry"),
+        (right + 0.1 * t, "differs from the right one by theta times 0.1"),
+        (right - 0.1 * t, "differs from the right one by theta times -0.1"),
+        (right + 0.5 * np.sign(t), "differs from the right one by sign(theta) times 0.5"),
+        (right + 2.0, "differs from the right one by the constant 2"),
+        (np.trunc(right), "is the right one cut to integers: an integer buffer"),
+        (np.rint(right), "is the right one rounded to integers"),
+    ):
+        findings = check_grad(value, t, change).findings
+        assert [x["text"] for x in findings] == [f"theta: yours {text}."]
+    signed = check_grad(lambda t: np.sum(t**2), t, np.abs(2 * t)).findings
+    assert signed[0]["text"] == "theta: yours is the absolute value of the right one."
+
+
+def test_the_gradient_of_another_parameter():
+    theta = {
+        "A": RNG.uniform(0, 1, (2, 3)),
+        "B": RNG.uniform(0, 1, (2, 3)),
+        "C": RNG.uniform(0, 1, (3, 2)),
+    }
+    value = lambda p: sum(np.sum(np.sin(v)) for v in p.values())  # noqa: E731
+    g = {k: np.cos(v) for k, v in theta.items()}
+    for change, text in (
+        ({"A": g["B"]}, "A: yours is the gradient of B."),
+        ({"A": g["C"].T}, "A: yours is the transposed gradient of C."),
+        ({"A": g["A"] + g["B"]}, "A: yours is the right one plus the gradient of B."),
+    ):
+        assert [x["text"] for x in check_grad(value, theta, {**g, **change}).findings] == [text]
+
+
+def test_one_number_is_named_only_where_its_factor_is_known():
+    for ratio, text in (
+        (2.0, "s: yours is the right one times 2."),
+        (1.7, None),
+        (0.0, "s: yours is all zero."),
+    ):
+        wrong = {**grad(THETA), "s": ratio * grad(THETA)["s"]}
+        findings = [x["text"] for x in check_grad(f, THETA, wrong).findings]
+        assert findings == ([text] if text else [])
+    report = check_grad(
+        lambda p: f(p) + 0.0 * p["z"], {**THETA, "z": 1.0}, {**grad(THETA), "z": 2.0}
+    )
+    assert report.verdict == "fail"
+    assert report.findings == []
+
+
+def test_lines_that_are_wrong_in_a_way_of_their_own():
+    right = grad(THETA)
+    for change, tail in (
+        (np.array([1.0, 0.0]), ", where yours is zero and should not be."),
+        (np.array([1.0, 2.0]), ", where it is the right one times 2."),
+        (np.array([1.0, -1.0]), ", where it is the right one times -1 (the sign is wrong)."),
+    ):
+        report = check_grad(f, THETA, {**right, "W": right["W"] * change})
+        assert report.findings[0]["text"] == f"W: wrong only in column 1 (of 2){tail}"
+        assert (
+            report.findings[0]["axis"],
+            report.findings[0]["lines"],
+            report.findings[0]["of"],
+        ) == (1, [1], 2)
+    value = lambda p: np.sum(p["W"][:, 0] ** 2) + 0.0 * np.sum(p["W"])  # noqa: E731
+    silent = {"W": np.stack([2 * W[:, 0], np.ones(3)], 1)}
+    text = check_grad(value, {"W": W}, silent).findings[0]["text"]
+    assert text.endswith("(of 2), where f does not depend on them and yours is not zero.")
+
+
+def test_the_same_lines_in_several_parameters():
+    theta = {
+        "W": RNG.uniform(0, 1, (4, 5)),
+        "b": RNG.uniform(0, 1, 5),
+        "V": RNG.uniform(0, 1, (5, 3)),
+    }
+    value = lambda p: sum(np.sum(np.sin(v)) for v in p.values())  # noqa: E731
+    wrong = {k: np.cos(v) for k, v in theta.items()}
+    wrong["W"][:, [1, 3]] += RNG.uniform(1, 2, (4, 2))
+    wrong["b"][[1, 3]] += RNG.uniform(1, 2, 2)
+    wrong["V"][2] += RNG.uniform(1, 2, 3)
+    said = [x["text"] for x in check_grad(value, theta, wrong).findings]
+    assert said == [
+        "W: wrong only in columns 1, 3 (of 5); the same ones as in b.",
+        "b: wrong only in entries 1, 3 (of 5); the same ones as in W.",
+        "V: wrong only in row 2 (of 5).",
+    ]
+    wrong["V"] = np.cos(theta["V"])
+    wrong["V"][[1, 3]] = 0.0
+    said = [x["text"] for x in check_grad(value, theta, wrong).findings]
+    assert said[0].endswith("; the same ones as in b, V.")
+    assert said[2] == (
+        "V: wrong only in rows 1, 3 (of 5), where yours is zero and should not be: active units "
+        "that count as inactive; the same ones as in W, b."
+    )
+
+
+def test_a_kink_is_no_part_of_a_pattern():
+    theta = np.array([0.0, 1.0, 2.0, -1.5])
+    value = lambda t: np.sum(np.abs(t)) + np.sum(t**2)  # noqa: E731
+    wrong = 2.0 * (np.sign(theta) + 2 * theta)
+    wrong[0] = 0.3
+    report = check_grad(value, theta, wrong)
+    assert report.findings[0]["text"] == "theta: yours is the right one times 2."
+    assert report.kinks == ["theta[0]"]
+
+
+# ---------------------------------------------------------------- probes.py
+
+
+def test_an_f_too_rough_for_any_difference():
+    """Nothing is left with which the complex step could be compared."""
+    rough = lambda t: 1e-12 * np.sum(np.sin(1e12 * t))  # noqa: E731
+    theta = np.array([0.5, 0.7, 0.9])
+    report = check_grad(rough, theta, np.cos(1e12 * theta))
+    assert report.verdict == "cannot tell"
+    assert report.table == []
+
+
+@pytest.mark.parametrize(
+    ("rough", "words"),
+    [(0.0, None), (1e-7, "It seems to compute in float32 somewhere."), (1e-3, ""), (3e-11, "")],
+)
+def test_how_noisy_f_is(rough, words):
+    """Errors that depend on theta alone, so that two calls give the same."""
+
+    def noisy(t):
+        return np.sum(t**2) * (1.0 + rough * np.sin(1e9 * np.sum(t.real)))
+
+    theta = np.array([1.0, 2.0])
+    report = check_grad(noisy, theta, 2 * theta, method="central")
+    found = [w for w in report.warnings if w.startswith("f is noisy: its values carry an error of")]
+    assert len(found) == (words is not None)
+    assert all(w.endswith(words or "relative.") for w in found)
+    assert report.verdict == ("cannot tell" if rough > 1e-9 else "pass")
+
+
+def test_another_value_for_complex_theta():
+    theta = np.array([1.0, 2.0])
+    for change, named in ((1e-13, False), (1e-11, True)):
+        value = lambda t, c=change: np.sum(t**2) * (1 + c * np.iscomplexobj(t))  # noqa: E731
+        report = check_grad(value, theta, 2 * theta)
+        assert report.verdict == "pass"
+        assert ("another value for complex theta" in told(report)) == named
+
+
+def test_f_at_the_start_and_at_the_end():
+    for change, verdict in ((1e-15, "pass"), (1e-13, "cannot tell")):
+        calls = []
+
+        def drifting(t, calls=calls, change=change):
+            calls.append(1)
+            return np.sum(t**2) * (1 + change * (len(calls) > 1))
+
+        assert check_grad(drifting, np.ones(2), 2 * np.ones(2)).verdict == verdict
+
+
+def test_a_long_error_message_is_cut():
+    def refusing(t):
+        if np.iscomplexobj(t):
+            raise TypeError("x" * 71 + "\nsecond line")
+        return np.sum(t**2)
+
+    reason = check_grad(refusing, np.ones(2), 2 * np.ones(2)).method_reason
+    assert reason.endswith("(TypeError: " + "x" * 67 + "...)")
+
+    def curt(t):
+        if np.iscomplexobj(t):
+            raise TypeError
+        return np.sum(t**2)
+
+    assert "(TypeError: no message)" in check_grad(curt, np.ones(2), 2 * np.ones(2)).method_reason
+
+
+def test_f_with_a_value_that_is_not_finite_for_complex_theta():
+    value = lambda t: np.sum(t**2) + (complex(np.nan, 1) if np.iscomplexobj(t) else 0)  # noqa: E731
+    report = check_grad(value, np.ones(2), 2 * np.ones(2))
+    assert report.verdict == "pass"
+    assert "for complex theta, although f(theta) is finite" in report.method_reason

@@ -50,7 +50,7 @@ def _weights(check: Check, gradient: Vector) -> Vector:
     """A natural step in each entry over the size of its parameter's gradient, (P,)."""
     along = gradient * check.units
     norms = [float(np.linalg.norm(along[b.indices])) for b in check.point.blocks]
-    largest = max(norms, default=0.0) or 1.0
+    largest = max(norms) or 1.0
     weights = np.empty(check.point.size)
     for block, norm in zip(check.point.blocks, norms, strict=True):
         weights[block.indices] = 1.0 / max(norm, 1e-3 * largest)

@@ -132,11 +132,7 @@ class Point:
             values = {"theta": grad}
         for name, (indices, shape) in parts.items():
             if values.get(name) is None:
-                problems[name] = (
-                    f"no gradient came for {name!r}"
-                    if name in values or self.is_dict
-                    else "it is missing"
-                )
+                problems[name] = f"no gradient came for {name!r}"
                 continue
             array, problem = _as_gradient(values[name], name, shape)
             if problem:
