@@ -22,7 +22,7 @@ from numpyvae.gaussian import (
 )
 from numpyvae.layers import Grads, Params
 from numpyvae.numerics import Array, row_blocks, sigmoid, sigmoid_and_softplus
-from numpyvae.standardization import Standardization
+from numpyvae.standardization import Standardization, column_moments
 from numpyvae.threads import share
 from numpyvae.validation import (
     EntryError,
@@ -40,6 +40,9 @@ __all__ = ["Bernoulli", "Binomial", "Gaussian", "Likelihood", "likelihood_from_c
 
 TABLE = 2**16
 """Coefficients C(n, k) are kept in a table for n below this; beyond it, worked out as needed."""
+
+LARGE = 5.0
+"""Root mean square of a column that is too large for networks, which are made for inputs of 1."""
 
 
 class Likelihood(Protocol):
@@ -298,6 +301,17 @@ class Gaussian:
 
     def check(self, x: Array, first_row: int = 0) -> None:
         check_finite("x", x, first_row=first_row)
+
+    def largest_column(self, x: Array) -> tuple[int, str, str] | None:
+        """Of x (N, D) the column in the largest units, its size, a remedy; None: none is large."""
+        if self.standardization is not None:
+            return None
+        mean, std = column_moments(x)
+        sizes = np.hypot(mean, std)
+        column = int(np.argmax(sizes))
+        size = f"mean {mean[column]:.3g} and standard deviation {std[column]:.3g}"
+        remedy = "Scale the data: take the likelihood Gaussian(...).scaled_to(x)"
+        return (column, size, remedy) if sizes[column] > LARGE else None
 
     def config(self) -> dict[str, Any]:
         standardization = self.standardization.config() if self.standardization else {}

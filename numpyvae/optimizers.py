@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from numpyvae.numerics import BLOCK, Array, aligned_empty
-from numpyvae.validation import fraction, one_of, positive_number
+from numpyvae.validation import fraction, from_config, positive_number
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "optimizer_from_config"]
 
@@ -107,12 +107,14 @@ class _VectorOptimizer:
         names = self.moment_names if "n_steps" in state and int(state["n_steps"]) else ()
         if set(state) != {"n_steps", *names}:
             raise ValueError(f"expected the state {['n_steps', *names]}, got {sorted(state)}")
-        moments = {name: np.array(state[name]) for name in names}
+        moments = {name: np.asarray(state[name]) for name in names}
         vectors = all(m.ndim == 1 and m.dtype.kind == "f" for m in moments.values())
         if int(state["n_steps"]) < 0 or not vectors:
             raise ValueError("expected n_steps of at least 0 and moments that are vectors")
         self.n_steps = int(state["n_steps"])
-        self._moments = moments
+        self._moments = {name: aligned_empty(len(m), m.dtype) for name, m in moments.items()}
+        for name, moment in moments.items():
+            self._moments[name][...] = moment
 
 
 class SGD(_VectorOptimizer):
@@ -185,10 +187,11 @@ class Adam(_VectorOptimizer):
         root = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**t))
         rate = self.learning_rate * (1.0 - self.beta1) / (1.0 - self.beta1**t) / root
         eps = self.epsilon / root
+        factor = min(filter(None, (self.beta1, self.beta2)), default=0.0)
         # What is lost: a step of 1e-20 learning rates, and what sqrt(V) + eps rounds away.
         rounded_away = 0.25 * float(np.finfo(grad.dtype).eps) * self.epsilon
         floors = 1e-20 * self.epsilon, rounded_away**2
-        for th, g, m, v, scratch in self._blocks(theta, grad, self.beta1, floors):
+        for th, g, m, v, scratch in self._blocks(theta, grad, factor, floors):
             m *= self.beta1
             m += g
             v *= self.beta2
@@ -208,7 +211,5 @@ OPTIMIZERS: dict[str, type[SGD | Momentum | Adam]] = {
 
 def optimizer_from_config(config: Mapping[str, Any]) -> SGD | Momentum | Adam:
     """The optimiser that `config()` described, without its state; ValueError for any other."""
-    if not isinstance(config, Mapping):
-        raise ValueError(f"expected the configuration of an optimizer, got {config!r:.40}")
-    name = one_of("optimizer", config.get("name"), list(OPTIMIZERS))
-    return OPTIMIZERS[name](**{key: value for key, value in config.items() if key != "name"})
+    optimizer: SGD | Momentum | Adam = from_config("optimizer", config, OPTIMIZERS)
+    return optimizer

@@ -29,7 +29,8 @@ class _Piece:
     """Something to be done by whoever comes first, and waited for by the one who needs it."""
 
     def __init__(self, work: Callable[[Any], None], argument: Any, errors: Any) -> None:
-        self.work, self.argument, self.errors = work, argument, errors
+        self.work: Any = work
+        self.argument, self.errors = argument, errors
         self.error: BaseException | None = None
         self.begun, self.undone = threading.Lock(), threading.Lock()
         self.undone.acquire()
@@ -37,9 +38,11 @@ class _Piece:
     def do(self) -> None:
         if not self.begun.acquire(blocking=False):
             return
+        work, argument = self.work, self.argument
+        self.work = self.argument = None  # it may lie in the queue for long after it is done
         try:
             with np.errstate(**self.errors):
-                self.work(self.argument)
+                work(argument)
         except BaseException as error:
             self.error = error
         self.undone.release()
@@ -108,7 +111,7 @@ def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None) -
     A large product is cut in two along its longer side, unless OpenBLAS has threads of its own.
     Where it is cut depends on its size alone, so the bits do not depend on who is free to help.
     """
-    if a.size * b.shape[1] < LARGE or a.ndim == 1 or blas_threads() != 1:
+    if a.ndim != 2 or a.size * b.shape[1] < LARGE or blas_threads() != 1:
         return np.matmul(a, b, out=out)
     m, n = len(a), b.shape[1]
     result = np.empty((m, n), np.result_type(a, b)) if out is None else out

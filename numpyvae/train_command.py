@@ -172,7 +172,9 @@ def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceErr
     if error.column is None or not data.parts:
         return error
     column = data.parts[0].table.column(error.column)
-    return DivergenceError(f"{error.event} C{column[1:]} has {error.size}: add --standardize")
+    remedy = f"{column[0].upper()}{column[1:]} has {error.size}: add --standardize"
+    remedy += f", or try {error.rate}" if error.rate else ""
+    return DivergenceError(error.event, remedy)
 
 
 def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBest | None]:

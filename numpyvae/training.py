@@ -16,11 +16,9 @@ import numpy as np
 
 from numpyvae.data import minibatches
 from numpyvae.data.files import atomic_write
-from numpyvae.likelihoods import Gaussian
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.progress import Progress
-from numpyvae.standardization import column_moments
 from numpyvae.threads import one_blas_thread
 from numpyvae.validation import positive_int
 
@@ -34,23 +32,22 @@ If the callback has a method `finish`, finish(model) is called once when `fit` e
 ends.
 """
 
-LARGE = 5.0
-"""Root mean square of a column from which on it is not of the size that networks are made for."""
-
 
 class DivergenceError(FloatingPointError):
     """The loss is no longer a number. The model has the parameters of its last good epoch.
 
-    `event` says what happened, `remedy` what to try; `column` is that of data in units so large
-    that they alone explain it, None if there is none, and `size` its mean and standard deviation.
+    `event` says what happened, `remedy` what to try: of it `rate` is the learning rate, "" before
+    any update. `column` is the one in the largest units, if they are larger than networks are made
+    for, else None; `size` is its mean and standard deviation.
     """
 
     def __init__(
-        self, event: str, remedy: str = "", column: int | None = None, size: str = ""
+        self, event: str, remedy: str, rate: str = "", column: int | None = None, size: str = ""
     ) -> None:
         cause = "" if column is None else f" Column {column} of x has {size}."
-        super().__init__(f"{event}{cause} {remedy}".rstrip())
-        self.event, self.remedy, self.column, self.size = event, remedy, column, size
+        super().__init__(f"{event}{cause} {remedy}")
+        self.event, self.remedy, self.rate = event, remedy, rate
+        self.column, self.size = column, size
 
 
 class History(list[dict[str, float]]):
@@ -126,7 +123,6 @@ def fit(
         x = model.check_data(x)
         if validation_data is not None:
             validation_data = model.check_data(validation_data)
-    model.optimizer = optimizer
     done = model.epochs_trained
     progress = Progress(done + epochs, done=done) if verbose else None
     try:
@@ -138,6 +134,7 @@ def fit(
                     record.update({f"validation_{name}": value for name, value in terms.items()})
                 model.epochs_trained += 1
                 model.history.append(record)
+                model.optimizer = optimizer
             if progress:
                 progress.end_epoch(record)
             wishes = [callback(model, record) for callback in callbacks]
@@ -259,15 +256,13 @@ def _diverged(
     kept = f"parameters of the end of epoch {epoch - 1}" if epoch > 1 else "initial parameters"
     when = f"epoch {epoch}, step {step}" + ("" if optimizer else ", before any update")
     event = f"training diverged at {when}: the loss is {loss}. The {kept} are kept."
-    rate = f"a smaller learning rate (now {optimizer.learning_rate:g}), " if optimizer else ""
-    likelihood = model.likelihood
-    if isinstance(likelihood, Gaussian) and likelihood.standardization is None:
-        mean, std = column_moments(batch)
-        column = int(np.argmax(np.hypot(mean, std)))
-        if math.hypot(mean[column], std[column]) > LARGE:
-            size = f"mean {mean[column]:.3g} and standard deviation {std[column]:.3g}"
-            remedy = "Scale the data: take the likelihood Gaussian(...).scaled_to(x)."
-            return DivergenceError(event, remedy, column, size)
-    return DivergenceError(
-        event, f"Try {rate}data scaled to about [-1, 1], or another {'seed' if rate else 'model'}."
-    )
+    rate = f"a smaller learning rate (now {optimizer.learning_rate:g})" if optimizer else ""
+    large = model.largest_column(batch) if hasattr(model, "largest_column") else None
+    if large is not None:
+        column, size, remedy = large
+        return DivergenceError(
+            event, f"{remedy}{f', or {rate}' if rate else ''}.", rate, column, size
+        )
+    others = "data scaled to about [-1, 1], or another"
+    remedy = f"Try {rate}, {others} seed." if rate else f"Try {others} model."
+    return DivergenceError(event, remedy, rate)

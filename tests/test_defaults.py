@@ -67,15 +67,15 @@ DEFAULTS = {
     "plots.manifold": {"n_side": 20, "dims": (0, 1)},
     "plots.reconstructions": {"n": 10},
     "plots.samples": {"n": 64},
-    "training.DivergenceError": {"remedy": "", "size": ""},
+    "training.DivergenceError": {"rate": "", "size": ""},
     "training.fit": FIT,
 }
 
 MODULES = (
-    "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches", "data.mnist",
-    "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers", "likelihoods",
-    "models.autoencoder", "models.vae", "objectives", "optimizers", "parameters", "plots", "priors",
-    "training",
+    "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches",
+    "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers",
+    "likelihoods", "models.autoencoder", "models.vae", "objectives", "optimizers", "parameters",
+    "plots", "priors", "training",
 )  # fmt: skip
 
 

@@ -187,6 +187,13 @@ def test_a_divergence_names_its_column_and_no_learning_rate_before_an_update(x):
     assert "rate" not in str(caught.value)
 
 
+def test_a_divergence_after_updates_names_the_rate_beside_the_column(x):
+    with pytest.raises(DivergenceError) as caught:
+        VAE(4, 2, likelihood=Gaussian()).fit(x + 6, 3, optimizer=Adam(1e30), verbose=False)
+    for words in ("has mean", ".scaled_to(x), or a smaller learning rate (now 1e+30)."):
+        assert words in str(caught.value)
+
+
 def test_a_divergence_of_standardised_data_blames_the_rate(x):
     vae = VAE(4, 2, likelihood=Gaussian("shared").scaled_to(x))
     with pytest.raises(DivergenceError, match="smaller learning rate") as caught:

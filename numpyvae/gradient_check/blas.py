@@ -14,14 +14,16 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ContextDecorator
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 __all__ = ["blas_threads", "one_blas_thread"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 USERS_LIMITS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 """The environment variables that OpenBLAS reads when it is loaded."""
@@ -36,6 +38,8 @@ class _OpenBlas(NamedTuple):
     set_threads: Callable[[int], None]
     default: int
     """How many threads it has when nobody has said how many."""
+    limited: bool
+    """Whether the environment said how many when it was loaded."""
 
 
 @cache
@@ -61,7 +65,8 @@ def _open_blas() -> _OpenBlas | None:
                 get_threads = getattr(library, name.format("get_num_threads"))
                 set_threads = getattr(library, name.format("set_num_threads"))
                 default = min(CORES, int(most[1])) if most else CORES
-                return _OpenBlas(get_threads, set_threads, default)
+                limited = any(map(os.environ.get, USERS_LIMITS))
+                return _OpenBlas(get_threads, set_threads, default, limited)
     return None
 
 
@@ -71,30 +76,52 @@ def blas_threads() -> int | None:
     return blas.get_threads() if blas else None
 
 
-class _OneBlasThread(ContextDecorator):
-    """`one_blas_thread`. It counts who is inside, of all Python threads and however deep."""
+class _OneBlasThread:
+    """`one_blas_thread`. It knows which Python threads are inside, so that nesting costs nothing.
+
+    An exception may come at any line (Ctrl-C): what was taken is given back all the same.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.inside = 0
+        self.holders: set[int] = set()
         self.threads = 1
         """How many may work together inside: what OpenBLAS had."""
 
-    def __enter__(self) -> None:
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def limited(*args: P.args, **kwargs: P.kwargs) -> T:
+            if threading.get_ident() in self.holders:
+                return function(*args, **kwargs)
+            try:
+                self.take()
+                return function(*args, **kwargs)
+            finally:
+                try:
+                    self.give_back()
+                except BaseException:
+                    self.give_back()
+                    raise
+
+        return limited
+
+    def take(self) -> None:
+        """Begin: one thread, unless the number is the user's."""
         with self.lock:
-            self.inside += 1
+            self.holders.add(threading.get_ident())
             blas = _open_blas()
-            if self.inside > 1 or blas is None or any(map(os.environ.get, USERS_LIMITS)):
+            if blas is None or blas.limited:
                 return
             if blas.get_threads() == blas.default > 1:  # else the limit is the user's
                 self.threads = blas.default
                 blas.set_threads(1)
 
-    def __exit__(self, *exception: object) -> None:
+    def give_back(self) -> None:
+        """End: what there was before, unless another Python thread is inside."""
         with self.lock:
-            self.inside -= 1
+            self.holders.discard(threading.get_ident())
             blas = _open_blas()
-            if self.inside or blas is None or self.threads == 1:
+            if self.holders or blas is None or self.threads == 1:
                 return
             if blas.get_threads() == 1:  # else somebody has set another limit in between
                 blas.set_threads(self.threads)
@@ -102,6 +129,6 @@ class _OneBlasThread(ContextDecorator):
 
 
 one_blas_thread = _OneBlasThread()
-"""`with one_blas_thread:`, or `@one_blas_thread` on a function, keeps NumPy's OpenBLAS to one
-thread and then gives back what it had. A limit that the user has set, by an environment variable or
-with threadpoolctl, stays as it is, and libraries other than OpenBLAS are left alone."""
+"""A function decorated with it has one thread of NumPy's OpenBLAS, which then gets back what it
+had. A limit that the user has set, by an environment variable or with threadpoolctl, stays as it
+is, and libraries other than OpenBLAS are left alone."""

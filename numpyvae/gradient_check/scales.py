@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-ZERO = 1e-20  # as good as zero in any units
+ZERO = 1e-20  # a parameter this close to zero says nothing of its unit
 # Where to look for a parameter's unit: small weights may need larger steps, zeros tell nothing.
 LARGER = (1.0, 2.0**8, 2.0**16)
 ANY = (1.0, *(2.0 ** (sign * k) for k in (8, 16, 24, 32, 40, 48) for sign in (-1, 1)))

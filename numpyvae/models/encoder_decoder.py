@@ -83,8 +83,9 @@ class EncoderDecoder:
         encoder_widths = (D, *self.hidden_dims, self.n_heads * L)
         decoder_widths = (L, *self.hidden_dims[::-1], likelihood.output_dim(D))
         self.encoder = mlp("encoder", encoder_widths, activation)
-        if likelihood.standardization is not None:
-            self.encoder = Sequential((likelihood.standardization, *self.encoder.layers))
+        self.standardization = getattr(likelihood, "standardization", None)
+        if self.standardization is not None:
+            self.encoder = Sequential((self.standardization, *self.encoder.layers))
         self.decoder = self.make_decoder(decoder_widths)
         self.layout = ParameterLayout(
             {**self.encoder.shapes, **self.decoder.shapes, **likelihood.shapes}
@@ -245,9 +246,14 @@ class EncoderDecoder:
                 row, column = first_entry(~fits)
                 problem = f"= {chunk[row, column]:g} is too large for {self.dtype}: scale the data"
                 raise EntryError("x", start + row, column, problem)
-            if self.likelihood.standardization is not None:
-                self.likelihood.standardization.check_rounding(chunk, self.dtype, start)
+            if self.standardization is not None:
+                self.standardization.check_rounding(chunk, self.dtype, start)
         return x
+
+    def largest_column(self, x: Array) -> tuple[int, str, str] | None:
+        """The column of x (N, D) whose units are too large for networks, its size, and a remedy."""
+        find = getattr(self.likelihood, "largest_column", None)
+        return None if find is None else find(x)
 
     @one_blas_thread
     def _by_chunks(self, x: Array, function: Callable[[Array], Array]) -> Array:

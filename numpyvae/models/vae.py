@@ -101,7 +101,7 @@ class VAE(EncoderDecoder):
 
         Their difference is a one-sample estimate of the evidence lower bound, whatever beta is.
         """
-        _, terms, _ = self.forward(*self._arguments(theta, x, noise))
+        _, terms = self.loss_and_terms(theta, x, noise)
         return terms["log_px"], terms["kl"]
 
     # The fitted model, at its current theta.
