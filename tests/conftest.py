@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("MPLBACKEND", "agg")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products; see numpyvae/gradient_check/blas.py
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # small products; see numpyvae/gradient_check/blas.py
 
 settings.register_profile(
     "numpyvae",
