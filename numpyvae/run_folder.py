@@ -13,8 +13,10 @@ killed; the next one that writes into this place sweeps up what was left.
 from __future__ import annotations
 
 import contextlib
+import csv
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -28,6 +30,7 @@ from numpyvae.locking import Lock
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
 from numpyvae.storage import open_npz, parse_description, write_npz
+from numpyvae.training import History
 
 __all__ = ["PICTURES", "RunFolder", "next_folder", "open_run", "open_stopped_run", "shown"]
 
@@ -43,6 +46,8 @@ MAY_DIFFER = {"data", "versions"}
 """What config.json may say otherwise than model.npz: files of data are moved."""
 CONFIG_BYTES = 2**20
 """What is read of a config.json, or as much as model.npz has, which holds a copy of it."""
+HISTORY_BYTES = 1000
+"""What is read of history.csv for each epoch."""
 LONGEST_NAME = 200
 """Bytes of a name that leave room for the endings above; file systems allow 255."""
 
@@ -244,6 +249,7 @@ def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
             f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
             "and history, by an older version; train anew"
         )
+    _add_seconds(vae.history, Path(folder) / HISTORY)
     last = vae.theta
     with open_npz(Path(folder) / MODEL) as saved:
         if "last_theta" in saved:
@@ -251,13 +257,24 @@ def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
     return vae, config, last
 
 
+def _add_seconds(history: History, path: Path) -> None:
+    """Give the epochs their times, which are in history.csv alone, as far as it is whole."""
+    with contextlib.suppress(OSError, ValueError, csv.Error), path.open("rb") as file:
+        text = file.read(HISTORY_BYTES * (1 + len(history))).decode()
+        for record, row in zip(history, csv.DictReader(text.splitlines()), strict=False):
+            seconds = float(row.get("seconds") or "nan")
+            if row.get("epoch") == str(record["epoch"]) and math.isfinite(seconds):
+                record["seconds"] = seconds
+
+
 def _compare(name: str, config: Mapping[str, Any], of_model: Mapping[str, Any]) -> None:
     """ValueError for the first thing that both describe, and differently."""
     for key in config:
         if key in of_model and key not in MAY_DIFFER and config[key] != of_model[key]:
+            one, other = brief(repr(config[key])), brief(repr(of_model[key]))
             raise ValueError(
-                f"{name}: {CONFIG} and {MODEL} are not of one run: {brief(key)} is "
-                f"{brief(repr(config[key]))} in {CONFIG} and {brief(repr(of_model[key]))} in {MODEL}"
+                f"{name}: {CONFIG} and {MODEL} are not of one run: {brief(key)} is {one} in "
+                f"{CONFIG} and {other} in {MODEL}"
             )
 
 

@@ -149,8 +149,10 @@ def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
     for record in vae.history:  # theta is still that of the best epoch, if one was kept
         if best and last_theta is not vae.theta:
             best(vae, record)
-        if stopping and stopping(vae, record):
-            epochs = 0
+        if stopping:
+            stopping(vae, record)
+    if _is_stopped(stopping):
+        epochs = 0
     vae.theta = last_theta
     config = runs.describe(options, vae, data)
     return _Plan(vae, options["data"], data, config, epochs, stopping, best)
@@ -173,6 +175,11 @@ def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceErr
         return error
     column = data.parts[0].table.column(error.column)
     return DivergenceError(f"{error.event} C{column[1:]} has {error.size}: add --standardize")
+
+
+def _is_stopped(stopping: EarlyStopping | None) -> bool:
+    """Whether the last of the epochs that it has seen ends the training."""
+    return stopping is not None and stopping.waited >= stopping.patience
 
 
 def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBest | None]:
@@ -287,6 +294,8 @@ class _Training:
                 f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}."
             )
             return self.fail(end, kept)
+        if end is None and (stopping := self.plan.stopping) and _is_stopped(stopping):
+            self.say(f"Early stopping: no better test ELBO for {stopping.waited} epochs.")
         self.say(self._summary("Learned in" if end is None else "Interrupted after"))
         return _code(end) if end else DONE if complete else NO_PICTURE
 
