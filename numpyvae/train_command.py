@@ -134,11 +134,8 @@ def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
     vae, config, last_theta = open_stopped_run(given["resume"])
     options = {**defaults, **{k: v for k, v in config.items() if k in defaults}, **given}
     data = run_data.load_data(options["data"], **runs.chosen(options))
-    if runs.digest(data) != config.get("data_digest"):
-        raise ValueError(
-            f"{shown(given['resume'])} was trained on other data than {shown(options['data'])} "
-            "holds now: expected the same (--data FILE, if they have moved)"
-        )
+    run, source = shown(given["resume"]), shown(options["data"])
+    runs.check_same_data(run, config, source, data, "--data FILE, if they have moved")
     epochs = positive_int("epochs", options["epochs"]) - vae.epochs_trained
     if epochs < 0:
         raise ValueError(

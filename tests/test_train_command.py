@@ -240,6 +240,18 @@ def test_a_resumed_run_keeps_the_times_of_its_epochs():
         assert np.isnan(seconds()).all()
 
 
+def test_evaluate_sees_that_the_data_are_others(capsys):
+    assert train(epochs=1) == 0
+    assert main(["evaluate", "run", "--samples", "2"]) == 0
+    np.save("x.npy", 1 - np.load("x.npy"))
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--samples", "2"]) == 2
+    err = capsys.readouterr().err
+    assert "numpyvae: run was trained on other data than" in err
+    assert err.endswith("(--data FILE measures it on all rows of a file)\n")
+    assert main(["evaluate", "run", "--samples", "2", "--data", "x.npy"]) == 0
+
+
 def test_what_cannot_be_resumed_is_said(capsys):
     assert train(epochs=3) == 0
     np.save("other.npy", np.ones((50, 3)))
@@ -248,7 +260,7 @@ def test_what_cannot_be_resumed_is_said(capsys):
         (["--overwrite"], "--overwrite cannot be given with --resume"),
         (["--epochs", "2"], "--epochs 2: run has 3 epochs already"),
         (["--data", "other.npy"], "run was trained on other data than other.npy holds now"),
-        (["--early-stopping", "0"], "patience must be at least 1, got 0"),
+        (["--early-stopping", "0"], "--early-stopping must be at least 1, got 0"),
     ]:
         capsys.readouterr()
         assert train("--resume", "run", *arguments) == 2
