@@ -25,7 +25,7 @@ from numpyvae.gradient_check import check_files
 from numpyvae.layers import ACTIVATIONS
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
-from numpyvae.run_folder import open_run
+from numpyvae.run_folder import open_run, shown
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.validation import positive_int
 
@@ -37,13 +37,14 @@ OPTIONS = {
     "epochs": "--epochs",
     "batch_size": "--batch-size",
     "learning_rate": "--learning-rate",
+    "patience": "--early-stopping",
     "beta": "--beta",
     "seed": "--seed",
     "n": "--n",
     "n_samples": "--samples",
     "directions": "--directions",
 }
-"""What the command calls an argument of the library, in "ARGUMENT must be ..."."""
+"""What the command calls an argument of the library, before "must be ..." and ", got ..."."""
 
 BAD_INPUT, INTERRUPTED = 2, 130
 VERDICTS = {"pass": 0, "fail": 1, "cannot tell": 3}
@@ -93,7 +94,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     vae, config = open_run(arguments.run)
     x, what = _evaluation_data(arguments, vae, config)
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
-    measured = evaluation.evaluate(vae, x, arguments.samples, rng)
+    with np.errstate(all="ignore"):  # what overflows is seen in the results
+        measured = evaluation.evaluate(vae, x, arguments.samples, rng)
     rows = [
         ("ELBO", measured["elbo"], "nats"),
         ("  log p(x|z)", measured["log_px"], "nats"),
@@ -116,9 +118,13 @@ def _evaluation_data(
     choice, names = {**runs.chosen(config), **wish}, tuple(config.get("column_names", ()))
     if wish.keys() - {"key"}:  # of another file other columns
         choice, names = wish, ()
+    part = None
     if arguments.data is None or source in run_data.NAMED_DATA:
-        x = run_data.load_data(source, **choice).test_examples()
-        part = None
+        data = run_data.load_data(source, **choice)
+        if arguments.data is None and not wish and "data_digest" in config:  # since version 0.2
+            remedy = "--data FILE measures it on all rows of a file"
+            runs.check_same_data(shown(arguments.run), config, shown(source), data, remedy)
+        x = data.test_examples()
     else:
         part, x = run_data.load_all(source, names, **choice)
     if x.shape[1] != vae.data_dim:
@@ -129,6 +135,8 @@ def _evaluation_data(
     if part is None:
         return x, f"{len(x)} test examples"
     part.check(x, vae.check_data)
+    if part.name:
+        return x, f"the {len(x)} rows of x_test in {source}"
     own = Path(source).resolve() == Path(config["data"])
     return x, f"all {len(x)} rows of {source}" + (
         ", most of which it was trained on" if own else ""
@@ -186,8 +194,9 @@ def _check_users(arguments: argparse.Namespace) -> int:
 def _fail(error: BaseException | str, addition: str = "") -> int:
     """One line on standard error, and the exit code of bad input."""
     text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"\b(\w+)(?= must )", lambda match: OPTIONS.get(match[0], match[0]), text)
-    text = re.sub(r"\bkey=", "--key ", text)
+    argument = r"(?<!\S)\w+(?= must |, got )"
+    text = re.sub(argument, lambda match: OPTIONS.get(match[0], match[0]), text)
+    text = re.sub(r"(?<![^ (])key=(?=['\"])", "--key ", text)
     if isinstance(error, CellError) and error.column:
         column = shlex.quote(error.column)
         labels = f", --label-column {column} takes it for labels" if error.is_text else ""

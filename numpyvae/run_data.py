@@ -48,7 +48,7 @@ class Part(NamedTuple):
     """Rows of a table: to train on, or to test on."""
 
     name: str
-    """training, test, or nothing where the file has no others."""
+    """training, test, or nothing for all rows of a file that has no test rows of its own."""
     table: Table
     rows: Array | range
     """Of the table, one for each row of this part."""
@@ -142,7 +142,7 @@ def load_all(source: str, names: tuple[str, ...] = (), **choice: Any) -> tuple[P
         named = suffix == ".csv" and csv_names(Path(source))
         choice = {"key": choice["key"], "columns": names if named else None}
     table = read_table(source, **choice)
-    part = Part("", table, range(len(table.x)))
+    part = Part("test" if choice["key"] == "x_test" else "", table, range(len(table.x)))
     part.check(table.x, lambda x: check_finite("x", x))
     return part, table.x
 
@@ -233,8 +233,8 @@ def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelih
     if not isinstance(likelihood, Gaussian):
         if wish:
             raise ValueError(
-                f"--standardize is for --likelihood gaussian:shared or gaussian:per_dimension, "
-                f"got {likelihood!r}"
+                "--standardize is for --likelihood gaussian:shared, gaussian:per_dimension or "
+                f"gaussian:VARIANCE, got {likelihood!r}"
             )
         return likelihood
     if wish is None:

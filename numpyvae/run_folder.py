@@ -6,15 +6,17 @@ holds the old run or the new one. All else (config.json, history.csv, pictures) 
 is removed before another model takes the place, and written after.
 
 A new folder is made beside its place and gets its name when there is a run in it. One process
-writes: it holds a lock beside the folder, which the system frees if the process is killed; the next
-one that writes into this place sweeps up what was left.
+writes: it holds a lock beside the folder and one in it, which the system frees if the process is
+killed; the next one that writes into this place sweeps up what was left.
 """
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -23,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from numpyvae.data.files import atomic_write
+from numpyvae.data.untrusted import brief
 from numpyvae.locking import Lock
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
 from numpyvae.storage import open_npz, parse_description, write_npz
+from numpyvae.training import History
 
 __all__ = ["PICTURES", "RunFolder", "next_folder", "open_run", "open_stopped_run", "shown"]
 
@@ -41,7 +45,9 @@ LOCK, NEW = ".numpyvae-lock", ".numpyvae-new"
 MAY_DIFFER = {"data", "versions"}
 """What config.json may say otherwise than model.npz: files of data are moved."""
 CONFIG_BYTES = 2**20
-"""What is read of a config.json, of which most have some hundred bytes."""
+"""What is read of a config.json, or as much as model.npz has, which holds a copy of it."""
+HISTORY_BYTES = 1000
+"""What is read of history.csv for each epoch."""
 LONGEST_NAME = 200
 """Bytes of a name that leave room for the endings above; file systems allow 255."""
 
@@ -66,7 +72,7 @@ class RunFolder:
             raise ValueError(f"{self.name}: expected the name of a folder")
         try:
             self._make_parents()
-            self._lock = Lock(_beside(self.path, LOCK))
+            self._locks = _locks(self.path)
         except OSError as error:
             self._remove_parents()
             raise self._refusal(error) from None
@@ -89,7 +95,7 @@ class RunFolder:
         try:
             shutil.rmtree(_beside(self.path, NEW), ignore_errors=True)
         finally:
-            self._lock.release()
+            self._locks.close()
         self._remove_parents()
 
     def rehearse(self, vae: VAE, config: dict[str, Any]) -> None:
@@ -124,8 +130,10 @@ class RunFolder:
                 part.replace(self.path / MODEL)
             finally:
                 part.unlink(missing_ok=True)
-            if not self.saved:
-                _write_json(self.path / CONFIG, config)
+            self.saved = True
+            if not (self.path / CONFIG).exists():
+                with contextlib.suppress(OSError):  # model.npz has a copy
+                    _write_json(self.path / CONFIG, config)
             _sync(self.path)
         self.saved = True
 
@@ -219,7 +227,7 @@ def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
     readable = (path / CONFIG).is_file()
     if not readable and not (path / MODEL).is_file():
         raise FileNotFoundError(f"{name} holds no run: there is no {CONFIG} in it")
-    config = _read_config(path / CONFIG) if readable else None
+    config = _read_config(path) if readable else None
     vae = VAE.load(path / MODEL)
     with open_npz(path / MODEL) as saved:
         copy = saved.description.get("run")  # None before version 0.2
@@ -236,11 +244,13 @@ def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
     Raises ValueError for a run that was saved without what it needs to go on.
     """
     vae, config = open_run(folder)
-    if vae.optimizer is None or len(vae.history) != vae.epochs_trained:
+    complete = vae.optimizer is not None and "data_digest" in config
+    if not complete or len(vae.history) != vae.epochs_trained:
         raise ValueError(
             f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
             "and history, by an older version; train anew"
         )
+    _add_seconds(vae.history, Path(folder) / HISTORY)
     last = vae.theta
     with open_npz(Path(folder) / MODEL) as saved:
         if "last_theta" in saved:
@@ -248,21 +258,34 @@ def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
     return vae, config, last
 
 
+def _add_seconds(history: History, path: Path) -> None:
+    """Give the epochs their times, which are in history.csv alone, as far as it is whole."""
+    with contextlib.suppress(OSError, ValueError, csv.Error), path.open("rb") as file:
+        text = file.read(HISTORY_BYTES * (1 + len(history))).decode()
+        for record, row in zip(history, csv.DictReader(text.splitlines()), strict=False):
+            seconds = float(row.get("seconds") or "nan")
+            if row.get("epoch") == str(record["epoch"]) and math.isfinite(seconds):
+                record["seconds"] = seconds
+
+
 def _compare(name: str, config: Mapping[str, Any], of_model: Mapping[str, Any]) -> None:
     """ValueError for the first thing that both describe, and differently."""
     for key in config:
         if key in of_model and key not in MAY_DIFFER and config[key] != of_model[key]:
+            one, other = brief(repr(config[key])), brief(repr(of_model[key]))
             raise ValueError(
-                f"{name}: {CONFIG} and {MODEL} are not of one run: {key} is {config[key]!r} in "
-                f"{CONFIG} and {of_model[key]!r} in {MODEL}"
+                f"{name}: {CONFIG} and {MODEL} are not of one run: {brief(key)} is {one} in "
+                f"{CONFIG} and {other} in {MODEL}"
             )
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> dict[str, Any]:
+    path, model = folder / CONFIG, folder / MODEL
     problem = f"{shown(path)} is not a run's configuration, or is damaged"
+    most = max(CONFIG_BYTES, model.stat().st_size if model.is_file() else 0)
     try:
         with path.open("rb") as file:
-            return _checked(parse_description(file.read(CONFIG_BYTES).decode()), problem)
+            return _checked(parse_description(file.read(most).decode()), problem)
     except ValueError:
         raise ValueError(problem) from None
 
@@ -295,6 +318,23 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(f".{path.name}{ending}")
 
 
+def _locks(path: Path) -> contextlib.ExitStack:
+    """The right to write to `path`: a lock beside it and, if it is a folder, one in it.
+
+    The one beside guards the making of a new folder. A folder may be writable where its parent is
+    not (a mounted volume), and has the one in it alone.
+    """
+    with contextlib.ExitStack() as locks:
+        try:
+            locks.callback(Lock(_beside(path, LOCK)).release)
+        except OSError as error:
+            if isinstance(error, BlockingIOError) or not path.is_dir():
+                raise
+        if path.is_dir():
+            locks.callback(Lock(path / LOCK).release)
+        return locks.pop_all()
+
+
 def _sweep(path: Path) -> None:
     """Remove what a process that was killed has left; a lock says that none is at work."""
     shutil.rmtree(_beside(path, NEW), ignore_errors=True)
@@ -304,13 +344,13 @@ def _sweep(path: Path) -> None:
 
 
 def _sweep_after_the_dead(parent: Path) -> None:
-    """The same for runs of other names, where nobody holds the lock any more."""
-    for file in list(parent.iterdir()):
-        if file.name.startswith(".") and file.name.endswith(LOCK):
-            with contextlib.suppress(OSError):  # somebody holds it: this process, or a living one
-                lock = Lock(file)
-                _sweep(file.with_name(file.name[1 : -len(LOCK)]))
-                lock.release()
+    """The same for runs of other names, where nobody holds a lock any more."""
+    with contextlib.suppress(OSError):  # a parent that cannot be listed has nothing to sweep up
+        for file in list(parent.iterdir()):
+            if file.name.startswith(".") and file.name.endswith(LOCK) and file.name != LOCK:
+                path = file.with_name(file.name[1 : -len(LOCK)])
+                with contextlib.suppress(OSError), _locks(path):  # if no living process holds them
+                    _sweep(path)
 
 
 def shown(path: str | Path) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "check_same_data",
     "chosen",
     "describe",
     "digest",
@@ -36,10 +37,6 @@ __all__ = [
 NOT_IN_CONFIG = {"out", "overwrite", "resume"} | {
     "latent_dim", "hidden_dims", "activation", "likelihood", "beta", "seed"  # in "model"
 }  # fmt: skip
-
-MANY = 2000
-"""Test examples beyond which a scatter of posteriors is only crowded."""
-
 
 CHOICES = ("key", "columns", "drop", "label_column")
 """What of a user's file is data, and what labels; `read_table` takes them by these names."""
@@ -63,8 +60,19 @@ def describe(options: Mapping[str, Any], vae: VAE, data: RunData) -> dict[str, A
     }
 
 
+def check_same_data(
+    folder: str, config: Mapping[str, Any], source: str, data: RunData, remedy: str
+) -> None:
+    """ValueError, with the `remedy`, if a run was trained on other data than its `source` holds."""
+    if digest(data) != config["data_digest"]:
+        raise ValueError(
+            f"{folder} was trained on other data than {source} holds now: "
+            f"expected the same ({remedy})"
+        )
+
+
 def digest(data: RunData) -> str:
-    """A number that other data than these do not have; of 64 MB evenly spread, if there is more."""
+    """A hash that tells these data from others; of 64 MB evenly spread, if there is more."""
     found = hashlib.blake2b(digest_size=16)
     for x in (data.x_train, data.x_test):
         found.update(f"{x.shape} {x.dtype.str}".encode())
@@ -93,8 +101,8 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def _pictures(vae: VAE, data: RunData) -> dict[str, Callable[[Path], None]]:
     """The pictures of a run, by name, each to be drawn into a file."""
-    x = data.test_examples()[:MANY]
-    labels = None if data.labels is None else data.labels[:MANY]
+    x = data.test_examples()[: plots.MAX_POINTS]
+    labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
     figures: dict[str, Callable[[], Figure]] = {
         "learning_curves": lambda: plots.learning_curves(vae.history),
         "reconstructions": lambda: plots.reconstructions(vae, x),

@@ -134,11 +134,8 @@ def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
     vae, config, last_theta = open_stopped_run(given["resume"])
     options = {**defaults, **{k: v for k, v in config.items() if k in defaults}, **given}
     data = run_data.load_data(options["data"], **runs.chosen(options))
-    if runs.digest(data) != config.get("data_digest"):
-        raise ValueError(
-            f"{shown(given['resume'])} was trained on other data than {shown(options['data'])} "
-            "holds now: expected the same (--data FILE, if they have moved)"
-        )
+    run, source = shown(given["resume"]), shown(options["data"])
+    runs.check_same_data(run, config, source, data, "--data FILE, if they have moved")
     epochs = positive_int("epochs", options["epochs"]) - vae.epochs_trained
     if epochs < 0:
         raise ValueError(
@@ -149,8 +146,10 @@ def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
     for record in vae.history:  # theta is still that of the best epoch, if one was kept
         if best and last_theta is not vae.theta:
             best(vae, record)
-        if stopping and stopping(vae, record):
-            epochs = 0
+        if stopping:
+            stopping(vae, record)
+    if _is_stopped(stopping):
+        epochs = 0
     vae.theta = last_theta
     config = runs.describe(options, vae, data)
     return _Plan(vae, options["data"], data, config, epochs, stopping, best)
@@ -175,6 +174,11 @@ def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceErr
     remedy = f"{column[0].upper()}{column[1:]} has {error.size}: add --standardize"
     remedy += f", or try {error.rate}" if error.rate else ""
     return DivergenceError(error.event, remedy)
+
+
+def _is_stopped(stopping: EarlyStopping | None) -> bool:
+    """Whether the last of the epochs that it has seen ends the training."""
+    return stopping is not None and stopping.waited >= stopping.patience
 
 
 def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBest | None]:
@@ -289,6 +293,8 @@ class _Training:
                 f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}."
             )
             return self.fail(end, kept)
+        if end is None and (stopping := self.plan.stopping) and _is_stopped(stopping):
+            self.say(f"Early stopping: no better test ELBO for {stopping.waited} epochs.")
         self.say(self._summary("Learned in" if end is None else "Interrupted after"))
         return _code(end) if end else DONE if complete else NO_PICTURE
 

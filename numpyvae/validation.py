@@ -74,20 +74,20 @@ def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
     """`value` if it is among `choices`."""
     if value not in tuple(choices):  # not by its hash: a list has none
         expected = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"unknown {name} {value!r}: expected one of {expected}")
+        raise ValueError(f"unknown {name} {value!r:.200}: expected one of {expected}")
     return value
 
 
 def from_config(kind: str, config: Any, known: Mapping[str, Callable[..., Any]]) -> Any:
     """What `config`, {"name": ..., and the constructor's arguments}, describes: one of `known`."""
     if not isinstance(config, Mapping):
-        raise ValueError(f"not a description of a {kind}: {config!r}")
+        raise ValueError(f"not a description of a {kind}: {config!r:.200}")
     arguments = dict(config)
     make = known[one_of(kind, arguments.pop("name", None), known)]
     try:
         return make(**arguments)
     except TypeError as error:
-        raise ValueError(f"not a description of a {kind}: {arguments!r}") from error
+        raise ValueError(f"not a description of a {kind}: {arguments!r:.200}") from error
 
 
 def float_dtype(dtype: Any) -> np.dtype[Any]:

@@ -19,6 +19,7 @@ from numpyvae.layers import Dense
 from numpyvae.models.encoder_decoder import EncoderDecoder
 from numpyvae.run_folder import open_run
 from numpyvae.storage import open_npz, read_npz, write_npz
+from numpyvae.validation import from_config
 
 MOST_BYTES = 8e6
 MOST_LAYERS = 2100
@@ -385,3 +386,15 @@ def test_descriptions_that_are_almost_right(model, tmp_path, cheap):
         said = cheap(type(model).load, model_file(path, changed, theta))
         refused += said != ""
     assert 30 < refused < 60
+
+
+@pytest.mark.parametrize(
+    "config", ["x" * 10**6, {"name": "x" * 10**6}, {"name": "A", "x": [0] * 10**6}]
+)
+def test_a_hostile_description_is_quoted_briefly(config):
+    def make(**arguments):
+        raise TypeError
+
+    with pytest.raises(ValueError, match="layer") as caught:
+        from_config("layer", config, {"A": make})
+    assert len(str(caught.value)) < 300

@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -550,6 +551,41 @@ def test_evaluate_takes_all_of_another_file_in_the_units_and_columns_of_the_run(
     write("poor.csv", "age,price", "1,2.5")
     assert main(["evaluate", "run", "--data", "poor.csv"]) == 2
     assert "poor.csv: there is no column 'year': it has age, price" in capsys.readouterr().err
+
+
+def test_evaluate_names_the_test_rows_of_an_archive(here, capsys, x):
+    np.savez("split.npz", x_train=x[:40], x_test=x[40:60])
+    assert train("split.npz") == 0
+    for key, rows in [
+        ((), "the 20 rows of x_test in"),
+        (("--key", "x_test"), "the 20 rows of x_test in"),
+        (("--key", "x_train"), "all 40 rows of"),
+    ]:
+        capsys.readouterr()
+        assert main(["evaluate", "run", "--data", "split.npz", "--samples", "2", *key]) == 0
+        out = capsys.readouterr().out
+        assert f"means over {rows} split.npz" in out
+        assert ("trained on" in out) == (key == ("--key", "x_train"))
+
+
+def test_what_overflows_in_evaluate_is_no_warning(here, capsys, x):
+    np.save("x.npy", (x - OFFSET) / UNITS)
+    assert train("x.npy", "--no-standardize", "--likelihood", "gaussian:1") == 0
+    np.save("huge.npy", np.full((3, 4), 1e30))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert main(["evaluate", "run", "--samples", "2", "--data", "huge.npy"]) == 0
+    assert "ELBO" in capsys.readouterr().out
+
+
+def test_the_command_speaks_of_its_options_and_leaves_names_as_they_are(here, capsys):
+    write("x.csv", "a,b,c", *ROWS)
+    assert train("x.csv", "--hidden-dims", *["1"] * 1001) == 2
+    assert "expected at most 1000 --hidden-dims, got 1001" in capsys.readouterr().err
+    assert train("x.csv", "--standardize", "--likelihood", "bernoulli") == 2
+    assert "gaussian:per_dimension or gaussian:VARIANCE, got Bern" in capsys.readouterr().err
+    assert train("key=3/x.csv") == 2
+    assert "numpyvae: key=3/x.csv: no such file" in capsys.readouterr().err
 
 
 # Figures and downloads.

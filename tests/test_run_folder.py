@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae import VAE, Adam
+from numpyvae import VAE, Adam, Gaussian, run_folder
 from numpyvae.locking import Lock
 from numpyvae.run_folder import RunFolder, next_folder, open_run, shown
 
@@ -249,6 +249,47 @@ def test_a_folder_that_may_not_be_written_to(tmp_path, monkeypatch):
     assert not names(tmp_path)
 
 
+def deny_beside(monkeypatch, parent):
+    """No file can be made in `parent` itself, as in one that belongs to another user."""
+    open_as_always = os.open
+
+    def denied(path, flags, *rest, **how):
+        if Path(path).parent == parent and flags & os.O_CREAT:
+            raise PermissionError(13, "Permission denied")
+        return open_as_always(path, flags, *rest, **how)
+
+    monkeypatch.setattr(os, "open", denied)  # a superuser may write anywhere
+
+
+def test_a_folder_can_be_written_to_where_its_parent_cannot(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    deny_beside(monkeypatch, tmp_path)
+    write(tmp_path / "out", *model())
+    with RunFolder(tmp_path / "out", resume=True), pytest.raises(BlockingIOError, match="process"):
+        RunFolder(tmp_path / "out", overwrite=True)
+    assert names(tmp_path / "out") == FILES
+    with pytest.raises(PermissionError, match="new cannot be written: Permission denied: choose"):
+        RunFolder(tmp_path / "new")
+    assert names(tmp_path) == {"out"}
+
+
+def test_who_may_write_beside_a_folder_heeds_who_may_not(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    with monkeypatch.context() as patch:
+        deny_beside(patch, tmp_path)
+        folder = RunFolder(tmp_path / "out")
+    with pytest.raises(BlockingIOError, match="out is being written by process"):
+        RunFolder(tmp_path / "out")
+    (tmp_path / "out" / ".0123456789abcdef.part").touch()
+    (tmp_path / ".out.numpyvae-lock").touch()
+    with RunFolder(tmp_path / "other"):
+        assert ".0123456789abcdef.part" in names(tmp_path / "out"), "of a living process"
+    folder.close()
+    (tmp_path / ".out.numpyvae-lock").touch()
+    with RunFolder(tmp_path / "other"):
+        assert not names(tmp_path / "out")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege on Windows")
 def test_a_link_to_a_folder_stays_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "run")
@@ -276,3 +317,42 @@ def test_the_best_parameters_are_in_front_and_the_last_are_kept(tmp_path):
     again, _, last = open_stopped_run(tmp_path / "run")
     np.testing.assert_array_equal(again.theta, best)
     np.testing.assert_array_equal(last, vae.theta)
+
+
+def test_the_configuration_of_many_columns_opens(tmp_path):
+    """Shift and scale of each column are in it, a line each."""
+    d = 20_000
+    likelihood = Gaussian("shared", np.linspace(0, 1, d) / 3, np.linspace(1, 2, d) / 3)
+    vae = VAE(d, 1, (1,), likelihood=likelihood)
+    config = {"data": "x.npy", "model": json.loads(json.dumps(vae.config()))}
+    write(tmp_path / "run", vae, config)
+    assert (tmp_path / "run" / "config.json").stat().st_size > 2**20
+    assert open_run(tmp_path / "run")[1] == config
+
+
+def test_a_configuration_that_cannot_be_written_is_no_lost_run(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    new = model(2)
+    with RunFolder(tmp_path / "run") as folder:
+        with monkeypatch.context() as patch:
+
+            def full(*_):
+                raise OSError(28, "No space left on device")
+
+            patch.setattr(run_folder, "_write_json", full)
+            folder.save(*new)
+        assert folder.saved
+        assert names(tmp_path / "run") >= {"model.npz"}
+        assert open_run(tmp_path / "run")[0].seed == 2
+        folder.save(*new)
+    assert names(tmp_path / "run") == FILES
+
+
+def test_what_a_hostile_configuration_says_is_quoted_briefly(tmp_path):
+    write(tmp_path / "run", *model())
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "batch_size": "x" * 500_000}))
+    with pytest.raises(ValueError, match="batch_size is 'xxx") as caught:
+        open_run(tmp_path / "run")
+    assert len(str(caught.value)) < 1000

@@ -1,5 +1,6 @@
 """Work is kept: signals at any moment, failing disks and pictures, going on to the same bits."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -202,6 +203,55 @@ def test_early_stopping_ends_the_run_also_a_resumed_one(capsys):
     assert same_run("run", "straight")
 
 
+def test_early_stopping_asks_where_the_run_is_not_where_it_has_been(capsys, monkeypatch):
+    """Two epochs without a better ELBO long ago do not end a run that has a better one since."""
+    elbos = iter([1.0, 0.5, 0.4, 2.0, 1.5, 1.4, 9.0])
+
+    def measure(*_):
+        return {"elbo": next(elbos)}
+
+    monkeypatch.setattr("numpyvae.training.evaluate_terms", measure)
+    assert train(epochs=4) == 0
+    assert "Early stopping" not in capsys.readouterr().out
+    assert train("--resume", "run", "--early-stopping", "2", epochs=9) == 0
+    assert "\nEarly stopping: no better test ELBO for 2 epochs.\nLearned in 6" in (
+        capsys.readouterr().out
+    )
+    assert train("--resume", "run") == 0
+    out = capsys.readouterr().out
+    assert "\nEarly stopping: no better test ELBO for 2 epochs.\nLearned in 6" in out
+
+
+def test_a_resumed_run_keeps_the_times_of_its_epochs():
+    def seconds():
+        with Path("run/history.csv").open() as file:
+            return [float(row.get("seconds") or "nan") for row in csv.DictReader(file)]
+
+    assert train(epochs=3) == 0
+    before = seconds()
+    assert train("--resume", "run", epochs=5) == 0
+    assert seconds()[:3] == before
+    assert np.isfinite(seconds()).all()
+    assert train(epochs=5, out="straight") == 0
+    assert same_run("run", "straight")
+    for text in ("", "epoch,seconds\n1,inf\n2,x\n", "\0", "epoch\n" + "9" * 10**6):
+        Path("run/history.csv").write_text(text)
+        assert train("--resume", "run") == 0
+        assert np.isnan(seconds()).all()
+
+
+def test_evaluate_sees_that_the_data_are_others(capsys):
+    assert train(epochs=1) == 0
+    assert main(["evaluate", "run", "--samples", "2"]) == 0
+    np.save("x.npy", 1 - np.load("x.npy"))
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--samples", "2"]) == 2
+    err = capsys.readouterr().err
+    assert "numpyvae: run was trained on other data than" in err
+    assert err.endswith("(--data FILE measures it on all rows of a file)\n")
+    assert main(["evaluate", "run", "--samples", "2", "--data", "x.npy"]) == 0
+
+
 def test_what_cannot_be_resumed_is_said(capsys):
     assert train(epochs=3) == 0
     np.save("other.npy", np.ones((50, 3)))
@@ -210,7 +260,7 @@ def test_what_cannot_be_resumed_is_said(capsys):
         (["--overwrite"], "--overwrite cannot be given with --resume"),
         (["--epochs", "2"], "--epochs 2: run has 3 epochs already"),
         (["--data", "other.npy"], "run was trained on other data than other.npy holds now"),
-        (["--early-stopping", "0"], "patience must be at least 1, got 0"),
+        (["--early-stopping", "0"], "--early-stopping must be at least 1, got 0"),
     ]:
         capsys.readouterr()
         assert train("--resume", "run", *arguments) == 2
