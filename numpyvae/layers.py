@@ -221,6 +221,7 @@ class Sequential:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = tuple(layers)
         self.shapes = {name: s for layer in self.layers for name, s in layer.shapes.items()}
+        self.first = next((i for i, layer in enumerate(self.layers) if layer.shapes), 0)
 
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
         """Draw each Dense layer by the activation that follows it (He for ReLU, else Glorot)."""
@@ -247,10 +248,10 @@ class Sequential:
         self, params: Params, grads: Grads, dy: Array, cache: Sequence[Any]
     ) -> None:
         """The same without dx: saves the widest matrix product where x is data."""
-        at = next((i for i, layer in enumerate(self.layers) if layer.shapes), 0)
+        at = self.first  # that has parameters: what is before it needs no gradient
         for layer, layer_cache in zip(self.layers[:at:-1], cache[:at:-1], strict=True):
             dy = layer.backward(params, grads, dy, layer_cache)
-        first = self.layers[at]  # that has parameters: what is before it needs no gradient
+        first = self.layers[at]
         if isinstance(first, Dense):
             first.backward_params(params, grads, dy, cache[at])
         else:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,6 +38,12 @@ class Optimizer(Protocol):
     def state(self) -> dict[str, Array]: ...
 
     def load_state(self, state: Mapping[str, Array]) -> None: ...
+
+
+@cache
+def _steps_to_cross(factor: float) -> int:
+    """How many steps a moment that shrinks by `factor` takes to cross SPAN, at most 100."""
+    return min(100, max(1, int(-math.log(SPAN) / math.log(factor)))) if factor else 100
 
 
 class _VectorOptimizer:
@@ -82,13 +89,13 @@ class _VectorOptimizer:
             self._scratch = aligned_empty(BLOCK, theta.dtype)
         self.n_steps += 1
         vectors = (theta, grad, *self._moments.values())
-        every = min(100, max(1, int(-math.log(SPAN) / math.log(factor)))) if factor else 100
-        largest = SPAN * float(np.finfo(theta.dtype).tiny)
+        zeroing = self.n_steps % _steps_to_cross(factor) == 0
         for start in range(0, len(theta), BLOCK):
             views = [vector[start : start + BLOCK] for vector in vectors]
             scratch = self._scratch[: len(views[0])]
             yield (*views, scratch)
-            if self.n_steps % every == 0:
+            if zeroing:
+                largest = SPAN * float(np.finfo(theta.dtype).tiny)
                 for moment, floor in zip(views[2:], floors, strict=True):
                     moment[np.abs(moment, out=scratch) < min(floor, largest)] = 0.0
 

@@ -111,7 +111,7 @@ def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None) -
     A large product is cut in two along its longer side, unless OpenBLAS has threads of its own.
     Where it is cut depends on its size alone, so the bits do not depend on who is free to help.
     """
-    if a.ndim != 2 or a.size * b.shape[1] < LARGE or blas_threads() != 1:
+    if a.size * b.shape[1] < LARGE or a.ndim != 2 or blas_threads() != 1:
         return np.matmul(a, b, out=out)
     m, n = len(a), b.shape[1]
     result = np.empty((m, n), np.result_type(a, b)) if out is None else out

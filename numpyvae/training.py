@@ -260,9 +260,8 @@ def _diverged(
     large = model.largest_column(batch) if hasattr(model, "largest_column") else None
     if large is not None:
         column, size, remedy = large
-        return DivergenceError(
-            event, f"{remedy}{f', or {rate}' if rate else ''}.", rate, column, size
-        )
+        remedy += f", or try {rate}." if rate else "."
+        return DivergenceError(event, remedy, rate, column, size)
     others = "data scaled to about [-1, 1], or another"
     remedy = f"Try {rate}, {others} seed." if rate else f"Try {others} model."
     return DivergenceError(event, remedy, rate)

@@ -70,6 +70,12 @@ def _open_blas() -> _OpenBlas | None:
     return None
 
 
+def _is_ours() -> bool:
+    """Whether there is an OpenBLAS whose number of threads the environment leaves open."""
+    blas = _open_blas()
+    return blas is not None and not blas.limited
+
+
 def blas_threads() -> int | None:
     """How many threads NumPy's OpenBLAS may use now; None where it is another library."""
     blas = _open_blas()
@@ -91,7 +97,7 @@ class _OneBlasThread:
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)
         def limited(*args: P.args, **kwargs: P.kwargs) -> T:
-            if threading.get_ident() in self.holders:
+            if threading.get_ident() in self.holders or not _is_ours():
                 return function(*args, **kwargs)
             try:
                 self.take()
