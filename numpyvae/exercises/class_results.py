@@ -30,6 +30,7 @@ class Grade(NamedTuple):
     verdicts: tuple[Verdict, ...]
     problem: str = ""  # why nothing of the submission could be read
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()  # which files were taken for others
 
     @property
     def total(self) -> int:
@@ -80,6 +81,7 @@ class Grade(NamedTuple):
             "out_of": sum(sum(e.marks.values()) for e in EXERCISES),
             "seed": self.seed,
             "problem": self.problem,
+            "notes": list(self.notes),
             "exercises": [_record(verdict) for verdict in self.verdicts],
         }
 
@@ -88,6 +90,8 @@ class Grade(NamedTuple):
         lines = [f"{self.name}: {summary(self.verdicts)}", f"checked with seed {self.seed}", ""]
         if self.problem:
             return "\n".join([*lines, self.problem, ""])
+        if self.notes:
+            lines += [*self.notes, ""]
         for verdict in self.verdicts:
             lines.append(verdict_text(verdict, ".", seed=self.seed))
         return "\n".join([*lines, ""])
