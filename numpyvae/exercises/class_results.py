@@ -60,8 +60,10 @@ class Grade(NamedTuple):
             named = {named.function for named in verdict.named}
             told: dict[str, None] = {}
             for f in verdict.exercise.functions:
-                own = [t for t in verdict.faults if t.function in f.names]
-                own = [t for t in own if t.kind not in ("not done", "missing", "blocked")]
+                all_own = [t for t in verdict.faults if t.function in f.names]
+                misspelt = [t for t in all_own if t.kind == "missing" and ";" in t.text]
+                told |= {f"{t.function} {t.text}": None for t in misspelt}
+                own = [t for t in all_own if t.kind not in ("not done", "missing", "blocked")]
                 if verdict.status == "fail" and own and not named & set(f.names):
                     wrong = own[0].kind in ("value", "inexact")
                     told["wrong results" if wrong else " ".join(own[0].text.split())] = None

@@ -20,7 +20,7 @@ NAME = re.compile(
     re.IGNORECASE,
 )
 CANVAS = re.compile(r"(?P<student>.+?_)(?:late_)?(?P<user>\d+)_\d+_.*", re.IGNORECASE)
-KIT = ("given.py", "check.py", "cells.py", "gradient_check")
+KIT = ("given.py", "check.py", "yours.py", "cells.py", "gradient_check")
 NAME_CHARACTERS = 255
 
 
