@@ -176,6 +176,7 @@ def test_a_notebook_without_the_functions_says_so(tmp_path, text, says):
     read = submissions.read_one(hand_in(tmp_path / "a", {"ex3_reparameterize.ipynb": text}))
     assert says in read.problems[FILES[3]]
     assert read.problems[FILES[3]].startswith("ex3_reparameterize.ipynb")
+    assert read.notes == ()
 
 
 # Names that a notebook's functions use

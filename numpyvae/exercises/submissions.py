@@ -150,6 +150,7 @@ def _read(entries: Sequence[Entry], depth: int = 0) -> Read:
             sources[file] = texts.pop()
         except (OSError, ValueError) as error:
             problems[file] = _text(str(error))
+    said = [text for text in said if not any(f"taken for {file}" in text for file in problems)]
     missing = [file for file in FILES if file not in chosen]
     if missing and (unknown := others(entries)):
         said.append(f"not recognised: {unknown}; expected names such as {missing[0]}")
