@@ -233,7 +233,7 @@ def test_a_mistake_costs_its_own_marks_once(tmp_path):
     verdict = judge_source(EXERCISES[3], wrong)
     assert verdict.marks == {"reparameterize": 3, "reparameterize_backward": 0}
     text = verdict_text(verdict, "hw")
-    assert "-> the sampling path is counted twice: d sigma / d log_var is sigma/2" in text
+    assert "-> the 1/2 is missing in the sampling path: d sigma / d log_var is sigma/2" in text
     entry = re.search(r"dlog_var\[(\d), (\d)\] is (\S+), expected (\S+) \(15 of 15", text)
     assert float(entry[3]) == pytest.approx(2 * float(entry[4]), rel=1e-5)
     line = re.search(r"reproduce in Python: (.*)", text)[1]

@@ -30,6 +30,7 @@ class Grade(NamedTuple):
     verdicts: tuple[Verdict, ...]
     problem: str = ""  # why nothing of the submission could be read
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()  # which files were taken for others
 
     @property
     def total(self) -> int:
@@ -59,8 +60,10 @@ class Grade(NamedTuple):
             named = {named.function for named in verdict.named}
             told: dict[str, None] = {}
             for f in verdict.exercise.functions:
-                own = [t for t in verdict.faults if t.function in f.names]
-                own = [t for t in own if t.kind not in ("not done", "missing", "blocked")]
+                all_own = [t for t in verdict.faults if t.function in f.names]
+                misspelt = [t for t in all_own if t.kind == "missing" and ";" in t.text]
+                told |= {f"{t.function} {t.text}": None for t in misspelt}
+                own = [t for t in all_own if t.kind not in ("not done", "missing", "blocked")]
                 if verdict.status == "fail" and own and not named & set(f.names):
                     wrong = own[0].kind in ("value", "inexact")
                     told["wrong results" if wrong else " ".join(own[0].text.split())] = None
@@ -80,6 +83,7 @@ class Grade(NamedTuple):
             "out_of": sum(sum(e.marks.values()) for e in EXERCISES),
             "seed": self.seed,
             "problem": self.problem,
+            "notes": list(self.notes),
             "exercises": [_record(verdict) for verdict in self.verdicts],
         }
 
@@ -88,6 +92,8 @@ class Grade(NamedTuple):
         lines = [f"{self.name}: {summary(self.verdicts)}", f"checked with seed {self.seed}", ""]
         if self.problem:
             return "\n".join([*lines, self.problem, ""])
+        if self.notes:
+            lines += [*self.notes, ""]
         for verdict in self.verdicts:
             lines.append(verdict_text(verdict, ".", seed=self.seed))
         return "\n".join([*lines, ""])

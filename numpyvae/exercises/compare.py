@@ -13,7 +13,7 @@ from numpyvae.exercises.catalogue import Exercise, Function
 from numpyvae.exercises.sandbox import Note, Outcome
 from numpyvae.numerics import Array
 
-__all__ = ["EXACT", "Fault", "close", "faults_of"]
+__all__ = ["EXACT", "UNDONE", "Fault", "close", "faults_of"]
 
 VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-9, 1e-13
 """Relative to the largest entry. A derived gradient is right to 1e-15, differences to 1e-10."""
@@ -21,7 +21,9 @@ VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-9, 1e-13
 EXACT = 1e-6
 """Relative: below this, an explanation is taken to be the explanation."""
 
-BLOCKING = ("not done", "error", "form", "absent")  # without a forward, no backward
+UNDONE = ("not done", "missing")
+
+BLOCKING = (*UNDONE, "error", "form", "absent")  # without a forward, no backward
 
 FORWARD_CALLS = 3  # a backward may use its forward pass; numerical differentiation needs many calls
 
@@ -61,7 +63,7 @@ def faults_of(exercise: Exercise, source: str, outcome: Outcome, right: Outcome)
             )
             own = _faults(f, f.names[1], source, outcome, right)
             if blocked and all(fault.kind == "absent" for fault in own):
-                kind = "not done" if blocked == "not done" else "blocked"
+                kind = "not done" if blocked in UNDONE else "blocked"
                 own = [Fault(f.names[1], kind, f"needs the cache of {f.name}, which comes first")]
             faults += own
     return faults
@@ -72,8 +74,8 @@ def _faults(f: Function, name: str, source: str, outcome: Outcome, right: Outcom
     is_backward = name != f.name
     is_gradient = is_backward or f.is_gradient
     noted = [_fault_of_note(name, n) for n in outcome.notes if n.function in (name, "")]
-    if noted and noted[0].kind == "not done":
-        return noted[:1]
+    if noted and noted[0].kind in UNDONE:
+        return noted[-1:] if noted[0].kind == "missing" else noted[:1]
     tolerance = GRADIENT_TOLERANCE if is_gradient else VALUE_TOLERANCE
     found = list(_compare(f, f.gradients if is_backward else f.outputs, tolerance, outcome, right))
     found += _state_faults(f, is_backward, outcome, right)
@@ -84,7 +86,7 @@ def _faults(f: Function, name: str, source: str, outcome: Outcome, right: Outcom
 
 def _fault_of_note(function: str, note: Note) -> Fault:
     text = f"expected {note.text}" if note.kind == "form" else note.text
-    return Fault(function, "not done" if note.kind == "missing" else note.kind, text)
+    return Fault(function, note.kind, text)
 
 
 Found = tuple[str, str, str]  # kind, text, entry
@@ -141,7 +143,7 @@ def _compare_values(
 
 
 def _number(value: float) -> str:
-    return f"{value:.6g}"
+    return f"{value + 0.0:.6g}"  # of -0.0, 0
 
 
 def _state_faults(

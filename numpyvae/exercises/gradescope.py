@@ -86,7 +86,7 @@ def results(grade: Grade) -> dict[str, Any]:
     ]
     return {
         "score": grade.total,
-        "output": grade.problem or summary(grade.verdicts),
+        "output": grade.problem or "\n".join([summary(grade.verdicts), *grade.notes]),
         "output_format": "text",
         "test_output_format": "text",
         "test_name_format": "text",

@@ -85,7 +85,7 @@ def grade(arguments: argparse.Namespace) -> int:
     path, out = arguments.submissions, arguments.out
     found, ignored = submissions.find(path, [out], arguments.single)
     for name in ignored:
-        _warn(f"numpyvae: {name} is neither a folder nor a .zip, and is passed over")
+        _warn(f"numpyvae: {name} is neither a folder nor a .zip or .tar.gz, and is passed over")
     out.mkdir(parents=True, exist_ok=True)
     alone = arguments.single or submissions.is_one(path)
     writer = class_results.Writer(out, arguments.gradescope, alone)
@@ -118,6 +118,8 @@ def _grade_and_show(
                     warned = True
                     _warn(UNCONFINED)
                 _say(f"{len(grades):>{len(str(len(found)))}}/{len(found)} {result.line()}")
+                for text in result.notes:
+                    _say(f"{'':>{2 * len(str(len(found))) + 1}} {text}")
     except KeyboardInterrupt:
         interrupted = True
     return sorted(grades, key=lambda g: (g.name, g.file_name)), interrupted
@@ -155,7 +157,8 @@ def grade_one(
             text = f"the grader itself failed, with {type(error).__name__}: {error!s:.200}"
             verdicts.append(_not_run(exercise, "fail", "grader", text))
     seconds = time.perf_counter() - started
-    return Grade(submission.name, file_name, run.seed, tuple(verdicts), submission.problem, seconds)
+    problem, notes = submission.problem, submission.notes
+    return Grade(submission.name, file_name, run.seed, tuple(verdicts), problem, seconds, notes)
 
 
 def _verdict(exercise: Exercise, submission: Submission, run: Run) -> Verdict:

@@ -10,8 +10,10 @@ import numpy as np
 
 from numpyvae.exercises import reference, sandbox
 from numpyvae.exercises.catalogue import Exercise, draw_points
-from numpyvae.exercises.compare import Fault, faults_of
+from numpyvae.exercises.cells import as_python
+from numpyvae.exercises.compare import UNDONE, Fault, faults_of
 from numpyvae.exercises.diagnosis import Named, name_mistakes
+from numpyvae.exercises.file_names import meant
 from numpyvae.exercises.sandbox import LIMITS, Limits, Outcome
 
 __all__ = ["Verdict", "judge", "judge_file", "judge_source"]
@@ -51,7 +53,7 @@ def _judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -
         faults = [Fault(exercise.functions[-1].names[-1], "stopped", outcome.end)]
     faulty = {fault.function for fault in faults}
     earned = {name: 0 if name in faulty else m for name, m in exercise.marks.items()}
-    undone = {fault.function for fault in faults if fault.kind == "not done"}
+    undone = {fault.function for fault in faults if fault.kind in UNDONE}
     status = "pass" if not faults else "not done" if faulty == undone else "fail"
     named: list[Named] = []
     if status == "fail":
@@ -82,8 +84,12 @@ def judge_file(
     """The verdict on the exercise's file in a student's folder, also where there is none."""
     try:
         source = sandbox.read_submitted(folder / exercise.file)
+        source = as_python(source, exercise.marks, exercise.file)
     except FileNotFoundError:
-        return _unread(exercise, "not done", f"there is no {exercise.file}")
+        named = {path.name: meant(path.name) for path in folder.iterdir()}
+        near = sorted(n for n, name in named.items() if name and name.file == exercise.file)
+        there = f"; there is {near[0]}: rename it" if near else ""
+        return _unread(exercise, "not done", f"there is no {exercise.file}{there}")
     except (OSError, ValueError) as error:
         return _unread(exercise, "error", str(error))
     return judge_source(exercise, source, seed, limits)

@@ -112,6 +112,8 @@ def _files(seed: str) -> Iterator[tuple[str, bytes]]:
     yield "README.md", _text(TEXTS / "kit_readme.md").replace(b"{table}\n", _table().encode())
     yield "LICENSE", _text(TEXTS / "kit_license.txt")
     yield "check.py", _text(TEXTS / "kit_check.py")
+    yield "yours.py", _text(TEXTS / "kit_yours.py")
+    yield "cells.py", _text(HERE / "cells.py")
     for path in CHECKER.glob("*.py"):
         yield f"gradient_check/{path.name}", _text(path)
     for name, content in stubs.student_files():

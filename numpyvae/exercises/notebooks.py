@@ -5,11 +5,9 @@ docs/coursework.md shows the adapters, about ten lines each.
 
 from __future__ import annotations
 
-import ast
-import inspect
+import linecache
 import secrets
 import sys
-import textwrap
 import warnings
 from collections.abc import Iterable, Mapping
 from types import FunctionType, ModuleType
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from numpyvae.exercises import cells
 from numpyvae.exercises.catalogue import EXERCISES, exercise_numbered
 from numpyvae.exercises.judging import judge_source
 from numpyvae.exercises.report import verdict_text
@@ -65,51 +64,50 @@ def notebook_marks(
 def notebook_source(names: Iterable[str], namespace: Mapping[str, Any]) -> str:
     """The functions `names` as the text of a file, with what they use of the notebook.
 
-    Functions and classes of the notebook, modules, names imported from NumPy, math and earlier
-    exercises, numbers and short texts are taken along; arrays and other objects are not. A name
-    that is missing, or whose source is not known, is left out.
+    Functions, classes, imports, numbers, texts and other names are taken along as the cells define
+    them, in the order in which they were run; arrays are not. A name that is missing, or whose
+    definition is in no cell, is left out.
     """
-    parts: dict[str, str] = {}
+    table = cells.definitions(_history(namespace))
 
-    def take(name: str) -> None:
-        if name in namespace and name not in parts:
-            parts[name] = ""  # it is being taken: functions may use each other
-            text = _as_text(name, namespace[name])
-            for used in _names_in(text):
-                take(used)
-            del parts[name]
-            parts[name] = text  # after all it uses, as decorators and defaults need
+    def find(name: str) -> cells.Definition | None:
+        if name == "*":  # from ... import *
+            return table.get(name)
+        value = namespace.get(name)
+        if name not in namespace or name.startswith("__") or isinstance(value, np.ndarray):
+            return None
+        text = _as_text(name, value)
+        return cells.Definition(text, ()) if text else table.get(name)
 
-    for name in names:
-        take(name)
-    return "\n".join(part for part in parts.values() if part) + "\n"
+    return cells.gather(names, find)
+
+
+def _history(namespace: Mapping[str, Any]) -> list[str]:
+    """The cells in the order they were run; without IPython, the files of the functions."""
+    try:
+        raw = list(namespace["get_ipython"]().history_manager.input_hist_raw)
+    except Exception:  # no IPython, or a shell that keeps no history
+        raw = list(namespace.get("In", []))
+    if not any(raw):
+        files = {
+            value.__code__.co_filename: None
+            for value in namespace.values()
+            if isinstance(value, FunctionType)
+            and value.__globals__.get("__name__") == namespace.get("__name__")
+        }
+        raw = ["".join(linecache.getlines(file)) for file in files]
+    return [cell for cell in raw if isinstance(cell, str)]
 
 
 def _as_text(name: str, value: Any) -> str:
-    """The statement that gives a name its value; "" if there is none."""
+    """The statement that gives a name its value, if the value alone tells; else ""."""
     if isinstance(value, ModuleType):
-        return f"import {value.__name__} as {name}"
+        return f"import {value.__name__} as {name}\n"
     if value is None or isinstance(value, bool | int | float | str):
         text = repr(value)
-        return (
-            f"{name} = {text}" if text[-3:] not in ("nan", "inf") else f"{name} = float('{text}')"
-        )
+        return f"{name} = {text if text[-3:] not in ('nan', 'inf') else f'float({text!r})'}\n"
     own = str(getattr(value, "__name__", name))
     home = "numpy" if isinstance(value, np.ufunc) else str(getattr(value, "__module__", ""))
     if callable(value) and home.split(".")[0] in IMPORTABLE:
-        return f"from {home} import {own} as {name}"
-    if not isinstance(value, FunctionType | type):
-        return ""
-    try:
-        text = textwrap.dedent(inspect.getsource(value)).rstrip() + "\n"
-    except (OSError, TypeError):
-        return ""
-    return text if own in (name, "<lambda>") else f"{text}{name} = {own}\n"
-
-
-def _names_in(text: str) -> list[str]:
-    try:
-        nodes = ast.walk(ast.parse(text))
-        return [node.id for node in nodes if isinstance(node, ast.Name)]
-    except SyntaxError:
-        return []
+        return f"from {home} import {own} as {name}\n"
+    return ""

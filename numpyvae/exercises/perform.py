@@ -74,6 +74,7 @@ def perform(
             here.backward(count, cache, "later/")
         for here in good if not call["gradients"] else ():
             here.forward(count.f, "again/")
+    _note_missing(names, calls, note)
 
 
 def array_names(call: Call, arrays: Arrays) -> Iterator[str]:
@@ -91,6 +92,19 @@ def array_names(call: Call, arrays: Arrays) -> Iterator[str]:
         if call["gradients"]:
             yield from (f"{start}after backward/{n}" for n in given)
             yield f"{start}forward calls"
+
+
+def _note_missing(names: dict[str, Any], calls: Sequence[Call], note: Note) -> None:
+    """Which functions are not there, and what is there instead: the last note of them."""
+    wanted = [c["function"] for c in calls]
+    wanted += [f"{c['function']}_backward" for c in calls if c["gradients"]]
+    own = [n for n, v in names.items() if getattr(v, "__module__", 0) == names.get("__name__")]
+    others = [n[:60] for n in own if callable(names[n]) and n not in wanted]
+    for name in wanted:
+        if not callable(names.get(name)):
+            near = difflib.get_close_matches(name, others, 1) or others[:5]
+            there = f"; there is {', '.join(near)}" if near else ""
+            note(name, "missing", f"is not defined in the file{there}")
 
 
 def _keys(name: str, start: str, arrays: Arrays) -> list[str]:
@@ -213,8 +227,7 @@ class _Work:
                 named = {result: value}
             expected = self.keys[result]
             if set(named) != set(expected):
-                what = f"keys {sorted(expected)}" if "/" in expected[0] else f"an array {result}"
-                self._say(name, "form", f"{what}, got {_what(value)}")
+                self._say(name, "form", _other_form(result, expected, value))
                 continue
             for key in expected:
                 array = np.asarray(named[key])
@@ -225,6 +238,20 @@ class _Work:
 
     def _say(self, name: str, kind: str, text: str) -> None:
         self._note(name, kind, text)
+
+
+def _other_form(result: str, expected: Sequence[str], value: Any) -> str:
+    """What is expected instead of an array, or of a dict with other keys."""
+    if "/" not in expected[0]:
+        return f"an array {result}, got {_what(value)}"
+    right = [key.partition("/")[2] for key in expected]
+    if not isinstance(value, Mapping):
+        return f"a dict {result} with keys {', '.join(right)}, got {_what(value)}"
+    yours = [str(key)[:60] for key in value]
+    said = [f"{key} is missing" for key in right if key not in yours]
+    said += [f"{key} is unknown" for key in yours if key not in right]
+    more = f" and {len(said) - 6} more" if len(said) > 6 else ""
+    return f"the keys of the exercise in {result}: {', '.join(said[:6])}{more}"
 
 
 def _as_tuple(returned: Any, n: int) -> Any:

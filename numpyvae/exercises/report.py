@@ -55,8 +55,12 @@ def _what_is_wrong(verdict: Verdict) -> list[str]:
     texts: dict[str, list[str]] = {}
     for name, fault in first.items():
         if name not in undone:
-            texts.setdefault(fault.text, []).append(name)
-    lines = [f"{', '.join(names)}: {text}" for text, names in texts.items()]
+            text = fault.text if fault.kind == "missing" else f": {fault.text}"
+            texts.setdefault(text, []).append(name)
+    lines = [
+        f"{', '.join(names)}{'' if text.startswith(':') else ' '}{text}"
+        for text, names in texts.items()
+    ]
     if undone and first[undone[0]].text.startswith("there is no"):
         return [first[undone[0]].text]
     return lines + ([f"not done yet: {', '.join(undone)}"] if undone else [])

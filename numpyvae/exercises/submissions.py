@@ -1,28 +1,42 @@
-"""What students have handed in: folders and .zip archives, read once, before any of it is run.
+"""What students have handed in: folders and archives, read once, before any of it is run.
 
-Of an archive only the ten known files are taken, under their own names: no path in it is ever used.
-Links are not followed. What cannot be read is a problem of that student, in words, and no error.
+Only the ten known files are taken, also where their names were changed on the way (`file_names`).
+What cannot be read is a problem of that student, in words, and no error.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import stat
 import tempfile
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from numpyvae.exercises.catalogue import EXERCISES
+from numpyvae.exercises.cells import as_python
+from numpyvae.exercises.file_names import FILES, choose, is_wanted, meant, others, student_of
+from numpyvae.exercises.hand_in import (
+    ARCHIVE_BYTES,
+    ARCHIVES,
+    Entry,
+    InWords,
+    in_archive,
+    in_folder,
+    is_hidden,
+)
 from numpyvae.exercises.sandbox import SOURCE_BYTES, read_submitted
 
 __all__ = ["Submission", "file_names", "find", "is_one", "read_one"]
 
-FILES = tuple(exercise.file for exercise in EXERCISES)
-ARCHIVE_BYTES = 2**24
+MARKS = {exercise.file: exercise.marks for exercise in EXERCISES}
+NOTEBOOK_BYTES = 2**23  # with its pictures
+PACKED = 3  # archives in one another
 RESULT_SUFFIXES = (".json", ".txt", ".csv", ".png")
 DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
+
+Read = tuple[dict[str, str], dict[str, str], tuple[str, ...]]  # sources, problems, notes
 
 
 class Submission(NamedTuple):
@@ -32,6 +46,7 @@ class Submission(NamedTuple):
     sources: dict[str, str]  # file -> its text
     problems: dict[str, str]  # file -> why it could not be read
     problem: str = ""  # why nothing could be read
+    notes: tuple[str, ...] = ()  # which files were taken for others
 
 
 def find(
@@ -40,24 +55,32 @@ def find(
     """The submissions in a folder, sorted by name, and the names of what was passed over.
 
     A folder that holds exercises itself, or an archive, is one submission; with `single`, whatever
-    is there. ValueError if there is no submission, FileNotFoundError if there is no such path.
+    is there. Files named after their students, as Canvas does, are one submission for each student.
+    ValueError if there is no submission, FileNotFoundError if there is no such path.
     """
     if not single and not path.exists():
         raise FileNotFoundError(f"{path}: no such folder")
-    if not single and path.is_file() and path.suffix.lower() != ".zip":
+    if not single and path.is_file() and not _is_archive(path):
         raise ValueError(f"{path}: expected a folder of submissions, or one as a .zip")
     if single or is_one(path):
         return [read_one(path.resolve())], []
     excluded = {other.resolve() for other in apart_from}
     found: list[Submission] = []
     ignored: list[str] = []
+    flat: dict[str, list[Path]] = {}
     for entry in sorted(path.iterdir()):
-        if _is_hidden(entry.name) or (not entry.is_symlink() and entry.resolve() in excluded):
+        if is_hidden(entry.name) or (not entry.is_symlink() and entry.resolve() in excluded):
             continue
-        if entry.is_symlink() or entry.is_dir() or entry.suffix.lower() == ".zip":
+        student = student_of(entry.name)
+        if entry.is_dir() or (_is_archive(entry) and not student):
+            found.append(read_one(entry))
+        elif student and is_wanted(entry.name):
+            flat.setdefault(student, []).append(entry)
+        elif entry.is_symlink():
             found.append(read_one(entry))
         else:
             ignored.append(_text(entry.name))
+    found += [_read_flat(student, files) for student, files in flat.items()]
     if not found:
         raise ValueError(f"{path}: expected a folder or a .zip for each student, found none")
     return sorted(found, key=lambda submission: submission.name), ignored
@@ -65,100 +88,118 @@ def find(
 
 def is_one(path: Path) -> bool:
     """Whether a path is a submission itself, and no folder of submissions."""
-    return path.is_file() or any((path / file).exists() for file in FILES)
+    if path.is_file():
+        return True
+    named = (meant(entry.name) for entry in path.iterdir()) if path.is_dir() else ()
+    return any(name is not None and not name.before for name in named)
 
 
 def read_one(path: Path) -> Submission:
     """A folder or an archive as one submission, whatever is in it."""
-    name = _text(path.name)
-    name = name[:-4] if name.lower().endswith(".zip") else name
+    suffix = next((s for s in ARCHIVES if path.name.lower().endswith(s)), "")
+    name = _text(path.name)[: -len(suffix) or None]
     try:
         if path.is_symlink():
             raise ValueError("is a link, which is not followed")
-        sources, problems = _read_folder(path) if path.is_dir() else _read_archive(path)
+        if path.is_dir():
+            read = _read(list(in_folder(path, is_wanted)))
+        else:
+            read = _read_archive(Entry(PurePosixPath(path.name), path))
+        return _submission(name, *read)
     except OSError as error:
         return Submission(name, {}, {}, f"the submission cannot be read: {error.strerror}")
     except ValueError as error:
         return Submission(name, {}, {}, f"the submission {error}")
-    none = f"the submission holds none of the exercises' files{_others(path)}"
-    return Submission(name, sources, problems, "" if sources or problems else none)
 
 
-def _others(path: Path) -> str:
-    """What else a folder holds: a misnamed file is easily seen there."""
-    if not path.is_dir():
-        return ""
-    names = sorted(_text(entry.name) for entry in path.rglob("*.py"))[:5]
-    return f", but {', '.join(names)}" if names else ""
+def _read_flat(student: str, files: Sequence[Path]) -> Submission:
+    """The files of one student out of a folder where the files of all are."""
+    if len(files) == 1 and _is_archive(files[0]):
+        return read_one(files[0])
+    try:
+        return _submission(_text(student), *_read([Entry(PurePosixPath(f.name), f) for f in files]))
+    except ValueError as error:
+        return Submission(_text(student), {}, {}, f"the submission {error}")
+
+
+def _submission(
+    name: str, sources: dict[str, str], problems: dict[str, str], notes: tuple[str, ...]
+) -> Submission:
+    if sources or problems:
+        return Submission(name, sources, problems, notes=notes)
+    none = "the submission holds none of the exercises' files"
+    return Submission(name, {}, {}, "; ".join((none, *notes)))
+
+
+def _read(entries: Sequence[Entry], depth: int = 0) -> Read:
+    """The files for the exercises, or those in the one archive that is there instead."""
+    chosen, said = choose(entries)
+    archives = [entry for entry in entries if _is_archive(entry.path)]
+    if not chosen and archives and depth < PACKED:
+        if len(archives) > 1:
+            raise InWords(f"holds {len(archives)} archives, expected one")
+        return _read_archive(archives[0], depth + 1)
+    sources: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for file, found in chosen.items():
+        try:
+            texts = {_code(entry, file) for entry in found}
+            if len(texts) > 1:
+                names = " and ".join(sorted(entry.name for entry in found)[:3])
+                raise ValueError(f"{names} may both be meant: expected one file {file}")
+            sources[file] = texts.pop()
+        except (OSError, ValueError) as error:
+            problems[file] = _text(str(error))
+    said = [text for text in said if not any(f"taken for {file}" in text for file in problems)]
+    missing = [file for file in FILES if file not in chosen]
+    if missing and (unknown := others(entries)):
+        said.append(f"not recognised: {unknown}; expected names such as {missing[0]}")
+    return sources, problems, tuple(map(_text, said))
+
+
+def _read_archive(entry: Entry, depth: int = 0) -> Read:
+    """What an archive holds. ValueError if it is damaged, encrypted, too large or none."""
+    content = _content(entry, ARCHIVE_BYTES)
+    with in_archive(entry.name, io.BytesIO(content), is_wanted) as entries:
+        return _read(entries, depth)
+
+
+def _content(entry: Entry, most: int) -> bytes:
+    """A file's bytes. ValueError if it is no ordinary file, damaged, or has more bytes."""
+    if isinstance(entry.source, Path):
+        status = entry.source.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InWords("is not an ordinary file")
+        if status.st_size > most:
+            raise InWords(f"has {status.st_size:,} bytes, expected at most {most:,}")
+        return entry.source.read_bytes()
+    content = entry.source(most + 1)
+    if len(content) > most:
+        raise InWords(f"holds {entry.name}, which has more than {most:,} bytes")
+    return content
+
+
+def _code(entry: Entry, file: str) -> str:
+    """The text of the Python in a student's file. ValueError, in words, if it has none."""
+    if ".ipynb" in entry.name.lower():
+        text = _content(entry, NOTEBOOK_BYTES).decode("utf-8-sig", "replace")
+        return as_python(text, MARKS[file], entry.name)
+    if isinstance(entry.source, Path):
+        return as_python(read_submitted(entry.source), MARKS[file], entry.name)
+    with tempfile.TemporaryDirectory(prefix="numpyvae-") as folder:
+        path = Path(folder) / file
+        path.write_bytes(entry.source(SOURCE_BYTES + 1))
+        return as_python(read_submitted(path), MARKS[file], entry.name)
+
+
+def _is_archive(path: Path | PurePosixPath) -> bool:
+    return path.name.lower().endswith(ARCHIVES)
 
 
 def _text(name: str) -> str:
     """A file's name as text that every encoding and terminal can take."""
     name = name.encode("utf-8", "replace").decode()
     return "".join(c if c.isprintable() else "?" for c in name)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__"))
-
-
-def _read_folder(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The files in a folder, or in the folder or the one archive inside it."""
-    inside = sorted(entry for entry in folder.iterdir() if not _is_hidden(entry.name))
-    folders = [folder, *(e for e in inside if e.is_dir() and not e.is_symlink())]
-    counts = [sum((f / file).is_file() for file in FILES) for f in folders]
-    if counts[0]:
-        return _read_files(folder)
-    if any(counts):
-        return _read_files(folders[counts.index(max(counts))])
-    archives = [e for e in inside if e.suffix.lower() == ".zip"]
-    if len(archives) > 1:
-        raise ValueError(f"holds {len(archives)} archives, expected one")
-    return _read_archive(archives[0]) if archives else _read_files(folder)
-
-
-def _read_files(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    sources, problems = {}, {}
-    for file in FILES:
-        try:
-            sources[file] = read_submitted(folder / file)
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            problems[file] = str(error)
-    return sources, problems
-
-
-def _read_archive(path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The known files of a .zip. ValueError if it is damaged, encrypted or none."""
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("is not an ordinary file")
-    if status.st_size > ARCHIVE_BYTES:
-        raise ValueError(f"has {status.st_size:,} bytes, expected at most {ARCHIVE_BYTES:,}")
-    with tempfile.TemporaryDirectory(prefix="numpyvae-") as folder:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for file, info in _members(archive):
-                    with archive.open(info) as member:
-                        (Path(folder) / file).write_bytes(member.read(SOURCE_BYTES + 1))
-        except Exception as error:  # zipfile raises nearly everything, when bytes are bad enough
-            raise ValueError(f"is no .zip archive that can be read: {error!s:.120}") from error
-        return _read_files(Path(folder))
-
-
-def _members(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
-    """Of all folders in an archive that which holds the most of the known files."""
-    folders: dict[PurePosixPath, dict[str, zipfile.ZipInfo]] = {}
-    for info in archive.infolist():
-        path = PurePosixPath(info.filename.replace("\\", "/"))
-        is_link = stat.S_ISLNK(info.external_attr >> 16)
-        usual = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        if path.name in FILES and usual and not is_link and "__MACOSX" not in path.parts:
-            folders.setdefault(path.parent, {})[path.name] = info
-    if folders:
-        best = min(folders, key=lambda f: (-len(folders[f]), len(f.parts), str(f)))
-        yield from folders[best].items()
 
 
 def file_names(names: Iterable[str]) -> list[str]:

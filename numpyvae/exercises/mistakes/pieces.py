@@ -167,7 +167,7 @@ _REPARAMETERIZE = [
          Patch("reparameterize_backward", "0.5 * ", "0.25 * ")), "half noise"),
     *in_function("reparameterize_backward",
         ("half missing", "0.5 * ", "",
-         "the sampling path is counted twice: d sigma / d log_var is sigma/2",
+         "the 1/2 is missing in the sampling path: d sigma / d log_var is sigma/2",
          "sigma = exp(log_var / 2). What is its derivative with respect to log_var?", "1"),
         ("variance for sigma", " * sigma", " * sigma**2",
          "sigma^2 stands where sigma should: d z / d log_var = noise sigma/2",

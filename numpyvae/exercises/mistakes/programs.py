@@ -230,7 +230,7 @@ _SCORE = [
          "If z is above the mean, should a larger mean make log q larger or smaller?")),
     *in_function("pathwise_gradient",
         ("pathwise half missing", "0.5 * df", "df",
-         "the sampling path is counted twice: d sigma / d log_var is sigma/2",
+         "the 1/2 is missing in the sampling path: d sigma / d log_var is sigma/2",
          "sigma = exp(log_var / 2). What is its derivative with respect to log_var?"),
         ("pathwise variance for sigma", "np.exp(0.5 * log_var)", "np.exp(log_var)",
          "sigma^2 stands where sigma should: d z / d log_var = noise sigma/2",

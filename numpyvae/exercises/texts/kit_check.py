@@ -4,8 +4,6 @@ Your f is called with the numbers in expected/ and must return the values that s
 does, your f_backward is compared with numerical differentiation of your own f (gradient_check/).
 """
 
-import importlib
-import json
 import sys
 import textwrap
 import warnings
@@ -20,35 +18,9 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True  # what you saved a moment ago counts
 
 from gradient_check import check_grad, check_vjp  # noqa: E402
+from yours import EXERCISES, FUNCTIONS, YOURS, Wrong, module_of, your  # noqa: E402
 
-EXERCISES = json.loads((HERE / "expected" / "exercises.json").read_text(encoding="utf-8"))
-YOURS = [e["file"].removesuffix(".py") for e in EXERCISES]
-FUNCTIONS = {f["name"]: f for e in EXERCISES for f in e["functions"]}
 VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-8, 4e-7  # relative: to the largest entry, to each entry
-
-
-class Wrong(Exception):
-    """What is wrong with a function: a sentence, and lines with more about it."""
-
-    def __init__(self, status, text="", *more):
-        super().__init__(text)
-        self.status, self.text, self.more = status, text, more
-
-
-@cache
-def module_of(number):
-    """Your file of an exercise, as a module."""
-    if not (HERE / f"{YOURS[number]}.py").is_file():
-        raise Wrong("not done", f"there is no {YOURS[number]}.py")
-    return importlib.import_module(YOURS[number])
-
-
-def your(name):
-    """Your function of that name."""
-    module = module_of(FUNCTIONS[name.removesuffix("_backward")]["exercise"])
-    if not callable(getattr(module, name, None)):
-        raise Wrong("not done", f"it is not defined in {module.__name__}.py")
-    return getattr(module, name)
 
 
 @cache
@@ -110,13 +82,21 @@ def check_value(name):
     """Raise Wrong unless your function returns what it must, at each place."""
     for place in range(FUNCTIONS[name]["places"]):
         yours = outputs(name, place)
-        for key, truth in numbers("expected", name, place).items():
-            if key not in yours:
-                raise Wrong("fail", f"expected {key} in what it returns, got {', '.join(yours)}")
+        expected = numbers("expected", name, place)
+        check_keys(yours, expected)
+        for key, truth in expected.items():
             text, index = difference(key, yours[key], truth)
             if text:
                 look = f'from check import outputs; outputs("{name}", {place})["{key}"]{index}'
                 raise Wrong("fail", text, f"reproduce: {look}")
+
+
+def check_keys(yours, expected):
+    """Raise Wrong unless the results have the names that they must have."""
+    odd = [f"{key.partition('/')[2] or key} is missing" for key in expected if key not in yours]
+    odd += [f"{key.partition('/')[2] or key} is unknown" for key in yours if key not in expected]
+    if odd:
+        raise Wrong("fail", ", ".join(odd[:6]))
 
 
 def difference(name, yours, truth):
@@ -129,7 +109,7 @@ def difference(name, yours, truth):
         return "", ""
     worst = np.unravel_index(np.argmax(error), error.shape)[: truth.ndim]
     index = f"[{', '.join(str(i) for i in worst)}]" if worst else ""
-    text = f"{name}{index} is {yours[worst]:.6g}, expected {truth[worst]:.6g}"
+    text = f"{name}{index} is {yours[worst] + 0.0:.6g}, expected {truth[worst] + 0.0:.6g}"
     if worst:
         text += f" ({wrong.sum()} of {truth.size} entries of {name} {truth.shape} differ)"
     return text, index
@@ -156,7 +136,7 @@ def report(name, place=0):
 
     def gradients(dvalue, cache):
         result = backward(dvalue if np.ndim(dvalue) else float(dvalue), cache)
-        flat(f["gradients"], result)
+        check_keys(flat(f["gradients"], result), flat(f["gradients"], tuple(inputs)))
         return result if isinstance(result, tuple | list) else (result,)
 
     inputs = [given[name] for name in names]
