@@ -3,38 +3,82 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, draw_points, solution
+from numpyvae.exercises.catalogue import (
+    EXERCISES,
+    Arrays,
+    Exercise,
+    Function,
+    draw_points,
+    solution,
+)
 from numpyvae.exercises.mistakes import Mistake, mistakes_of, pairs_of
 from numpyvae.exercises.perform import Note as NoteTaker
-from numpyvae.exercises.perform import load, perform
+from numpyvae.exercises.perform import group, load, perform
 from numpyvae.exercises.sandbox import Note, Outcome, calls_of, sources_of
 
-__all__ = ["pairs_of_mistakes", "perform_here", "perform_trusted", "right", "wrong"]
+__all__ = [
+    "at_first_place",
+    "pairs_of_mistakes",
+    "perform_here",
+    "perform_trusted",
+    "right",
+    "wrong",
+]
 
 
 def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTaker) -> Arrays:
     """What `sandbox.run` brings back, but from this process: for sources that are trusted."""
     arrays: Arrays = {}
-    names = ["given", *(e.file.removesuffix(".py") for e in EXERCISES)]
-    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    with _loaded(exercise, source) as names:
+        perform(
+            names,
+            calls_of(exercise, points),
+            points,
+            lambda name, array: arrays.update({name: np.array(array)}),
+            note,
+        )
+    return arrays
+
+
+@contextmanager
+def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
+    """The names of a source, with `given` and the files before it as long as they are needed."""
+    modules = ["given", *(e.file.removesuffix(".py") for e in EXERCISES)]
+    before = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
     try:
         with np.errstate(all="ignore"):
-            perform(
-                load(sources_of(exercise, source), sys.modules),
-                calls_of(exercise, points),
-                points,
-                lambda name, array: arrays.update({name: np.array(array)}),
-                note,
-            )
+            yield load(sources_of(exercise, source), sys.modules)
     finally:
-        for name in names:
+        for name in modules:
             sys.modules.pop(name, None)
         sys.modules.update(before)
-    return arrays
+
+
+def at_first_place(
+    exercise: Exercise, f: Function, points: Arrays, weights: Arrays | None = None
+) -> Arrays:
+    """The right gradients at the first place, "0/dx" -> array.
+
+    `weights` ("W" -> array) take the place of those handed over, between forward and backward.
+    """
+    start = f"{f.name}/0/"
+    given = {n[len(start) :]: np.array(a) for n, a in points.items() if n.startswith(start)}
+    with _loaded(exercise, solution(exercise.file)) as names:
+        arguments = group(given)
+        _, cache = names[f.name](*(arguments[name] for name in f.arguments))
+        for n, array in (weights or {}).items():
+            given[n][...] = array  # the cache holds the weights themselves
+        gradients = names[f.names[1]](arguments[f"d{f.outputs[0]}"], cache)
+    if isinstance(gradients, dict):
+        return {f"0/{f.gradients[0]}/{key}": array for key, array in gradients.items()}
+    return {f"0/{name}": array for name, array in zip(f.gradients, gradients, strict=True)}
 
 
 def perform_trusted(exercise: Exercise, source: str, points: Arrays) -> Outcome:

@@ -29,6 +29,9 @@ _DENSE = [
         ("db summed over all", "dy.sum(axis=0)", "dy.sum()",
          "db is summed over everything: each b[k] has its own column of dy",
          "What shape has b, and what does b[0] have to do with y[n, 1]?"),
+        ("db not summed", "dy.sum(axis=0)", "dy",
+         "db is not summed over the examples: it is the sum of dy over axis 0, to the shape of b",
+         "b is added to every row of y. What happens to gradients where paths meet?"),
         ("db keeps the batch axis", "dy.sum(axis=0)", "dy.sum(axis=0, keepdims=True)",
          "db has the shape (1, n_out): a gradient has the shape of what it belongs to, (n_out,)",
          "What shape has b?")),
@@ -49,6 +52,12 @@ _ACTIVATIONS = [
         ("relu mask inverted", "(x > 0)", "(x < 0)",
          "the mask is inverted: the gradient passes where x > 0",
          "On which side of 0 is relu flat?", "35"),
+        ("relu at zero", "(x > 0)", "(x >= 0)",
+         "dx at x = 0 is not 0: the exercise takes the derivative of ReLU at 0 to be 0",
+         "Which of > and >= makes the mask, and what do you get at x = 0?"),
+        ("relu at zero", "(x > 0)", "np.heaviside(x, 0.5)",
+         "dx at x = 0 is not 0: the exercise takes the derivative of ReLU at 0 to be 0",
+         "What is your mask at x = 0?"),
         ("relu value for slope", "(x > 0)", "np.where(x > 0, x, 0.0)",
          "dy is multiplied by relu(x): it should be by its slope, 1 where x > 0",
          "What is the slope of y = x?"),
@@ -77,7 +86,29 @@ _ACTIVATIONS = [
          "If the loss does not depend on y (dy = 0), what is dx?")),
 ]  # fmt: skip
 
+_P = "p = 0.5 * (1.0 + np.tanh(0.5 * logits))"
+_P_BY_EXP = "p = 1.0 / (1.0 + np.exp(-logits))"
+_LOG_PROB = "log_prob = (x * logits - softplus).sum(axis=1)"
+_BY_LOGS = "log_prob = (x * np.log(p) + (1.0 - x) * np.log(1.0 - p)).sum(axis=1)"
+_BY_P = "(x / p - (1.0 - x) / (1.0 - p)) * p * (1.0 - p)"
+_LOG_OF_SIGMOID = (
+    "the logarithm of a sigmoid is taken: p rounds to 0 or 1, and log(0) is -inf",
+    "What is sigmoid(40.0) in the computer, and what is log(1 - that)?",
+)
+_BACKWARD_BY_P = (
+    "x/p - (1 - x)/(1 - p) times p (1 - p) is right on paper, and 0/0 once p rounds to 0 or 1: "
+    "dlogits = dlog_prob (x - p)",
+    "What is left of your formula if you cancel p and 1 - p by hand?",
+)
+
 _BERNOULLI = [
+    *in_function("sigmoid",
+        ("sigmoid slope of the input", "return p, p", "return p, x",
+         "the slope is taken as x (1 - x) of the input: it is p (1 - p) with p = sigmoid(x)",
+         "Which of x and p = sigmoid(x) stands in the derivative?"),
+        ("sigmoid overflows", "0.5 * (1.0 + np.tanh(0.5 * x))", "np.exp(x) / (1.0 + np.exp(x))",
+         "the sigmoid overflows: exp(10000) is too large for a number, and inf / inf is nan",
+         "What is np.exp(10000.0)?")),
     *in_function("sigmoid_backward",
         ("sigmoid slope omitted", "dp * p * (1.0 - p)", "dp",
          "the derivative of the sigmoid is missing: dx = dp p (1 - p)",
@@ -92,11 +123,8 @@ _BERNOULLI = [
          "dp is not used: dx = dp times the slope, by the chain rule",
          "If the loss does not depend on p (dp = 0), what is dx?")),
     *in_function("bernoulli_log_prob",
-        ("log of the sigmoid", "log_prob = (x * logits - softplus).sum(axis=1)",
-         "p = 0.5 * (1.0 + np.tanh(0.5 * logits))\n"
-         "    log_prob = (x * np.log(p) + (1.0 - x) * np.log(1.0 - p)).sum(axis=1)",
-         "the logarithm of a sigmoid is taken: p rounds to 0 or 1, and log(0) is -inf",
-         "What is sigmoid(40.0) in the computer, and what is log(1 - that)?"),
+        ("log of the sigmoid", _LOG_PROB, f"{_P}\n    {_BY_LOGS}", *_LOG_OF_SIGMOID),
+        ("log of the sigmoid", _LOG_PROB, f"{_P_BY_EXP}\n    {_BY_LOGS}", *_LOG_OF_SIGMOID),
         ("softplus overflows", "np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))",
          "np.log(1.0 + np.exp(logits))",
          "log(1 + e^a) is taken as it stands: e^a overflows for a = 10,000",
@@ -139,6 +167,9 @@ _BERNOULLI = [
         ("sigmoid forgotten", "(x - p)", "(x - logits)",
          "the sigmoid is forgotten: dlogits = dlog_prob (x - p), not (x - logits)",
          "Between which values does d log p / d logit lie?", "32"),
+        ("backward by p", "(x - p)", f"({_BY_P})", *_BACKWARD_BY_P),
+        ("backward by p", f"{_P}\n    dlogits = dlog_prob[:, None] * (x - p)",
+         f"{_P_BY_EXP}\n    dlogits = dlog_prob[:, None] * ({_BY_P})", *_BACKWARD_BY_P),
         ("dlogits averaged", "(x - p)", "(x - p) / len(x)",
          "dlogits is divided by N: the 1/N of a mean over the batch is already in dlog_prob",
          "Where is the mean over the batch taken? Has dlog_prob passed there yet?", "26"),
@@ -201,6 +232,17 @@ _KL = [
         ("half of the KL missing", "0.5 * (", "(",
          "the 1/2 of the KL is missing",
          "What is KL(N(1, 1) || N(0, 1))? It is 1/2."),
+        ("log_var's sign in the KL", "- log_var", "+ log_var",
+         "log_var has the wrong sign in the KL: it is mean^2 + sigma^2 - 1 - log_var",
+         "If log_var falls far below 0, should the KL grow or shrink?"),
+        ("KL's constant subtracted once", " - 1.0 - log_var).sum(axis=1)",
+         " - log_var).sum(axis=1) - 0.5",
+         "the -1/2 is subtracted once for each example: it belongs to each latent dimension",
+         "What is your KL of N(0, I) from itself, with two latent dimensions?"),
+        ("log_var taken for log sigma in the KL", "np.exp(log_var) - 1.0 - log_var",
+         "np.exp(2.0 * log_var) - 1.0 - 2.0 * log_var",
+         "log_var is taken for log sigma: it is log sigma^2, so sigma^2 = exp(log_var)",
+         "log_var = log sigma^2. What is exp(log_var)?"),
         ("KL negated", "0.5 * (", "-0.5 * (",
          "the KL has the wrong sign: it is never negative",
          "Can a KL divergence be negative?"),
@@ -222,6 +264,13 @@ _KL = [
         ("KL averaged over latents in forward", ".sum(axis=1)", ".mean(axis=1)",
          "the KL is averaged over the latent dimensions: it is their sum",
          "Do the KLs of independent dimensions add up, or average?")),
+    Mistake("log_var taken for log sigma in the KL, both ways",
+        "log_var is taken for log sigma: it is log sigma^2, so sigma^2 = exp(log_var)",
+        "log_var = log sigma^2. What is exp(log_var)?",
+        (Patch("kl_to_standard_normal", "np.exp(log_var) - 1.0 - log_var",
+               "np.exp(2.0 * log_var) - 1.0 - 2.0 * log_var"),
+         Patch("kl_to_standard_normal_backward", "0.5 * dkl * (np.exp(log_var) - 1.0)",
+               "dkl * (np.exp(2.0 * log_var) - 1.0)"))),
     *in_function("kl_to_standard_normal_backward",
         ("KL missing from log_var", "0.5 * dkl * (np.exp(log_var) - 1.0)", "0.0 * dkl * log_var",
          "d log_var is zero: the KL depends on log_var, with slope (sigma^2 - 1)/2",
@@ -264,7 +313,9 @@ _KL = [
          "If the loss does not depend on the KL of example 2, what is row 2 of d mean?")),
 ]  # fmt: skip
 
-OVERFLOWS = ("tanh overflows", "log of the sigmoid", "softplus overflows")
+OVERFLOWS = (
+    "tanh overflows", "sigmoid overflows", "log of the sigmoid", "softplus overflows", "backward by p"
+)  # fmt: skip
 
 PIECES: tuple[Mistake, ...] = tuple(
     mistake._replace(overflows=mistake.name in OVERFLOWS)
