@@ -11,7 +11,7 @@ Four questions, in this order; the first that explains all of a function's resul
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -107,7 +107,7 @@ def _by_mistakes(
     seen: bool,
 ) -> list[Named]:
     """Question 2: the one mistake, or the two, with which the solution gives these results."""
-    for made in (_single_mistakes, _pairs_of_mistakes):
+    for made in (_single_mistakes, partial(_fitted_mistakes, yours=yours), _pairs_of_mistakes):
         for mistakes, wrong in made(exercise, f, seed):
             overflows = any(mistake.overflows for mistake in mistakes)
             allowed = seen or not any(mistake.name in HABITS for mistake in mistakes)
@@ -119,9 +119,11 @@ def _by_mistakes(
 
 @lru_cache(maxsize=64)
 def _single_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made:
-    """The mistakes that can be made in a function, and the results with each."""
+    """The mistakes that can be made in a function in one way, and the results with each."""
     made = reference.wrong(exercise.number, seed)
-    return tuple(((m,), results_of(f, wrong)) for m, wrong in made if m.function in f.names)
+    return tuple(
+        ((m,), results_of(f, wrong)) for m, wrong in made if m.function in f.names and m.fit is None
+    )
 
 
 @lru_cache(maxsize=16)
@@ -133,6 +135,28 @@ def _pairs_of_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made
         for pair, wrong in made
         if all(mistake.function in f.names for mistake in pair)
     )
+
+
+def _fitted_mistakes(exercise: Exercise, f: Function, seed: int | str, yours: Arrays) -> Made:
+    """The mistakes that have a constant, with that of a student's results, the nearest first.
+
+    A small constant does much the same wherever it stands; digits beyond 1e-6 tell where it does.
+    """
+    fitted = reference.fitted(exercise, f, seed, yours)
+    made = [(mistakes, results_of(f, wrong)) for mistakes, wrong in fitted]
+    return tuple(sorted(made, key=lambda one: (len(one[0]), _distance(yours, one[1]))))
+
+
+def _distance(yours: Arrays, wrong: Arrays) -> float:
+    """The largest difference of two sets of results, relative to the largest entry of each."""
+    if any(n not in yours or yours[n].shape != b.shape for n, b in wrong.items()):
+        return np.inf
+    differences = [
+        np.abs(yours[n] - b)[np.isfinite(yours[n]) & np.isfinite(b)].max(initial=0.0)
+        / np.abs(b[np.isfinite(b)]).max(initial=1e-300)
+        for n, b in wrong.items()
+    ]
+    return float(max(differences, default=np.inf))
 
 
 def _same(yours: Arrays, wrong: Arrays, right: Arrays, overflows: bool) -> bool:

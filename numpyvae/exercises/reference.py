@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -18,13 +18,15 @@ from numpyvae.exercises.catalogue import (
     draw_points,
     solution,
 )
-from numpyvae.exercises.mistakes import Mistake, mistakes_of, pairs_of
+from numpyvae.exercises.compare import EXACT, close
+from numpyvae.exercises.mistakes import Mistake, mistakes_of, pairs_of, plant
 from numpyvae.exercises.perform import Note as NoteTaker
 from numpyvae.exercises.perform import group, load, perform
 from numpyvae.exercises.sandbox import Note, Outcome, calls_of, sources_of
 
 __all__ = [
     "at_first_place",
+    "fitted",
     "pairs_of_mistakes",
     "perform_here",
     "perform_trusted",
@@ -47,7 +49,7 @@ def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTake
     return arrays
 
 
-@contextmanager
+@contextlib.contextmanager
 def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
     """The names of a source, with `given` and the files before it as long as they are needed."""
     modules = ["given", *(e.file.removesuffix(".py") for e in EXERCISES)]
@@ -104,6 +106,32 @@ def wrong(number: int, seed: int | str) -> tuple[tuple[Mistake, Outcome], ...]:
         (mistake, perform_trusted(exercise, source, points))
         for mistake, source in mistakes_of(exercise)
     )
+
+
+def fitted(
+    exercise: Exercise, f: Function, seed: int | str, yours: Arrays
+) -> Iterator[tuple[tuple[Mistake, ...], Outcome]]:
+    """The results with each mistake whose constant is read off a student's; also with another
+    mistake in the backward, if the forward pass may be explained.
+    """
+    points = draw_points(exercise, seed)
+    truth = {n.split("/", 1)[1]: a for n, a in right(exercise.number, seed).arrays.items()
+             if n.startswith(f"{f.name}/")}  # fmt: skip
+    text = solution(exercise.file)
+    for mistake, _ in mistakes_of(exercise):
+        with contextlib.suppress(KeyError, IndexError, ValueError):
+            own = mistake.fitted(points, yours, truth) if mistake.function in f.names else None
+            source = plant(text, own) if own else None
+            if own and source:
+                made = perform_trusted(exercise, source, points)
+                yield (own,), made
+                outputs = [n for n in yours if n.split("/")[1] in f.outputs]
+                if not all(close(yours[n], made.arrays[f"{f.name}/{n}"], EXACT) for n in outputs):
+                    continue
+                for other, _ in mistakes_of(exercise):
+                    both = plant(source, other) if other.function == f.names[-1] else None
+                    if both:
+                        yield (own, other), perform_trusted(exercise, both, points)
 
 
 @lru_cache(maxsize=16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numpyvae.exercises.mistakes.kinds import Mistake, Patch, in_function
+from numpyvae.exercises.mistakes.likelihoods import LOG_SIGMA
 
 __all__ = ["PROGRAMS"]
 
@@ -189,80 +190,14 @@ _ADAM = [*in_function("adam_step",
          Patch("adam_step", _V, "(1.0 - beta2) * grad**2"))),
 ]  # fmt: skip
 
-_LOG_SIGMA = (
-    "log_var is taken for log sigma: it is log sigma^2, so sigma^2 = exp(log_var)",
-    "log_var = log sigma^2. What is exp(log_var)?",
-)
-_GAUSSIAN_OF_LOG_SIGMA = (
-    Patch("gaussian_log_prob", "np.exp(-log_var)", "np.exp(-2.0 * log_var)"),
-    Patch("gaussian_log_prob", " + log_var + squares", " + 2.0 * log_var + squares"),
-)
-
-_GAUSSIAN = [
-    Mistake("log_var taken for log sigma in log N", *_LOG_SIGMA, _GAUSSIAN_OF_LOG_SIGMA),
-    Mistake("log_var taken for log sigma in log N, both ways", *_LOG_SIGMA,
-        (*_GAUSSIAN_OF_LOG_SIGMA,
-         Patch("gaussian_log_prob_backward", "np.exp(-log_var)", "np.exp(-2.0 * log_var)"),
-         Patch("gaussian_log_prob_backward", "0.5 * dlog_prob", "dlog_prob"))),
-    *in_function("gaussian_log_prob",
-        ("2 pi forgotten", "np.log(2.0 * np.pi) + ", "",
-         "the constant -1/2 log(2 pi) of each dimension is missing: without it, the ELBO is no bound",
-         "What is log N(0; 0, 1)? It is -0.9189."),
-        ("half of log N missing", "-0.5 * (", "-1.0 * (",
-         "the 1/2 of the log-density is missing",
-         "What is log N(1; 0, 1) - log N(0; 0, 1)? It is -1/2."),
-        ("normaliser without log_var", "np.log(2.0 * np.pi) + log_var", "np.log(2.0 * np.pi)",
-         "log_var is missing from the normaliser: a wider Gaussian is lower",
-         "Does a density with larger sigma have the same height?"),
-        ("log N with sigma for sigma^2", "np.exp(-log_var)", "np.exp(-0.5 * log_var)",
-         "the squares are divided by sigma: they are divided by sigma^2 = exp(log_var)",
-         "Which power of sigma makes (x - mean)^2 free of units?"),
-        ("log N averaged", ".sum(axis=1)", ".mean(axis=1)",
-         "log p is averaged over the dimensions: independent dimensions add up",
-         "What is the density of two independent numbers together?")),
-    *in_function("gaussian_log_prob_backward",
-        ("dlog_prob forgotten in log N", "dlog_prob = dlog_prob[:, None]", "dlog_prob = 1.0",
-         "dlog_prob is not used: each example's share is weighted by its own dlog_prob",
-         "If the loss does not depend on log p of example 2, what is row 2 of d mean?"),
-        ("mean's sign", "dlog_prob * residual * precision", "-dlog_prob * residual * precision",
-         "d mean has the wrong sign: log p grows when the mean moves towards x",
-         "If x is above the mean, should a larger mean make log p larger or smaller?"),
-        ("precision forgotten", "dlog_prob * residual * precision", "dlog_prob * residual",
-         "d mean lacks 1/sigma^2",
-         "Does a very uncertain dimension pull as strongly on its mean as a certain one?"),
-        ("factor 2 in d mean", "dlog_prob * residual * precision",
-         "2.0 * dlog_prob * residual * precision",
-         "d mean is twice what it should be: the 1/2 cancels the 2 of the square",
-         "What is the derivative of (x - mean)^2 / 2?"),
-        ("-1 dropped in the variance", " - 1.0", "",
-         "the -1 is missing in d log_var: it comes from the normaliser, and keeps sigma from growing",
-         "Which two terms of log p contain log_var?"),
-        ("half missing in the variance", "0.5 * dlog_prob", "dlog_prob",
-         "the 1/2 is missing in d log_var",
-         "Where is the 1/2 of log p in your d log_var?"),
-        ("residuals missing in the variance", "residual**2 * precision - 1.0", "0.0 * residual - 1.0",
-         "the squares are missing in d log_var: only the normaliser is differentiated",
-         "Which two terms of log p contain log_var?"),
-        ("gradient of the variance", "(residual**2 * precision - 1.0)",
-         "(residual**2 * precision - 1.0) * precision",
-         "this is the gradient with respect to sigma^2: with respect to log_var it is sigma^2 times it",
-         "What is d sigma^2 / d log_var?"),
-        ("d log_var averaged", ".sum(axis=0)", ".mean(axis=0)",
-         "d log_var is averaged over the batch: the examples' shares add up",
-         "log_var is used by every example. What happens to gradients where paths meet?"),
-        ("d log_var not summed", ".sum(axis=0)", "",
-         "d log_var has one row for each example: it has the shape of log_var, (D,)",
-         "What shape has log_var?")),
-]  # fmt: skip
-
 _SCORE = [
-    Mistake("log_var taken for log sigma in log q", *_LOG_SIGMA,
+    Mistake("log_var taken for log sigma in log q", *LOG_SIGMA,
         (Patch("log_q", "np.exp(-log_var)", "np.exp(-2.0 * log_var)"),
          Patch("log_q", " + log_var + squares", " + 2.0 * log_var + squares"))),
-    Mistake("log_var taken for log sigma in the score", *_LOG_SIGMA,
+    Mistake("log_var taken for log sigma in the score", *LOG_SIGMA,
         (Patch("score_function_gradient", "np.exp(-log_var)", "np.exp(-2.0 * log_var)"),
          Patch("score_function_gradient", "value * 0.5", "value"))),
-    Mistake("log_var taken for log sigma in the path", *_LOG_SIGMA,
+    Mistake("log_var taken for log sigma in the path", *LOG_SIGMA,
         (Patch("pathwise_gradient", "np.exp(0.5 * log_var)", "np.exp(log_var)"),
          Patch("pathwise_gradient", "0.5 * df", "df"))),
     *in_function("log_q",
@@ -355,4 +290,4 @@ _VAE = [
          "Which layers has the decoder of exercise 5?")),
 ]  # fmt: skip
 
-PROGRAMS: tuple[Mistake, ...] = (*_ELBO, *_ADAM, *_GAUSSIAN, *_SCORE, *_VAE)
+PROGRAMS: tuple[Mistake, ...] = (*_ELBO, *_ADAM, *_SCORE, *_VAE)
