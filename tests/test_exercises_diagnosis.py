@@ -301,3 +301,124 @@ def test_nothing_is_named_that_is_off_by_a_thousandth(mistake):
     verdict = judge(exercise, wrong, outcome, 6)
     habits = {"changes an argument"}
     assert {named.name for named in verdict.named} <= habits
+
+
+def changed(number, *changes, head="", seed=1):
+    """The names that a solution has with some of its text changed, and each one's function."""
+    source = solution(EXERCISES[number].file)
+    start = source.index("import numpy as np\n")
+    text = source[start:].replace("import numpy as np\n", f"import numpy as np\n{head}", 1)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return [(n.name, n.function) for n in judge_text(EXERCISES[number], text, seed).named]
+
+
+LOG_PROB = "log_prob = (x * logits - softplus).sum(axis=1)"
+BY_LOGS = "log_prob = (x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)"
+BY_WHERE = "log_prob = np.where(x == 1, np.log(p), np.log(1 - p)).sum(axis=1)"
+
+
+@pytest.mark.parametrize("log_prob", [BY_LOGS, BY_WHERE])
+@pytest.mark.parametrize("p", ["1 / (1 + np.exp(-logits))", "0.5 + 0.5 * np.tanh(logits / 2)"])
+def test_the_log_of_a_sigmoid_has_its_name_at_every_seed(p, log_prob):
+    for seed in range(SEEDS if log_prob == BY_LOGS else 4):
+        named = changed(2, (LOG_PROB, f"p = {p}\n    {log_prob}"), seed=seed)
+        assert named == [("log of the sigmoid", "bernoulli_log_prob")], seed
+
+
+@pytest.mark.parametrize("eps", ["1e-20", "2.22e-16", "1e-12", "1e-7", "3e-5", "0.01"])
+def test_what_is_clipped_or_added_is_named_whatever_its_size(eps):
+    """And one is not called the other, though a small constant does much the same in both."""
+    p = "p = 1 / (1 + np.exp(-logits))"
+    clipped = f"{p}\n    p = np.clip(p, {eps}, 1 - {eps})\n    {BY_LOGS}"
+    by_sums = BY_LOGS.replace("(p)", f"(p + {eps})").replace("log(1 - p)", f"log(1 - p + {eps})")
+    added = f"{p}\n    {by_sums}"
+    for line, name in ((clipped, "probabilities clipped"), (added, "epsilon in the logarithm")):
+        assert changed(2, (LOG_PROB, line)) == [(name, "bernoulli_log_prob")]
+
+
+@pytest.mark.parametrize("bound", ["10", "15.5", "36.7", "500"])
+def test_clipped_logits_are_named_whatever_the_bound(bound):
+    line = f"logits = np.clip(logits, -{bound}, {bound})\n    softplus ="
+    assert changed(2, ("softplus =", line)) == [("logits clipped", "bernoulli_log_prob")]
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "name"),
+    [
+        (2, ("p = 0.5", "x = np.clip(x, -7.5, 7.5)\n    p = 0.5"), "sigmoid's argument clipped"),
+        (2, ("(x - p)", "(x / (p + 1e-6) - (1 - x) / (1 - p + 1e-6)) * p * (1 - p)"),
+         "epsilon in the backward"),
+        (3, ("np.exp(0.5 * log_var)", "np.exp(0.5 * log_var) + 3e-5"), "epsilon added to sigma"),
+        (3, ("np.exp(0.5 * log_var)", "np.sqrt(np.exp(log_var) + 1e-6)"),
+         "epsilon added to sigma^2"),
+        (4, ("- log_var)", "- np.log(np.exp(log_var) + 1e-10))"), "epsilon in the KL's logarithm"),
+        (7, ("np.exp(-log_var)", "1 / (np.exp(log_var) + 1e-5)"), "epsilon added to the variance"),
+    ],
+)  # fmt: skip
+def test_epsilons_elsewhere_are_named_whatever_their_size(number, change, name):
+    assert [named for named, _ in changed(number, change)] == [name]
+
+
+KEEPS = [("m = beta1", "global M, V\n    m, v = M, V\n    m = beta1"),
+         ("return theta, m, v", "M, V = m, v\n    return theta, m, v")]  # fmt: skip
+DROPOUT = ("logits, _ = dense(h", "h = h * (RNG.random(h.shape) < 0.5)\n    logits, _ = dense(h")
+DRAWN = "RNG.standard_normal(noise.shape)"
+RANDOM = "RNG = np.random.default_rng(0)\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "head", "changes", "name", "function"),
+    [
+        (6, "M = V = 0.0\n", KEEPS, "kept from call to call", "adam_step"),
+        (0, "K = 0.0\n", [("    db =", "    global K\n    K = 0.9 * K + 1.0\n    db = K *")],
+         "kept from call to call", "dense_backward"),
+        (9, RANDOM, [("in enumerate(batches)", "in enumerate(RNG.permutation(batches))")],
+         "differs from call to call", "train"),
+        (9, RANDOM, [DROPOUT], "differs from call to call", "decode"),
+        (1, RANDOM, [("y = np.tanh(x)", "y = np.tanh(x) * (RNG.random(x.shape) < 0.5)")],
+         "differs from call to call", "tanh"),
+        (3, RANDOM, [("sigma * noise", f"sigma * {DRAWN}")], "noise not used", "reparameterize"),
+        (3, RANDOM, [("    z =", f"    noise = {DRAWN}\n    z =")],
+         "noise not used", "reparameterize"),
+        (3, "", [("    z =", f"    noise = np.random.default_rng(0){DRAWN[3:]}\n    z =")],
+         "noise not used", "reparameterize"),
+        (5, RANDOM, [("L = noise.shape[1]", f"L = noise.shape[1]; noise = {DRAWN}")],
+         "noise not used", "negative_elbo"),
+        (3, RANDOM, [("noise = cache", f"noise = cache\n    noise = {DRAWN}")],
+         "not deterministic", "reparameterize_backward"),
+    ],
+)  # fmt: skip
+def test_what_differs_from_call_to_call_is_called_what_it_is(number, head, changes, name, function):
+    for seed in range(3 if number < 9 else 1):
+        assert changed(number, *changes, head=head, seed=seed) == [(name, function)]
+
+
+def test_an_array_that_was_never_filled_is_no_cut_one():
+    zeros = changed(0, ("db = dy.sum(axis=0)", "db = np.zeros(dy.shape[1], int)"))
+    cut = changed(0, ("db = dy.sum(axis=0)", "db = dy.sum(axis=0).astype(int)"))
+    assert (zeros, cut) == ([], [("integer", "dense_backward")])
+
+
+def test_a_factor_that_comes_from_the_numbers_is_no_name():
+    assert changed(3, ("dmean = dz\n", "dmean = dz * noise.mean()\n")) == []
+    assert changed(3, ("dmean = dz\n", "dmean = dz * noise.mean() + 2.0 * dz * sigma\n")) == []
+
+
+def test_a_weight_that_is_updated_too_early_is_named_in_the_whole_model():
+    early = 'x1, W1 = decoder_1\n    W1 -= 0.01 * x1.T @ dlogits\n    dh, grads["decoder.1.W"]'
+    assert changed(5, ('dh, grads["decoder.1.W"]', early)) == [
+        ("weight updated before use", "negative_elbo_backward")
+    ]
+    late = "    W1 = decoder_1[1]\n    W1 *= 0.99\n    return grads"
+    assert changed(5, ("    return grads", late)) == [
+        ("changes an argument", "negative_elbo_backward")
+    ]
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 4, 6])
+def test_every_mistake_has_its_name_at_other_seeds(number):
+    exercise = EXERCISES[number]
+    for mistake, wrong in mistakes_of(exercise):
+        assert [n.name for n in judge_text(exercise, wrong, "a").named] == [mistake.name]

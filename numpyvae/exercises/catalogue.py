@@ -104,19 +104,17 @@ def _elementwise(cotangent: str, extreme: float, rng: Rng) -> list[Arrays]:
     generic = {"x": x, cotangent: rng.standard_normal((N, D))}
     signs = np.where(rng.random((N, D)) < 0.5, -1.0, 1.0)
     far = np.where(rng.random((N, D)) < 0.5, extreme * signs, x)
-    far[0, 0] = 0.0  # where the derivative of ReLU is 0
+    far[0, :3] = 0.0, extreme, -extreme  # at 0 the derivative of ReLU is 0
     return _far(generic, x=far)
 
 
 def _bernoulli(rng: Rng) -> list[Arrays]:
     logits = 1.5 * rng.standard_normal((N, D))
-    generic = {
-        "x": (rng.random((N, D)) < 0.5).astype(float),
-        "logits": logits,
-        "dlog_prob": rng.standard_normal(N),
-    }
-    extremes = rng.choice([-1e4, -40.0, 40.0, 1e4], (N, D))
-    return _far(generic, logits=np.where(rng.random((N, D)) < 0.7, extremes, logits))
+    x = rng.permuted(np.tile([1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0], (N, 1)), axis=1)
+    generic = {"x": x, "logits": logits, "dlog_prob": rng.standard_normal(N)}
+    far = logits.copy()
+    far[:4] = np.array([[-40.0], [40.0], [1e4], [-1e4]])  # each way to lose log p by itself
+    return _far(generic, logits=far)
 
 
 def _reparameterize(rng: Rng) -> list[Arrays]:
@@ -128,7 +126,9 @@ def _reparameterize(rng: Rng) -> list[Arrays]:
 def _kl(rng: Rng) -> list[Arrays]:
     mean, log_var = rng.standard_normal((2, N, L))
     generic = {"mean": mean, "log_var": log_var, "dkl": rng.standard_normal(N)}
-    return _far(generic, log_var=np.where(rng.random((N, L)) < 0.5, -50.0, log_var))
+    far = np.where(rng.random((N, L)) < 0.5, -50.0, log_var)
+    far[0, 0] = -50.0
+    return _far(generic, log_var=far)
 
 
 def parameters(rng: Rng, data_dim: int, hidden: int, latent: int, scale: float) -> Arrays:

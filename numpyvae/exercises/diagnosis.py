@@ -11,7 +11,7 @@ Four questions, in this order; the first that explains all of a function's resul
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -60,11 +60,12 @@ def _name(
     faults: Sequence[Fault],
 ) -> list[Named]:
     results, true = results_of(f, outcome), results_of(f, right)
-    habit = habits.find(f, results, true, faults, outcome)
+    points = draw_points(exercise, seed)
+    habit = habits.find(exercise, f, results, true, points, faults, outcome)
     if habit is None:
         return _by_results(exercise, f, results, true, seed, "")
-    kind, says, asks, explained, place = habit
-    function = next((t.function for t in faults if t.kind == kind), f.names[-1])
+    kind, says, asks, explained, place, kinds = habit
+    function = next((t.function for t in faults if t.kind in kinds), f.names[-1])
     named = Named(kind, says, asks, function)
     if explained:
         return [named]
@@ -91,21 +92,38 @@ def _by_results(
         return {name: a for name, a in arrays.items() if name.startswith(place)}
 
     yours, right = there(results), there(true)
-    for made in (_single_mistakes, _pairs_of_mistakes):
+    made = _by_mistakes(exercise, f, yours, right, seed, place, seen)
+    found = made or _by_exchange(f, yours, right) or _by_constants(f, yours, right)
+    return found or _by_terms(exercise, f, results, true, seed)
+
+
+def _by_mistakes(
+    exercise: Exercise,
+    f: Function,
+    yours: Arrays,
+    right: Arrays,
+    seed: int | str,
+    place: str,
+    seen: bool,
+) -> list[Named]:
+    """Question 2: the one mistake, or the two, with which the solution gives these results."""
+    for made in (_single_mistakes, partial(_fitted_mistakes, yours=yours), _pairs_of_mistakes):
         for mistakes, wrong in made(exercise, f, seed):
             overflows = any(mistake.overflows for mistake in mistakes)
             allowed = seen or not any(mistake.name in HABITS for mistake in mistakes)
-            if allowed and _same(yours, there(wrong), right, overflows):
+            wrong_there = {name: a for name, a in wrong.items() if name.startswith(place)}
+            if allowed and _same(yours, wrong_there, right, overflows):
                 return [Named(*mistake[:3], mistake.function) for mistake in mistakes]
-    found = _by_exchange(f, yours, right) or _by_constants(f, yours, right)
-    return found or _by_terms(exercise, f, results, true, seed)
+    return []
 
 
 @lru_cache(maxsize=64)
 def _single_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made:
-    """The mistakes that can be made in a function, and the results with each."""
+    """The mistakes that can be made in a function in one way, and the results with each."""
     made = reference.wrong(exercise.number, seed)
-    return tuple(((m,), results_of(f, wrong)) for m, wrong in made if m.function in f.names)
+    return tuple(
+        ((m,), results_of(f, wrong)) for m, wrong in made if m.function in f.names and m.fit is None
+    )
 
 
 @lru_cache(maxsize=16)
@@ -119,11 +137,33 @@ def _pairs_of_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made
     )
 
 
+def _fitted_mistakes(exercise: Exercise, f: Function, seed: int | str, yours: Arrays) -> Made:
+    """The mistakes that have a constant, with that of a student's results, the nearest first.
+
+    A small constant does much the same wherever it stands; digits beyond 1e-6 tell where it does.
+    """
+    fitted = reference.fitted(exercise, f, seed, yours)
+    made = [(mistakes, results_of(f, wrong)) for mistakes, wrong in fitted]
+    return tuple(sorted(made, key=lambda one: (len(one[0]), _distance(yours, one[1]))))
+
+
+def _distance(yours: Arrays, wrong: Arrays) -> float:
+    """The largest difference of two sets of results, relative to the largest entry of each."""
+    if any(n not in yours or yours[n].shape != b.shape for n, b in wrong.items()):
+        return np.inf
+    differences = [
+        np.abs(yours[n] - b)[np.isfinite(yours[n]) & np.isfinite(b)].max(initial=0.0)
+        / np.abs(b[np.isfinite(b)]).max(initial=1e-300)
+        for n, b in wrong.items()
+    ]
+    return float(max(differences, default=np.inf))
+
+
 def _same(yours: Arrays, wrong: Arrays, right: Arrays, overflows: bool) -> bool:
     """Whether a mistake explains all results, to 1e-6, and at least one of the wrong ones.
 
     Infinities and nan say little: they are evidence only for a mistake whose point they are, and
-    then they must be the same. A mistake that overflows may be made in a way that does not.
+    then they must be the same entries. Whether one is inf or nan depends on how a sum is written.
     """
     if yours.keys() != wrong.keys():
         return False
@@ -135,7 +175,7 @@ def _same(yours: Arrays, wrong: Arrays, right: Arrays, overflows: bool) -> bool:
         if r is None or r.shape != b.shape:
             explains = True
             continue
-        if overflows and not np.array_equal(a[~np.isfinite(a)], b[~np.isfinite(a)], equal_nan=True):
+        if overflows and (np.isfinite(a) != np.isfinite(b)).any():
             return False
         differs = ~(np.abs(b - r) <= EXACT * np.abs(r).max(initial=0.0))
         counts = np.isfinite(a) == np.isfinite(b) if overflows else np.isfinite(a) & np.isfinite(b)
@@ -195,6 +235,8 @@ def _by_constants(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
         if abs(ratios.setdefault(result, ratio) / ratio - 1.0) > EXACT:
             return []
     off = {result: c for result, c in ratios.items() if abs(c - 1.0) > EXACT}
+    if not all(_constant(c) for c in off.values()):
+        return []
     return [
         Named(
             f"{result} times {_constant(c)}",
@@ -207,7 +249,10 @@ def _by_constants(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
 
 
 def _constant(c: float) -> str:
-    return next((t for v, t in _constants() if abs(c / v - 1.0) < EXACT), f"{c:.6g}")
+    """A factor in words, or in three digits; "" if it is neither: then the places gave it."""
+    known = next((text for value, text in _constants() if abs(c / value - 1.0) < EXACT), "")
+    short = f"{c:.3g}"
+    return known or (short if abs(float(short) / c - 1.0) < EXACT else "")
 
 
 def _by_terms(
@@ -225,8 +270,8 @@ def _by_terms(
             return []
         named += [
             Named(
-                f"{gradient}: {c:.4g} {term}",
-                f"{gradient} contains {c:.6g} times {term}, where {expected:g} is right",
+                f"{gradient}: {c:g} {term}",
+                f"{gradient} contains {c:g} times {term}, where {expected:g} is right",
                 f"How often does the term {term} belong into {gradient}, and with which sign?",
                 f.names[-1],
             )

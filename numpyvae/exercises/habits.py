@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpyvae.exercises.catalogue import Arrays, Function
+from numpyvae.exercises import reference
+from numpyvae.exercises.catalogue import Arrays, Exercise, Function
 from numpyvae.exercises.compare import EXACT, Fault, close
+from numpyvae.exercises.own_noise import is_noise, noise_of_gradient, own_noise
 from numpyvae.exercises.sandbox import Outcome
 from numpyvae.numerics import Array
 
@@ -29,6 +31,7 @@ class Habit(NamedTuple):
     asks: str
     explained: bool  # whether the results are right, or wrong by nothing but this
     place: str | None  # else, where another mistake would show: "0/", "" for everywhere
+    seen_as: tuple[str, ...]  # the kinds of fault it is seen by, the first of which is its place
 
 
 HABITS = {  # kind -> says, asks
@@ -52,6 +55,20 @@ HABITS = {  # kind -> says, asks
         "new random numbers are drawn in backward: it must use the noise of its forward pass",
         "Of which sample is this the gradient: the one that forward drew?",
     ),
+    "noise not used": (
+        "the noise that is used is not the one handed over: noise is an argument, use it",
+        "Who draws the noise: your function, or whoever calls it?",
+    ),
+    "kept from call to call": (
+        "something is kept from one call to the next, in a global variable say: all that a call "
+        "needs is handed to it",
+        "What would your function return if it were called twice for the same step?",
+    ),
+    "differs from call to call": (
+        "two equal calls give different results: they must depend on the arguments alone, on "
+        "nothing drawn at random or kept from the call before",
+        "What does your function use beside its arguments: random numbers, a global variable?",
+    ),
     "numerical": (
         "this is a numerical derivative: the exercise asks for the formula",
         "Which derivative does each term of the forward formula have, on paper?",
@@ -65,7 +82,7 @@ HABITS = {  # kind -> says, asks
         "Which of your arrays has an integer dtype? np.zeros(n, int) and np.zeros_like(labels) do.",
     ),
     "weight updated before use": (
-        "W is updated before dx is calculated: dx needs the W of the forward pass",
+        "W is updated before the gradient goes back through it: dx needs the W of the forward pass",
         "Which W did y depend on, the old or the new one?",
     ),
 }  # fmt: skip
@@ -83,7 +100,13 @@ def results_of(f: Function, outcome: Outcome) -> Arrays:
 
 
 def find(
-    f: Function, yours: Arrays, right: Arrays, faults: Sequence[Fault], outcome: Outcome
+    exercise: Exercise,
+    f: Function,
+    yours: Arrays,
+    right: Arrays,
+    points: Arrays,
+    faults: Sequence[Fault],
+    outcome: Outcome,
 ) -> Habit | None:
     """The habit behind a function's faults, if there is one."""
     kinds = {fault.kind for fault in faults}
@@ -91,13 +114,21 @@ def find(
     if "accumulates" in kinds:
         return _habit("accumulates", first_right, FIRST)
     if "changes an argument" in kinds:
-        if _updated_before_use(f, yours, right, outcome):
-            others_right = _right(yours, right, FIRST, apart_from=("0/dx",))
-            return _habit("weight updated before use", others_right, None)
+        weights = _weights_left(f, points, outcome)
+        if weights and not first_right:
+            updated = reference.at_first_place(exercise, f, points, weights)
+            if _right(yours, updated, FIRST):
+                return _habit("weight updated before use", True, None, "changes an argument")
         return _habit("changes an argument", kinds <= HABITS.keys(), "")
-    if "not deterministic" in kinds:
-        random = [n for n in yours if not _repeats(f, n, outcome)]
-        return _habit("not deterministic", _right(yours, right, FIRST, random), None)
+    if own_noise(exercise, f, points, yours, right, outcome):
+        return _habit("noise not used", True, None, "value", "not deterministic")
+    differs = {"not deterministic", "changes its cache"}
+    if "not deterministic" in kinds or any(
+        t.kind in differs and t.function == f.name for t in faults
+    ):
+        return _from_call_to_call(f, yours, right, points, outcome)
+    if "changes its cache" in kinds and first_right and not _right(yours, right, ""):
+        return _habit("kept from call to call", True, None, "changes its cache")
     for kind in ("changes its cache", "stale cache"):
         if kind in kinds:
             return _habit(kind, first_right, FIRST)
@@ -106,8 +137,8 @@ def find(
     return _type(yours, right, kinds)
 
 
-def _habit(kind: str, explained: bool, place: str | None) -> Habit:
-    return Habit(kind, *HABITS[kind], explained, place)
+def _habit(kind: str, explained: bool, place: str | None, *seen_as: str) -> Habit:
+    return Habit(kind, *HABITS[kind], explained, place, seen_as or (kind,))
 
 
 def _right(yours: Arrays, right: Arrays, place: str, apart_from: Sequence[str] = ()) -> bool:
@@ -124,16 +155,38 @@ def _repeats(f: Function, name: str, outcome: Outcome) -> bool:
     return again is None or close(again, first, 1e-12)
 
 
-def _updated_before_use(f: Function, yours: Arrays, right: Arrays, outcome: Outcome) -> bool:
-    """Whether W has changed, and dx is dy W^T with the W that stands in its place afterwards."""
-    start, dx = "dense/0/after", yours.get("0/dx")
-    W, dy = (outcome.arrays.get(f"{start} backward/{name}") for name in ("W", "dy"))
-    old = outcome.arrays.get(f"{start}/W")
-    if f.name != "dense" or dx is None or W is None or dy is None or old is None:
-        return False
-    if W.ndim != 2 or dy.ndim != 2 or W.shape[1] != dy.shape[1] or close(W, old, 1e-12):
-        return False
-    return close(dx, dy @ W.T, EXACT) and not close(dx, right["0/dx"], EXACT)
+def _weights_left(f: Function, points: Arrays, outcome: Outcome) -> Arrays:
+    """The weights that are others after backward; none if something else has changed, too."""
+    start = f"{f.name}/0/"
+    given = {n[len(start) :]: a for n, a in points.items() if n.startswith(start)}
+    left = {n: outcome.arrays.get(f"{start}after backward/{n}", a) for n, a in given.items()}
+    changed = {n: a for n, a in left.items() if not np.array_equal(a, given[n])}
+    fits = all(n.endswith(("W", "b")) and a.shape == given[n].shape for n, a in changed.items())
+    return changed if fits else {}
+
+
+def _from_call_to_call(
+    f: Function, yours: Arrays, right: Arrays, points: Arrays, outcome: Outcome
+) -> Habit:
+    """Two equal calls differ. A forward pass that does is all there is to say of its backward.
+
+    What is right in the first call of all is right by itself: then something is kept. Else it may
+    be kept or drawn, and only noise is recognised, by its size.
+    """
+    seen_as = ("not deterministic", "changes its cache")
+    changing = [n for n in yours if not _repeats(f, n, outcome)]
+    if _right(yours, right, FIRST):
+        return _habit("kept from call to call", True, None, *seen_as)
+    if any(n.split("/")[1] in f.outputs for n in changing):
+        return _habit("differs from call to call", True, None, *seen_as)
+    others_right = _right(yours, right, FIRST, changing)
+    repeats = ("0/dlog_var", "0/again/dlog_var", "1/dlog_var", "1/again/dlog_var")
+    drawn = [outcome.arrays.get(f"reparameterize/{n}") for n in repeats]
+    if f.name == "reparameterize" and all(
+        is_noise(noise_of_gradient(a, points, n[0])) for n, a in zip(repeats, drawn, strict=True)
+    ):
+        return _habit("not deterministic", others_right, None)
+    return _habit("differs from call to call", others_right, None, *seen_as)
 
 
 def _type(yours: Arrays, right: Arrays, kinds: set[str]) -> Habit | None:
@@ -141,7 +194,7 @@ def _type(yours: Arrays, right: Arrays, kinds: set[str]) -> Habit | None:
     if yours.keys() != right.keys():
         return None
     whole = [n for n, a in yours.items() if a.dtype.kind in "iu"]
-    if whole and kinds <= {"type", "value", "inexact"}:
+    if any(yours[n].any() for n in whole) and kinds <= {"type", "value", "inexact"}:
         cut = all(np.array_equal(yours[n], right[n].astype(yours[n].dtype)) for n in whole)
         return _habit("integer", True, None) if cut and _right(yours, right, "", whole) else None
     if kinds <= {"type", "inexact"} and _right(yours, right, ""):

@@ -15,7 +15,7 @@ from numpyvae.exercises.catalogue import Arrays, L
 from numpyvae.exercises.compare import EXACT, close
 from numpyvae.numerics import Array
 
-__all__ = ["coefficients"]
+__all__ = ["coefficients", "heads_of"]
 
 Terms = dict[str, tuple[Array, float]]  # in words -> the term, and the coefficient that is right
 Fit = list[tuple[str, float, float]]  # (term, coefficient found, coefficient right), wrong ones
@@ -89,15 +89,13 @@ def _heads(p: Arrays, yours: Arrays) -> dict[str, tuple[Array, Terms]]:
     the student's dheads and dlogits can be read out of them.
     """
     params = {n.removeprefix("params/"): a for n, a in p.items() if n.startswith("params/")}
-    h = np.tanh(p["x"] @ params["encoder.0.W"] + params["encoder.0.b"])
-    heads = h @ params["encoder.1.W"] + params["encoder.1.b"]
+    heads, dheads = heads_of(p, yours)
     mean, log_var = heads[:, :L], heads[:, L:]
     noise, sigma = p["noise"], np.exp(0.5 * log_var)
     h_z = np.tanh((mean + sigma * noise) @ params["decoder.0.W"] + params["decoder.0.b"])
-    dheads = _solve(h.T, yours["dparams/encoder.1.W"])
     dlogits = _solve(h_z.T, yours["dparams/decoder.1.W"])
     dz = ((dlogits @ params["decoder.1.W"].T) * (1.0 - h_z**2)) @ params["decoder.0.W"].T
-    weight = p["beta"] / len(mean)  # of the KL of one example
+    weight = p["beta"] * p["dloss"] / len(mean)  # of the KL of one example
     one = np.ones_like(mean)
     return {
         "dmean": (
@@ -117,6 +115,13 @@ def _heads(p: Arrays, yours: Arrays) -> dict[str, tuple[Array, Terms]]:
     }
 
 
+def heads_of(p: Arrays, yours: Arrays) -> tuple[Array, Array]:
+    """mean and log_var side by side, (N, 2L), and the student's gradient of them."""
+    h = np.tanh(p["x"] @ p["params/encoder.0.W"] + p["params/encoder.0.b"])
+    heads = h @ p["params/encoder.1.W"] + p["params/encoder.1.b"]
+    return heads, _solve(h.T, yours["dparams/encoder.1.W"])
+
+
 def _solve(a: Array, b: Array) -> Array:
     """X of a X = b, where there is one."""
     x: Array = np.linalg.lstsq(a, b, rcond=None)[0]
@@ -134,26 +139,30 @@ TERMS: dict[str, Callable[[Arrays], dict[str, Terms]]] = {
 def coefficients(
     function: str, points: Arrays, yours: Arrays, right: Arrays
 ) -> dict[str, Fit | None]:
-    """The wrong coefficients of each gradient at the generic place; None: no exact explanation.
+    """The wrong coefficients of each gradient, the same at all places; None: no exact explanation.
 
     Empty where the function's gradient is not a sum of few terms.
     """
-    start = f"{function}/0/"
-    p = {n[len(start) :]: a for n, a in points.items() if n.startswith(start)}
-    first = {n.removeprefix("0/"): a for n, a in yours.items() if n.startswith("0/")}
-    truth = {n.removeprefix("0/"): a for n, a in right.items() if n.startswith("0/")}
-    if function == "negative_elbo":
-        if not close(first["loss"], truth["loss"], EXACT):
-            return {"loss": None}
-        return {g: _fit(y, terms) for g, (y, terms) in _heads(p, first).items()}
-    if function not in TERMS:
-        return {}
-    fits: dict[str, Fit | None] = {
-        gradient: _fit(first[gradient], terms) for gradient, terms in TERMS[function](p).items()
-    }
-    for name, value in truth.items():
-        if name not in fits and not close(first[name], value, EXACT):
-            fits[name] = None  # the forward pass is wrong: no coefficient of a gradient explains it
+    fits: dict[str, Fit | None] = {}
+    for place in ("0", "1"):
+        start = f"{function}/{place}/"
+        p = {n[len(start) :]: a for n, a in points.items() if n.startswith(start)}
+        first = {n[2:]: a for n, a in yours.items() if n.startswith(place)}
+        truth = {n[2:]: a for n, a in right.items() if n.startswith(place)}
+        outputs = [n for n in truth if n.split("/")[0] in ("loss", "z", "kl", "log_prob")]
+        if not all(close(first[n], truth[n], EXACT) for n in outputs):
+            return {outputs[0]: None}  # then no coefficient of a gradient explains it
+        if function == "negative_elbo":
+            sums = _heads(p, first)
+        elif function in TERMS:
+            sums = {g: (first[g], terms) for g, terms in TERMS[function](p).items()}
+        else:
+            return {}
+        for gradient, (y, terms) in sums.items():
+            if place == "0":
+                fits[gradient] = _fit(y, terms)
+            elif not _explains(fits[gradient], y, terms):
+                fits[gradient] = None
     return fits
 
 
@@ -165,8 +174,15 @@ def _fit(y: Array, terms: Terms) -> Fit | None:
     columns = np.stack([term.ravel() for term, _ in terms.values()], axis=1)
     if columns.shape[0] <= columns.shape[1]:
         return None
-    found = _solve(columns, y.ravel())
-    if not close(columns @ found, y.ravel(), EXACT):
-        return None
-    named = zip(terms.items(), found, strict=True)
-    return [(t, float(c), e) for (t, (_, e)), c in named if abs(c - e) > EXACT * max(1, abs(e))]
+    found = [round(float(c), 4) + 0.0 for c in _solve(columns, y.ravel())]
+    fit = [(t, c, e) for (t, (_, e)), c in zip(terms.items(), found, strict=True) if c != e]
+    return fit if _explains(fit, y, terms) else None
+
+
+def _explains(fit: Fit | None, y: Array, terms: Terms) -> bool:
+    """Whether y is the sum of the terms, with these coefficients and else the right ones."""
+    if fit is None:
+        return False
+    wrong = {term: c for term, c, _ in fit}
+    total = sum(wrong.get(name, e) * term for name, (term, e) in terms.items())
+    return close(np.asarray(total), y, EXACT)

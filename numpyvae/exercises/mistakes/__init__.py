@@ -14,12 +14,13 @@ from functools import cache
 
 from numpyvae.exercises.catalogue import Exercise, solution
 from numpyvae.exercises.mistakes.kinds import Mistake, Patch
+from numpyvae.exercises.mistakes.likelihoods import LIKELIHOODS
 from numpyvae.exercises.mistakes.pieces import PIECES
 from numpyvae.exercises.mistakes.programs import PROGRAMS
 
 __all__ = ["MISTAKES", "Mistake", "Patch", "mistakes_of", "pairs_of", "plant"]
 
-MISTAKES: tuple[Mistake, ...] = (*PIECES, *PROGRAMS)
+MISTAKES: tuple[Mistake, ...] = (*PIECES, *LIKELIHOODS, *PROGRAMS)
 
 
 def plant(source: str, mistake: Mistake) -> str | None:

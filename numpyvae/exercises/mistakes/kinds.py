@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ["Mistake", "Patch", "in_function"]
+from numpyvae.exercises.catalogue import Arrays
+
+__all__ = ["Fit", "Mistake", "Patch", "in_function", "overflowing", "with_any"]
+
+Fit = Callable[[Arrays, Arrays, Arrays], float]  # points, a student's results, the right ones
 
 
 class Patch(NamedTuple):
@@ -24,11 +30,25 @@ class Mistake(NamedTuple):
     patches: tuple[Patch, ...]
     zoo: str = ""  # its number in the bug zoo
     overflows: bool = False  # whether infinities and nan are the point of it
+    constant: str = ""  # a number in it that may be another,
+    fit: Fit | None = None  # and how that is read off a student's results
 
     @property
     def function(self) -> str:
         """Where it is made."""
         return self.patches[0].function
+
+    def fitted(self, points: Arrays, yours: Arrays, right: Arrays) -> Mistake | None:
+        """The same mistake with the constant of these results, to three digits if it has no more."""
+        if self.fit is None:
+            return None
+        c = self.fit(points, yours, right)
+        if not 0.0 < c < math.inf:
+            return None
+        short = float(f"{c:.3g}")
+        c = short if abs(short / c - 1.0) < 1e-4 else c
+        patches = tuple(p._replace(new=p.new.replace(self.constant, repr(c))) for p in self.patches)
+        return self._replace(says=self.says.replace(self.constant, f"{c:.3g}"), patches=patches)
 
 
 def in_function(
@@ -39,3 +59,13 @@ def in_function(
         Mistake(name, says, asks, (Patch(function, old, new),), zoo[0] if zoo else "")
         for name, old, new, says, asks, *zoo in rows
     ]
+
+
+def with_any(constant: str, fit: Fit, *mistakes: Mistake) -> list[Mistake]:
+    """Mistakes that are the same with another constant."""
+    return [m._replace(overflows=True, constant=constant, fit=fit) for m in mistakes]
+
+
+def overflowing(mistakes: list[Mistake]) -> list[Mistake]:
+    """Mistakes whose point are infinities and nan."""
+    return [m._replace(overflows=True) for m in mistakes]

@@ -1,0 +1,96 @@
+"""The constants of mistakes, read off a student's results: where p is clipped, what is added.
+
+Each takes the points, a student's results and the right ones, and is nan where it cannot be. What
+is read off explains nothing yet: the mistake is made with it, and must give all the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from numpyvae.exercises.catalogue import Arrays
+from numpyvae.numerics import Array
+
+__all__ = [
+    "of_argument", "of_bound", "of_clip", "of_log_var", "of_precision", "of_quotient", "of_sigma",
+    "of_sum", "of_variance",
+]  # fmt: skip
+
+
+def _log_floor(points: Arrays, yours: Arrays, sign: float) -> float:
+    """u of n1 u + n0 log(1 + sign e^u) = log p, where all logits are -10,000 (row 3)."""
+    x, log_prob = points["bernoulli_log_prob/1/x"][3], float(yours["1/log_prob"][3])
+    ones = x.sum()
+    u = log_prob / ones
+    for _ in range(100):
+        u = (log_prob - (len(x) - ones) * np.log1p(sign * np.exp(u))) / ones
+    return float(u)
+
+
+def of_clip(points: Arrays, yours: Arrays, _right: Arrays) -> float:
+    """eps of clip(p, eps, 1 - eps)."""
+    return float(np.exp(_log_floor(points, yours, -1.0)))
+
+
+def of_sum(points: Arrays, yours: Arrays, _right: Arrays) -> float:
+    """eps of log(p + eps)."""
+    return float(np.exp(_log_floor(points, yours, 1.0)))
+
+
+def of_bound(points: Arrays, yours: Arrays, _right: Arrays) -> float:
+    """B of clip(logits, -B, B)."""
+    u = _log_floor(points, yours, -1.0)
+    return float(np.log1p(-np.exp(u)) - u)
+
+
+def of_argument(_points: Arrays, yours: Arrays, _right: Arrays) -> float:
+    """B of sigmoid(clip(x, -B, B))."""
+    p = yours["1/p"].min()
+    return float(np.log1p(-p) - np.log(p))
+
+
+def of_quotient(points: Arrays, yours: Arrays, right: Arrays) -> float:
+    """eps of p/(p + eps), by which a gradient is smaller than it should be, where x = 1."""
+    x, logits = (points[f"bernoulli_log_prob/0/{name}"] for name in ("x", "logits"))
+    lowest = np.unravel_index(np.argmin(np.where(x == 1.0, logits, np.inf)), x.shape)
+    p = 1.0 / (1.0 + np.exp(-logits[lowest]))
+    ratio = yours["0/dlogits"][lowest] / right["0/dlogits"][lowest]
+    return float(p * (1.0 - ratio) / ratio)
+
+
+def of_sigma(points: Arrays, yours: Arrays, _right: Arrays) -> float:
+    """eps of z = mean + (sigma + eps) noise, where sigma is e^-70 and the mean 0."""
+    return float(np.median(yours["1/z"] / points["reparameterize/1/noise"]))
+
+
+def of_variance(points: Arrays, yours: Arrays, right: Arrays) -> float:
+    """eps of z = mean + sqrt(sigma^2 + eps) noise, at the same place."""
+    return of_sigma(points, yours, right) ** 2
+
+
+def of_log_var(points: Arrays, yours: Arrays, right: Arrays) -> float:
+    """eps of log(sigma^2 + eps) in the KL, where a log_var is -50 (row 0)."""
+    log_var = points["kl_to_standard_normal/1/log_var"][0]
+    excess = 2.0 * float(right["1/kl"][0] - yours["1/kl"][0])
+    return _root(lambda eps: np.log(np.exp(log_var) + eps) - log_var, excess)
+
+
+def of_precision(points: Arrays, yours: Arrays, right: Arrays) -> float:
+    """eps of (x - mean)^2 / (sigma^2 + eps)."""
+    x, mean, log_var = (points[f"gaussian_log_prob/1/{n}"] for n in ("x", "mean", "log_var"))
+    squares = (x[0] - mean[0]) ** 2
+    excess = 2.0 * float(yours["1/log_prob"][0] - right["1/log_prob"][0])
+    return _root(lambda eps: squares * (np.exp(-log_var) - 1.0 / (np.exp(log_var) + eps)), excess)
+
+
+def _root(f: Callable[[float], Array], total: float) -> float:
+    """eps of f(eps).sum() = total, for an f that grows with eps; nan if there is none."""
+    low, high = np.log(1e-30), np.log(1e3)
+    if not f(np.exp(low)).sum() < total < f(np.exp(high)).sum():
+        return float("nan")
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if f(np.exp(middle)).sum() > total else (middle, high)
+    return float(np.exp(0.5 * (low + high)))
