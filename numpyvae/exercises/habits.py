@@ -1,4 +1,4 @@
-"""Mistakes in the way of calculating, whatever is calculated: state, types, no derivation.
+"""Mistakes in the way of calculating, whatever is calculated: state, types.
 
 `compare` has seen what differs from call to call. Here it gets its name, and here is decided
 whether the name accounts for the results, too: one of two mistakes is never named alone.
@@ -52,10 +52,6 @@ HABITS = {  # kind -> says, asks
         "new random numbers are drawn in backward: it must use the noise of its forward pass",
         "Of which sample is this the gradient: the one that forward drew?",
     ),
-    "numerical": (
-        "this is a numerical derivative: the exercise asks for the formula",
-        "Which derivative does each term of the forward formula have, on paper?",
-    ),
     "float32": (
         "results pass through float32, which keeps 7 digits: calculate in float64 throughout",
         "Which of your arrays is not float64? Print its dtype.",
@@ -101,8 +97,6 @@ def find(
     for kind in ("changes its cache", "stale cache"):
         if kind in kinds:
             return _habit(kind, first_right, FIRST)
-    if "numerical" in kinds:
-        return _habit("numerical", first_right, None)
     return _type(yours, right, kinds)
 
 

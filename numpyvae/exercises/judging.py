@@ -10,7 +10,7 @@ import numpy as np
 
 from numpyvae.exercises import reference, sandbox
 from numpyvae.exercises.catalogue import Exercise, draw_points
-from numpyvae.exercises.compare import Fault, faults_of
+from numpyvae.exercises.compare import Fault, faults_of, looks_numerical
 from numpyvae.exercises.diagnosis import Named, name_mistakes
 from numpyvae.exercises.sandbox import LIMITS, Limits, Outcome
 
@@ -27,6 +27,7 @@ class Verdict(NamedTuple):
     named: tuple[Named, ...] = ()
     printed: str = ""
     confined: bool = True
+    look: tuple[str, ...] = ()  # what a teacher may want to look at; no mark depends on it
 
     @property
     def total(self) -> int:
@@ -39,14 +40,22 @@ class Verdict(NamedTuple):
         return sum(self.exercise.marks.values())
 
 
-def judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -> Verdict:
-    """What a student's results are worth. A function earns its marks whole, or not at all."""
+def judge(
+    exercise: Exercise,
+    source: str,  # noqa: ARG001
+    outcome: Outcome,
+    seed: int | str,
+) -> Verdict:
+    """What a student's results are worth. A function earns its marks whole, or not at all.
+
+    `source` is not read: what counts is what ran.
+    """
     with np.errstate(all="ignore"):
-        return _judge(exercise, source, outcome, seed)
+        return _judge(exercise, outcome, seed)
 
 
-def _judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -> Verdict:
-    faults = faults_of(exercise, source, outcome, reference.right(exercise.number, seed))
+def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
+    faults = faults_of(exercise, outcome, reference.right(exercise.number, seed))
     if outcome.end and not faults:  # all is there and right, and then it would not end
         faults = [Fault(exercise.functions[-1].names[-1], "stopped", outcome.end)]
     faulty = {fault.function for fault in faults}
@@ -57,6 +66,9 @@ def _judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -
     if status == "fail":
         with contextlib.suppress(Exception):  # whatever the numbers are, it costs a name, no marks
             named = name_mistakes(exercise, outcome, seed, faults)
+    explained = {name for n in named for f in exercise.functions
+                 if n.function in f.names for name in f.names}  # fmt: skip
+    unexplained = [fault for fault in faults if fault.function not in explained]
     return Verdict(
         exercise,
         status,
@@ -65,6 +77,7 @@ def _judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -
         tuple(named),
         outcome.printed,
         outcome.confined,
+        tuple(looks_numerical(exercise, outcome, unexplained)),
     )
 
 

@@ -10,8 +10,11 @@ A process is a boundary, no fortress: docs/coursework.md says against what it do
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import json
+import marshal
 import os
 import re
 import signal
@@ -20,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,16 +31,21 @@ import numpy as np
 
 from numpyvae.data.npy import read_npy
 from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, solution
-from numpyvae.exercises.perform import LARGEST_RESULT, array_names
+from numpyvae.exercises.perform import LARGEST_RESULT, PRINTED, Given, array_names
 from numpyvae.numerics import Array
 
-__all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "read_submitted", "run", "sources_of"]
+__all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "given_to", "read_submitted", "run"]
 
 HERE = Path(__file__).parent
 SOURCE_BYTES = 200_000
 PATIENCE = 3  # seconds of the clock for each second of the processor: a busy machine divides it
-PRINTED_CHARACTERS = NOTE_CHARACTERS = 2_000
+PRINTED_CHARACTERS = 2_000
+NOTE_CHARACTERS = 500
 NOTES = ("confined", "not done", "missing", "error", "form", "stopped", "finished")
+ASCII = bytes(range(128))
+DECLARED = re.compile(  # in a comment, in the first line or in the second
+    rb"(?:[ \t\f]*(?:#[^\r\n]*)?(?:\r\n?|\n))??[ \t\f]*#[^\r\n]*?coding[:=][ \t]*([-\w.]+)"
+)
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -45,7 +54,7 @@ class Limits(NamedTuple):
 
     seconds: int = 10  # of the processor
     memory: int = 2**31
-    file: int = 2**22  # each array that comes back, and all that is printed
+    file: int = PRINTED  # each array that comes back, and all that is printed
 
 
 LIMITS = Limits()
@@ -79,18 +88,41 @@ def read_submitted(path: Path) -> str:
             raise ValueError(
                 f"{path.name} has {status.st_size:,} bytes, expected at most {SOURCE_BYTES:,}"
             )
+    with path.open("rb") as file:
+        return _decoded(path.name, file.read(SOURCE_BYTES))
+
+
+def _decoded(name: str, content: bytes) -> str:
+    """The text of a Python file: in the encoding that it declares (PEP 263), or else in UTF-8."""
+    content = content.removeprefix(codecs.BOM_UTF8)
+    declared = DECLARED.match(content)
+    encoding = declared[1].decode() if declared else "UTF-8"
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path.name} is not text in UTF-8") from None
+        if ASCII.decode(encoding) != ASCII.decode():  # also slow ones, like punycode
+            raise LookupError(encoding)
+        return io.StringIO(content.decode(encoding), newline=None).read()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        text = f"{name} is not text in {encoding} (line {line}): save it as UTF-8"
+    except (LookupError, ValueError):
+        text = f"{name} declares the encoding {encoding!r}, which is unknown: save it as UTF-8"
+    raise ValueError(text)
 
 
-def sources_of(exercise: Exercise, source: str) -> dict[str, str]:
-    """The files that a process loads: `given` and what came before, if used; the student's."""
-    if "given" not in source:
-        return {exercise.file: source}
-    before = {e.file: solution(e.file) for e in EXERCISES[: exercise.number]}
-    return {"given.py": solution("given.py"), **before, exercise.file: source}
+@cache
+def given_to(exercise: Exercise) -> tuple[Given, ...]:
+    """What a file may take from `given`: functions of the exercises before, as code without text.
+
+    No source goes into the process: what is not there cannot be printed.
+    """
+    listed: dict[str, Any] = {}
+    exec(solution("given.py"), listed)
+    names = {file: tuple(functions.split()) for functions, file in listed["FILES"].items()}
+    return tuple(
+        (name, compile(solution(e.file), "given.py", "exec", dont_inherit=True, optimize=2), own)
+        for e in EXERCISES[: exercise.number]
+        if (own := names.get(name := e.file.removesuffix(".py")))
+    )
 
 
 def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -101,6 +133,7 @@ def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> list[dict[str, An
             "arguments": list(f.arguments),
             "outputs": list(f.outputs),
             "gradients": list(f.gradients),
+            "derives": bool(f.gradients) or f.is_gradient,
             "places": len({n.split("/")[1] for n in points if n.startswith(f"{f.name}/")}),
         }
         for f in exercise.functions
@@ -113,7 +146,7 @@ def run(exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS
     outputs = [name for call in calls for name in array_names(call, points)]
     with tempfile.TemporaryDirectory(prefix="numpyvae-", ignore_cleanup_errors=True) as folder:
         job = Path(folder)
-        _write_job(job, sources_of(exercise, source), calls, points, outputs, limits)
+        _write_job(job, exercise, source, calls, points, outputs, limits)
         end = _run_child(job, limits)
         arrays = {}
         for i, name in enumerate(outputs):
@@ -143,7 +176,8 @@ def _read_numbers(path: Path) -> Array:
 
 def _write_job(
     job: Path,
-    sources: dict[str, str],
+    exercise: Exercise,
+    source: str,
     calls: list[dict[str, Any]],
     points: Arrays,
     outputs: Sequence[str],
@@ -156,7 +190,8 @@ def _write_job(
     description = {
         "here": str(HERE),
         "numpy": str(Path(np.__file__).parent.parent),
-        "sources": sources,
+        "source": source,
+        "file": exercise.file,
         "calls": calls,
         "inputs": list(points),
         "outputs": list(outputs),
@@ -167,6 +202,7 @@ def _write_job(
             "RLIMIT_CORE": 0,
         },
     }
+    (job / "given").write_bytes(marshal.dumps(list(given_to(exercise))))
     (job / "job.json").write_text(json.dumps(description), encoding="utf-8")
 
 
@@ -229,7 +265,8 @@ def _read_notes(path: Path) -> list[Note]:
         except (ValueError, TypeError, RecursionError):
             continue
         if isinstance(function, str) and kind in NOTES and isinstance(text, str):
-            notes.append(Note(function, kind, _printable(text)[:NOTE_CHARACTERS]))
+            line = " ".join(_printable(text).split())
+            notes.append(Note(function, kind, line[:NOTE_CHARACTERS]))
     return notes
 
 
