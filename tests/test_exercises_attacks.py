@@ -436,7 +436,7 @@ def test_hostile_bytes_come_back_as_nothing(tmp_path, monkeypatch):
         )
         return ""
 
-    monkeypatch.setattr(sandbox, "_run_child", child)
+    monkeypatch.setattr(sandbox, "run_child", child)
     outcome = run(EXERCISE, SOLUTION, draw_points(EXERCISE, 0))
     assert outcome.arrays == {}
     assert outcome.notes == (("a", "error", "b"),)

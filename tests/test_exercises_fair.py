@@ -1,13 +1,16 @@
 """Right code keeps its marks, however it is written; the text of solutions is out of reach."""
 
+import subprocess
+
 import pytest
 
-from numpyvae.exercises import reference
+from numpyvae.exercises import process, reference, sandbox
 from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
 from numpyvae.exercises.class_results import Grade, table
 from numpyvae.exercises.gradescope import results
 from numpyvae.exercises.judging import judge, judge_source
 from numpyvae.exercises.perform import describe
+from numpyvae.exercises.process import run_child
 from numpyvae.exercises.sandbox import Limits, given_to, read_submitted, run
 
 THREE = EXERCISES[3]
@@ -194,3 +197,55 @@ def test_an_inexact_gradient_without_a_name_looks_numerical():
 def test_no_solution_looks_numerical():
     for exercise in EXERCISES:
         assert judged(exercise.number, solution(exercise.file)).look == ()
+
+
+def full(*given, **options):
+    raise OSError(28, "No space left on device")
+
+
+def test_what_the_machine_lacks_is_the_graders_trouble(monkeypatch):
+    for name in ("_write_job", "run_child"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sandbox, name, full)
+            verdict = judge_source(THREE, SOLUTION)
+        assert {f.kind for f in verdict.faults} == {"grader"}
+        assert verdict.faults[0].text == "the grader could not run it: No space left on device"
+
+
+def test_it_is_tried_once_more(monkeypatch):
+    tried = []
+
+    def first_full(*given):
+        tried.append(given)
+        return full() if len(tried) == 1 else run_child(*given)
+
+    monkeypatch.setattr(sandbox, "run_child", first_full)
+    assert judge_source(THREE, SOLUTION).status == "pass"
+    assert len(tried) == 2
+
+
+def test_a_child_that_does_not_come_to_the_students_code_is_the_graders_trouble(
+    tmp_path, monkeypatch
+):
+    child = tmp_path / "child.py"
+    child.write_text("raise OSError(24, 'Too many open files')")
+    monkeypatch.setattr(process, "CHILD", child)
+    verdict = judge_source(THREE, SOLUTION)
+    assert verdict.faults[0].kind == "grader"
+    assert "could not start a process: OSError: [Errno 24] Too many" in verdict.faults[0].text
+
+
+class Starved:
+    pid = 0
+
+    def wait(self, seconds):
+        raise subprocess.TimeoutExpired("child", seconds)
+
+
+def test_who_gets_no_processor_is_not_blamed_and_who_waits_is(monkeypatch):
+    queued = iter([5.0, 5.0])
+    monkeypatch.setattr(process, "_queued", lambda pid: next(queued))
+    assert process._wait(Starved(), 1) is None  # it was queued for 5 s, and then did nothing
+    monkeypatch.setattr(process, "_queued", lambda pid: 1e3)
+    with pytest.raises(process.Trouble, match="the machine is too busy"):
+        process._wait(Starved(), 1)

@@ -263,7 +263,7 @@ def test_hostile_headers_reach_the_judge_as_nothing_worse_than_wrong(header, mon
         (job / "notes.jsonl").write_text("\n".join(lines))
         return ""
 
-    monkeypatch.setattr(sandbox, "_run_child", child)
+    monkeypatch.setattr(sandbox, "run_child", child)
     outcome = sandbox.run(EXERCISES[3], "", draw_points(EXERCISES[3], 0))
     assert all(array.dtype.kind in "biuf" for array in outcome.arrays.values())
     assert not any(note.kind == "grader" for note in outcome.notes)

@@ -11,6 +11,7 @@ the text of a solution, and nothing it says is believed: it can only hand out ar
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import io
 import json
@@ -82,6 +83,9 @@ def _limit(limits: dict[str, int]) -> None:
         resource = importlib.import_module("resource")
     except ImportError:  # Windows
         return
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):  # each result has a file
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for name, value in limits.items():
         try:
             resource.setrlimit(getattr(resource, name), (value, value))
@@ -94,8 +98,10 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
         code = 0
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        code = errno.ENOSPC if getattr(error, "errno", None) == errno.ENOSPC else 1
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):  # a full file: what was printed is cut
             sys.stdout.flush()

@@ -12,6 +12,7 @@ from numpyvae.exercises import reference, sandbox
 from numpyvae.exercises.catalogue import Exercise, draw_points
 from numpyvae.exercises.compare import Fault, faults_of, looks_numerical
 from numpyvae.exercises.diagnosis import Named, name_mistakes
+from numpyvae.exercises.process import Trouble
 from numpyvae.exercises.sandbox import LIMITS, Limits, Outcome
 
 __all__ = ["Verdict", "judge", "judge_file", "judge_source"]
@@ -85,7 +86,10 @@ def judge_source(
     exercise: Exercise, source: str, seed: int | str = 0, limits: Limits = LIMITS
 ) -> Verdict:
     """Run a student's source in a process of its own, and judge what comes back."""
-    outcome = sandbox.run(exercise, source, draw_points(exercise, seed), limits)
+    try:
+        outcome = sandbox.run(exercise, source, draw_points(exercise, seed), limits)
+    except Trouble as error:
+        return _unread(exercise, "grader", str(error))
     return judge(exercise, source, outcome, seed)
 
 

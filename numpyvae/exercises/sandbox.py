@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import json
 import marshal
-import os
 import re
-import signal
 import stat
-import subprocess
-import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -32,13 +30,15 @@ import numpy as np
 from numpyvae.data.npy import read_npy
 from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, solution
 from numpyvae.exercises.perform import LARGEST_RESULT, PRINTED, Given, array_names
+from numpyvae.exercises.process import Trouble, run_child
 from numpyvae.numerics import Array
 
 __all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "given_to", "read_submitted", "run"]
 
 HERE = Path(__file__).parent
 SOURCE_BYTES = 200_000
-PATIENCE = 3  # seconds of the clock for each second of the processor: a busy machine divides it
+AGAIN = threading.Lock()
+NO_SPACE = f"[Errno {errno.ENOSPC}]"  # a file that raises this itself earns a look, and no marks
 PRINTED_CHARACTERS = 2_000
 NOTE_CHARACTERS = 500
 NOTES = ("confined", "not done", "missing", "error", "form", "stopped", "finished")
@@ -141,13 +141,27 @@ def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> list[dict[str, An
 
 
 def run(exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS) -> Outcome:
-    """Perform an exercise with a student's source, in a child process, within limits."""
+    """Perform an exercise with a student's source, in a child process, within limits.
+
+    What the machine lacks (descriptors, space, time) may be there later: it is tried once more, one
+    such exercise at a time. Then Trouble is raised, which says that the grader could not.
+    """
+    with contextlib.suppress(OSError, Trouble):
+        return _run(exercise, source, points, limits)
+    with AGAIN:
+        try:
+            return _run(exercise, source, points, limits)
+        except OSError as error:
+            raise Trouble(f"the grader could not run it: {error.strerror or error}") from error
+
+
+def _run(exercise: Exercise, source: str, points: Arrays, limits: Limits) -> Outcome:
     calls = calls_of(exercise, points)
     outputs = [name for call in calls for name in array_names(call, points)]
     with tempfile.TemporaryDirectory(prefix="numpyvae-", ignore_cleanup_errors=True) as folder:
         job = Path(folder)
         _write_job(job, exercise, source, calls, points, outputs, limits)
-        end = _run_child(job, limits)
+        end = run_child(job, limits.seconds)
         arrays = {}
         for i, name in enumerate(outputs):
             with contextlib.suppress(OSError, ValueError):  # not written, or no honest numbers
@@ -160,6 +174,8 @@ def run(exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS
         end = f"the file ended the process itself{f' ({stopped})' if stopped else ''}"
     confined = not notes or notes[0] != ("", "confined", "False")  # the first is the child's own
     told = tuple(n for n in notes if n.kind not in ("confined", "finished", "stopped"))
+    if any(NO_SPACE in text for text in (end, *(note.text for note in told))):
+        raise Trouble(f"the grader could not store results: {tempfile.gettempdir()} was full")
     return Outcome(arrays, told, end, printed, confined)
 
 
@@ -204,56 +220,6 @@ def _write_job(
     }
     (job / "given").write_bytes(marshal.dumps(list(given_to(exercise))))
     (job / "job.json").write_text(json.dumps(description), encoding="utf-8")
-
-
-def _run_child(job: Path, limits: Limits) -> str:
-    """Run the child to its end or to its limits; why it ended early, or ""."""
-    environment = {
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",
-        "PYTHONIOENCODING": "utf-8:replace",
-        **{name: os.environ[name] for name in ("SYSTEMROOT", "PATH") if name in os.environ},
-    }
-    command = [sys.executable, "-I", "-S", "-B", str(HERE / "child.py"), str(job)]
-    with (job / "printed.txt").open("wb") as printed:
-        process = subprocess.Popen(
-            command,
-            cwd=job,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(PATIENCE * limits.seconds)
-        except subprocess.TimeoutExpired:
-            return f"it was still running after {PATIENCE * limits.seconds} seconds"
-        finally:
-            _kill(process)
-    if code == 0:
-        return ""
-    if -code == getattr(signal, "SIGXCPU", None) or -code == getattr(signal, "SIGKILL", None):
-        return f"it used more than {limits.seconds} seconds of the processor, or was killed"
-    return f"the process crashed ({_signal_name(-code)})" if code < 0 else "the process crashed"
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The process and all that it has started."""
-    with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _read_notes(path: Path) -> list[Note]:
