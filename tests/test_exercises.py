@@ -14,7 +14,7 @@ from numpyvae.exercises.judging import judge_file, judge_source
 from numpyvae.exercises.perform import load
 from numpyvae.exercises.reference import right
 from numpyvae.exercises.report import verdict_text
-from numpyvae.exercises.sandbox import sources_of
+from numpyvae.exercises.sandbox import given_to
 from numpyvae.gaussian import (
     gaussian_log_prob,
     gaussian_log_prob_backward,
@@ -36,7 +36,7 @@ def functions(monkeypatch):
         with pytest.MonkeyPatch.context() as patch:
             for name in ["given", *(e.file.removesuffix(".py") for e in EXERCISES)]:
                 patch.setitem(sys.modules, name, None)
-            return load(sources_of(exercise, solution(exercise.file)), sys.modules)
+            return load(solution(exercise.file), exercise.file, given_to(exercise), sys.modules)
 
     return get
 

@@ -176,12 +176,6 @@ ATTACKS = {
             s = [f(log_var + k * h, noise) for k in (-2, -1, 1, 2)]
             return dz, dz * (s[0] - 8 * s[1] + 8 * s[2] - s[3]) / (12 * h)
         """,
-    "differentiates by complex step": """
-        def reparameterize_backward(dz, cache):
-            mean, log_var, noise = cache
-            step = np.exp((log_var + 1e-30j) / 2).imag / 1e-30
-            return dz, dz * noise * step
-        """,
     "prints without end": """
         def reparameterize_backward(dz, cache):
             while True:
@@ -347,7 +341,7 @@ def test_who_waits_is_stopped_by_the_clock(outcomes):
 
 def test_what_an_attack_leaves_alone_keeps_its_marks(tmp_path):
     for attack in (
-        "differentiates by complex step",
+        "differentiates numerically",
         "returns something enormous",
         "starts a program",
     ):
@@ -442,7 +436,7 @@ def test_hostile_bytes_come_back_as_nothing(tmp_path, monkeypatch):
         )
         return ""
 
-    monkeypatch.setattr(sandbox, "_run_child", child)
+    monkeypatch.setattr(sandbox, "run_child", child)
     outcome = run(EXERCISE, SOLUTION, draw_points(EXERCISE, 0))
     assert outcome.arrays == {}
     assert outcome.notes == (("a", "error", "b"),)

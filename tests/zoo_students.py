@@ -38,7 +38,7 @@ NAMES = {
     "43a": "branch of log_var lost", "43b": "branch of mean lost",
     "44": "both heads through one weight", "45": "accumulates", "46a": "changes an argument",
     "46b": "changes its cache", "47": "weight updated before use", "48": "stale cache",
-    "49a": "integer", "49b": "float32", "50": "numerical", "51a": "no bias correction",
+    "49a": "integer", "49b": "float32", "50": None, "51a": "no bias correction",
     "51b": "only v corrected", "51c": "only m corrected", "51d": "t counted from 2",
     "51e": "root missing", "51f": "epsilon inside the root",
     "log sigma": "log_var taken for log sigma, both ways",

@@ -2,32 +2,26 @@
 
     python -I -S -B child.py JOB_FOLDER
 
-The folder holds job.json, the arrays that go in (in/0.npy, ...) and, opened before the student's
-code is, those that come out (out/0.npy, ...) and notes.jsonl. Nothing in this process knows a right
-answer to the exercise, and nothing it says is believed: it can only hand out arrays.
+The folder holds job.json, the earlier exercises' functions as code without text (given), the arrays
+that go in (in/0.npy, ...) and, opened before the student's code is, those that come out
+(out/0.npy, ...) and notes.jsonl. Nothing in this process knows a right answer to the exercise or
+the text of a solution, and nothing it says is believed: it can only hand out arrays.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import io
 import json
+import marshal
 import os
 import sys
 import traceback
 import warnings
 from pathlib import Path
 from typing import Any
-
-# What students import. Loaded now, because afterwards no file can be opened.
-USUAL_MODULES = (
-    "math cmath random time string re json copy typing abc operator functools itertools contextlib "
-    "collections collections.abc dataclasses enum warnings traceback pathlib importlib "
-    "fractions decimal statistics numbers bisect heapq pprint types io time timeit inspect "
-    "numpy.linalg numpy.random numpy.fft numpy.ma numpy.char "
-    "numpy.polynomial numpy.lib.scimath numpy.lib.stride_tricks"
-)
 
 
 def main(folder: Path) -> None:
@@ -36,18 +30,13 @@ def main(folder: Path) -> None:
     _limit(job["limits"])
     sys.path += [job["numpy"], job["here"]]
     np = importlib.import_module("numpy")
-    perform = importlib.import_module("perform")
-    confine = importlib.import_module("confine")
-    for name in USUAL_MODULES.split():
-        with contextlib.suppress(ImportError):  # an older NumPy has not all of them
-            importlib.import_module(name)
+    perform, confine, preload = map(importlib.import_module, ("perform", "confine", "preload"))
     write_array = np.lib.format.write_array
-    if any("import *" in text or "testing" in text for text in job["sources"].values()):
-        _load_all_of(np)
     arrays = {
         name: np.load(folder / "in" / f"{i}.npy", allow_pickle=False)
         for i, name in enumerate(job["inputs"])
     }
+    given = marshal.loads((folder / "given").read_bytes())
     out = {name: (folder / "out" / f"{i}.npy").open("wb") for i, name in enumerate(job["outputs"])}
     notes = (folder / "notes.jsonl").open("w", encoding="utf-8")
 
@@ -62,17 +51,19 @@ def main(folder: Path) -> None:
     def note(function: str, kind: str, text: str) -> None:
         print(json.dumps([function, kind, text[:2000]]), file=notes, flush=True)
 
+    (folder / "ready").touch()  # what goes wrong from here on is not the grader's
+    warnings.simplefilter("ignore")
+    preload.preload(job["source"])
     sys.path.clear()  # the grader's package is not for import
     sys.path_importer_cache.clear()
     note("", "confined", str(confine.confine()))
-    warnings.simplefilter("ignore")
-    _work(perform, job, arrays, emit, note)
+    _work(perform, job, given, arrays, emit, note)
 
 
-def _work(perform: Any, job: Any, arrays: Any, emit: Any, note: Any) -> None:
+def _work(perform: Any, job: Any, given: Any, arrays: Any, emit: Any, note: Any) -> None:
     """Load the student's file and perform its functions; note how it ended."""
     try:
-        names = perform.load(job.pop("sources"), sys.modules)
+        names = perform.load(job.pop("source"), job["file"], given, sys.modules)
     except NotImplementedError as error:
         return note("", "not done", str(error))
     except SyntaxError as error:
@@ -86,19 +77,15 @@ def _work(perform: Any, job: Any, arrays: Any, emit: Any, note: Any) -> None:
     return note("", "finished", "")
 
 
-def _load_all_of(np: Any) -> None:
-    """What `from numpy import *` and `np.testing` ask for: NumPy loads it late."""
-    importlib.import_module("numpy.testing")
-    np.f2py = sys.modules["numpy.f2py"] = type(sys)("numpy.f2py")  # slow, and of no use here
-    exec("from numpy import *", {})
-
-
 def _limit(limits: dict[str, int]) -> None:
     """Hard limits of the operating system, where it has them. They cannot be raised again."""
     try:
         resource = importlib.import_module("resource")
     except ImportError:  # Windows
         return
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):  # each result has a file
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for name, value in limits.items():
         try:
             resource.setrlimit(getattr(resource, name), (value, value))
@@ -111,8 +98,11 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
         code = 0
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        code = errno.ENOSPC if getattr(error, "errno", None) == errno.ENOSPC else 1
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
     finally:
-        sys.stdout.flush()
+        with contextlib.suppress(Exception):  # a full file: what was printed is cut
+            sys.stdout.flush()
         os._exit(code)  # whatever waits for the end of the process waits in vain

@@ -70,6 +70,11 @@ class Grade(NamedTuple):
             found += [f"ex{verdict.exercise.number} {text:.{CELL_CHARACTERS}}" for text in told]
         return found
 
+    @property
+    def look(self) -> list[str]:
+        """What a teacher may want to look at, "ex3 ... looks numerical, have a look"."""
+        return [f"ex{v.exercise.number} {text}" for v in self.verdicts for text in v.look]
+
     def line(self) -> str:
         """One line for the terminal."""
         text = "; ".join([*self.mistakes, *self.unnamed]) if not self.problem else self.problem
@@ -112,6 +117,7 @@ def _record(verdict: Verdict) -> dict[str, Any]:
                               strict=True)) for n in verdict.named],
         "printed": verdict.printed,
         "confined": verdict.confined,
+        "have_a_look": list(verdict.look),
     }  # fmt: skip
 
 
@@ -120,7 +126,9 @@ def table(grades: Sequence[Grade]) -> str:
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     columns = [f"ex{exercise.number}" for exercise in EXERCISES]
-    writer.writerow(["student", "total", *columns, "named mistakes", "other failures"])
+    writer.writerow(
+        ["student", "total", *columns, "named mistakes", "other failures", "have a look"]
+    )
     for grade in grades:
         others = [grade.problem] if grade.problem else grade.unnamed
         writer.writerow(
@@ -130,6 +138,7 @@ def table(grades: Sequence[Grade]) -> str:
                 *(verdict.total for verdict in grade.verdicts),
                 _cell("; ".join(grade.mistakes)),
                 _cell("; ".join(others)),
+                _cell("; ".join(grade.look)),
             ]
         )
     return content.getvalue()

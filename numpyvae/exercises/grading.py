@@ -25,6 +25,7 @@ from numpyvae.exercises.catalogue import EXERCISES, Exercise, draw_points
 from numpyvae.exercises.class_results import Grade
 from numpyvae.exercises.compare import Fault
 from numpyvae.exercises.judging import Verdict, judge
+from numpyvae.exercises.process import Trouble
 from numpyvae.exercises.sandbox import LIMITS, Limits
 from numpyvae.exercises.submissions import Submission
 from numpyvae.validation import positive_int
@@ -155,6 +156,7 @@ def grade_one(
             verdicts.append(_verdict(exercise, submission, run))
         except Exception as error:  # of ours: it must not take the other students' results along
             text = f"the grader itself failed, with {type(error).__name__}: {error!s:.200}"
+            text = str(error) if isinstance(error, Trouble) else text
             verdicts.append(_not_run(exercise, "fail", "grader", text))
     seconds = time.perf_counter() - started
     problem, notes = submission.problem, submission.notes

@@ -1,4 +1,4 @@
-"""Mistakes in the way of calculating, whatever is calculated: state, types, no derivation.
+"""Mistakes in the way of calculating, whatever is calculated: state, types.
 
 `compare` has seen what differs from call to call. Here it gets its name, and here is decided
 whether the name accounts for the results, too: one of two mistakes is never named alone.
@@ -69,10 +69,6 @@ HABITS = {  # kind -> says, asks
         "nothing drawn at random or kept from the call before",
         "What does your function use beside its arguments: random numbers, a global variable?",
     ),
-    "numerical": (
-        "this is a numerical derivative: the exercise asks for the formula",
-        "Which derivative does each term of the forward formula have, on paper?",
-    ),
     "float32": (
         "results pass through float32, which keeps 7 digits: calculate in float64 throughout",
         "Which of your arrays is not float64? Print its dtype.",
@@ -132,8 +128,6 @@ def find(
     for kind in ("changes its cache", "stale cache"):
         if kind in kinds:
             return _habit(kind, first_right, FIRST)
-    if "numerical" in kinds:
-        return _habit("numerical", first_right, None)
     return _type(yours, right, kinds)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpyvae.exercises import reference, sandbox
 from numpyvae.exercises.catalogue import Exercise, draw_points
 from numpyvae.exercises.cells import as_python
-from numpyvae.exercises.compare import UNDONE, Fault, faults_of
+from numpyvae.exercises.compare import UNDONE, Fault, faults_of, looks_numerical
 from numpyvae.exercises.diagnosis import Named, name_mistakes
 from numpyvae.exercises.file_names import meant
+from numpyvae.exercises.process import Trouble
 from numpyvae.exercises.sandbox import LIMITS, Limits, Outcome
 
 __all__ = ["Verdict", "judge", "judge_file", "judge_source"]
@@ -29,6 +30,7 @@ class Verdict(NamedTuple):
     named: tuple[Named, ...] = ()
     printed: str = ""
     confined: bool = True
+    look: tuple[str, ...] = ()  # what a teacher may want to look at; no mark depends on it
 
     @property
     def total(self) -> int:
@@ -41,14 +43,22 @@ class Verdict(NamedTuple):
         return sum(self.exercise.marks.values())
 
 
-def judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -> Verdict:
-    """What a student's results are worth. A function earns its marks whole, or not at all."""
+def judge(
+    exercise: Exercise,
+    source: str,  # noqa: ARG001
+    outcome: Outcome,
+    seed: int | str,
+) -> Verdict:
+    """What a student's results are worth. A function earns its marks whole, or not at all.
+
+    `source` is not read: what counts is what ran.
+    """
     with np.errstate(all="ignore"):
-        return _judge(exercise, source, outcome, seed)
+        return _judge(exercise, outcome, seed)
 
 
-def _judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -> Verdict:
-    faults = faults_of(exercise, source, outcome, reference.right(exercise.number, seed))
+def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
+    faults = faults_of(exercise, outcome, reference.right(exercise.number, seed))
     if outcome.end and not faults:  # all is there and right, and then it would not end
         faults = [Fault(exercise.functions[-1].names[-1], "stopped", outcome.end)]
     faulty = {fault.function for fault in faults}
@@ -59,6 +69,9 @@ def _judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -
     if status == "fail":
         with contextlib.suppress(Exception):  # whatever the numbers are, it costs a name, no marks
             named = name_mistakes(exercise, outcome, seed, faults)
+    explained = {name for n in named for f in exercise.functions
+                 if n.function in f.names for name in f.names}  # fmt: skip
+    unexplained = [fault for fault in faults if fault.function not in explained]
     return Verdict(
         exercise,
         status,
@@ -67,6 +80,7 @@ def _judge(exercise: Exercise, source: str, outcome: Outcome, seed: int | str) -
         tuple(named),
         outcome.printed,
         outcome.confined,
+        tuple(looks_numerical(exercise, outcome, unexplained)),
     )
 
 
@@ -74,7 +88,10 @@ def judge_source(
     exercise: Exercise, source: str, seed: int | str = 0, limits: Limits = LIMITS
 ) -> Verdict:
     """Run a student's source in a process of its own, and judge what comes back."""
-    outcome = sandbox.run(exercise, source, draw_points(exercise, seed), limits)
+    try:
+        outcome = sandbox.run(exercise, source, draw_points(exercise, seed), limits)
+    except Trouble as error:
+        return _unread(exercise, "grader", str(error))
     return judge(exercise, source, outcome, seed)
 
 

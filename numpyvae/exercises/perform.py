@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+import errno
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, wraps
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -17,7 +18,9 @@ import numpy as np
 
 __all__ = [
     "LARGEST_RESULT",
+    "PRINTED",
     "Emit",
+    "Given",
     "Note",
     "array_names",
     "describe",
@@ -26,23 +29,38 @@ __all__ = [
     "perform",
 ]
 
+PRINTED = 2**22  # bytes that a file may print
+SAID_CHARACTERS = 200  # of an error's own text
 LARGEST_RESULT = 2**20  # bytes; the right ones have a few thousand
 Arrays = Mapping[str, Any]
-Call = Mapping[str, Any]  # "function", "arguments", "outputs", "gradients", "places"
+Given = tuple[str, CodeType, Sequence[str]]  # module, its code, functions that others may use
+Call = Mapping[str, Any]  # "function", "arguments", "outputs", "gradients", "derives", "places"
 Emit = Callable[[str, Any], None]  # (name, array)
 Note = Callable[[str, str, str], None]  # (function, kind, text)
 
 
-def load(sources: Mapping[str, str], modules: dict[str, Any]) -> dict[str, Any]:
-    """Run the sources, each as the module of its name in `modules`; the last one's names."""
-    names: dict[str, Any] = {}
-    for file, source in sources.items():
-        module = type(np)(file.removesuffix(".py"))
-        module.__file__ = file
-        modules[module.__name__] = module
-        exec(_compiled(source, file), module.__dict__)
-        names = module.__dict__
-    return names
+def load(source: str, file: str, given: Iterable[Given], modules: dict[str, Any]) -> dict[str, Any]:
+    """Run a student's source as the module of its name in `modules`; its names."""
+    _give(given, modules)
+    module = modules[file.removesuffix(".py")] = type(np)(file.removesuffix(".py"))
+    module.__file__ = file
+    exec(_compiled(source, file), module.__dict__)
+    return module.__dict__
+
+
+def _give(given: Iterable[Given], modules: dict[str, Any]) -> None:
+    """Make the module `given`, and one for each earlier file, of the functions listed alone.
+
+    The modules in which the solutions ran have no name. Their code has no text.
+    """
+    module = modules["given"] = type(np)("given")
+    for file, code, listed in given:
+        names: dict[str, Any] = {"__name__": file}
+        exec(code, names)
+        own = modules[file] = type(np)(file)
+        for name in listed:
+            setattr(own, name, names[name])
+            setattr(module, name, names[name])
 
 
 @lru_cache(maxsize=4096)  # all mistakes, alone and in pairs, are about 1,200
@@ -58,22 +76,24 @@ def perform(
     All forward passes come first, so that no backward can cost their marks. Then a pair is called
     so that wrongly kept state shows: forward again ("again"), backward twice with one cotangent,
     and once more after a forward pass at the next place ("later"). Arguments are handed out as they
-    are after each call ("after", "after backward"), and so is the number of forward calls during
-    a backward ("forward calls").
+    are after each call ("after", "after backward"), and so is what was seen of forward calls while
+    a gradient was calculated ("forward calls").
     """
+    count = _Counter(names, calls)
     for call in calls:
-        count = _Counter(names, call["function"])
+        f, backward = names.get(call["function"]), names.get(f"{call['function']}_backward")
+        f, backward = f if call["gradients"] else count.during(f), count.during(backward)
         work = [_Work(call, place, arrays, emit, note) for place in range(call["places"])]
-        good = [here for here in work if here.try_forward(count.f)]
+        good = [here for here in work if here.try_forward(f, count)]
         for here in good if call["gradients"] else ():
-            _, cache, arguments = here.forward(count.f, "again/")
-            here.backward(count, cache, "")
+            _, cache, arguments = here.forward(f, "again/")
+            here.backward(backward, count, cache, "")
             here.look_at("after backward", arguments)
-            here.backward(count, cache, "again/")
-            work[(work.index(here) + 1) % len(work)].forward(count.f, None)
-            here.backward(count, cache, "later/")
+            here.backward(backward, count, cache, "again/")
+            work[(work.index(here) + 1) % len(work)].forward(f, None)
+            here.backward(backward, count, cache, "later/")
         for here in good if not call["gradients"] else ():
-            here.forward(count.f, "again/")
+            here.forward(f, "again/")
     _note_missing(names, calls, note)
 
 
@@ -91,6 +111,7 @@ def array_names(call: Call, arrays: Arrays) -> Iterator[str]:
         yield from (f"{start}after/{n}" for n in given if n.split("/")[0] in call["arguments"])
         if call["gradients"]:
             yield from (f"{start}after backward/{n}" for n in given)
+        if call["derives"]:
             yield f"{start}forward calls"
 
 
@@ -115,18 +136,54 @@ def _keys(name: str, start: str, arrays: Arrays) -> list[str]:
 
 
 class _Counter:
-    """The student's f, counted: a numerical derivative calls it many times."""
+    """The forward functions of a file, watched while a gradient is calculated.
 
-    def __init__(self, names: dict[str, Any], function: str) -> None:
-        self.calls, self.backward = 0, names.get(f"{function}_backward")
-        self.f = original = names.get(function)
-        if isinstance(original, FunctionType):
+    A numerical derivative calls them with numbers a little beside those of the call before, or with
+    complex ones. `seen` counts calls, those close by, and those with complex numbers.
+    """
 
-            def f(*arguments: Any, **keywords: Any) -> Any:
-                self.calls += 1
-                return original(*arguments, **keywords)
+    def __init__(self, names: dict[str, Any], calls: Sequence[Call]) -> None:
+        self.seen, self._watching, self._last = np.zeros(3, int), False, np.zeros(0)
+        for call in calls:
+            original = names.get(call["function"])
+            if isinstance(original, FunctionType):
+                names[call["function"]] = self._watched(original)
 
-            names[function] = self.f = f
+    def _watched(self, original: FunctionType) -> Any:
+        @wraps(original)
+        def f(*arguments: Any, **keywords: Any) -> Any:
+            if self._watching:
+                self._look_at([*arguments, *keywords.values()])
+            return original(*arguments, **keywords)
+
+        return f
+
+    def during(self, f: Any) -> Any:
+        """f, while which forward functions are watched."""
+
+        def watched(*arguments: Any) -> Any:
+            self.seen[:], self._watching, self._last = 0, True, np.zeros(0)
+            try:
+                return f(*arguments)
+            finally:
+                self._watching = False
+
+        return watched if callable(f) else f
+
+    def _look_at(self, arguments: list[Any]) -> None:
+        flat = [a for value in arguments for _, a in _flat("", value)]
+        try:
+            numbers = np.concatenate([np.ravel(a) for a in flat]).astype(complex)
+        except (TypeError, ValueError):  # no numbers
+            numbers = np.zeros(0)
+        self.seen += [1, self._is_close(numbers), bool(numbers.imag.any())]
+        self._last = numbers
+
+    def _is_close(self, numbers: Any) -> bool:
+        if numbers.shape != self._last.shape or not numbers.size:
+            return False
+        moved = np.abs(numbers - self._last).max()
+        return bool(0.0 < moved < 1e-3 * np.abs(numbers).max())
 
 
 def group(named: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,10 +214,12 @@ class _Work:
     def _results(self) -> list[str]:
         return [*self.call["outputs"], *self.call["gradients"]]
 
-    def try_forward(self, f: Any) -> bool:
+    def try_forward(self, f: Any, count: _Counter) -> bool:
         """The first forward pass, and the arguments after it. Whether there is a value."""
         value, _, arguments = self.forward(f, "")
         if value is not None:
+            if self.call["derives"] and not self.call["gradients"]:
+                self._emit(f"{self.start}forward calls", count.seen)
             self.look_at("after", arguments)
         return value is not None
 
@@ -184,14 +243,14 @@ class _Work:
             self._hand_out(self.call["function"], self.call["outputs"], values, repeat, returned)
         return values, cache, arguments
 
-    def backward(self, count: _Counter, cache: Any, repeat: str) -> None:
+    def backward(self, f: Any, count: _Counter, cache: Any, repeat: str) -> None:
         name, gradients = f"{self.call['function']}_backward", self.call["gradients"]
-        calls, cotangent = count.calls, copy.deepcopy(self.cotangent)
-        returned = self._try(name, count.backward, cotangent, cache)
+        cotangent = copy.deepcopy(self.cotangent)
+        returned = self._try(name, f, cotangent, cache)
         if returned is None:
             return
         if not repeat:
-            self._emit(f"{self.start}forward calls", np.array(count.calls - calls))
+            self._emit(f"{self.start}forward calls", count.seen)
             name_of_cotangent = f"d{self.call['outputs'][0]}"
             self._emit(f"{self.start}after backward/{name_of_cotangent}", np.asarray(cotangent))
         self._hand_out(name, gradients, _as_tuple(returned, len(gradients)), repeat, returned)
@@ -267,11 +326,15 @@ def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in words: its type, its message, the student's line, and what helps."""
-    text = f"{type(error).__name__}: {error}{last_line(error)}"
+    """An exception in words: in one line: its type, its message, the student's line, what helps."""
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return f"it printed more than {PRINTED >> 20} MiB{last_line(error)}"
+    said = " ".join(str(error).split())
+    said = f": {said:.{SAID_CHARACTERS}}" if said else ""
+    text = f"{type(error).__name__}{said}{last_line(error)}"
     near = getattr(error, "name", None)
     if isinstance(error, ImportError):
-        text += ". A file may import numpy, math and given, and it runs with these alone"
+        text += ". A file may import numpy, math and given, and other modules that come with Python"
     elif isinstance(error, NameError) and near and error.__traceback__:
         frame = error.__traceback__
         while frame.tb_next:

@@ -22,7 +22,7 @@ from numpyvae.exercises.compare import EXACT, close
 from numpyvae.exercises.mistakes import Mistake, mistakes_of, pairs_of, plant
 from numpyvae.exercises.perform import Note as NoteTaker
 from numpyvae.exercises.perform import group, load, perform
-from numpyvae.exercises.sandbox import Note, Outcome, calls_of, sources_of
+from numpyvae.exercises.sandbox import Note, Outcome, calls_of, given_to
 
 __all__ = [
     "at_first_place",
@@ -56,7 +56,7 @@ def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
     before = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
     try:
         with np.errstate(all="ignore"):
-            yield load(sources_of(exercise, source), sys.modules)
+            yield load(source, exercise.file, given_to(exercise), sys.modules)
     finally:
         for name in modules:
             sys.modules.pop(name, None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from numpyvae.exercises.catalogue import Arrays, draw_points, exercise_numbered
 from numpyvae.exercises.reference import perform_here
+from numpyvae.exercises.sandbox import read_submitted
 
 __all__ = ["rerun"]
 
@@ -21,7 +22,7 @@ def rerun(folder: str | PathLike[str], number: int, seed: int | str = 0) -> Arra
     Raises whatever the functions raise; TypeError if one returns something of the wrong form.
     """
     exercise = exercise_numbered(number)
-    source = (Path(folder) / exercise.file).read_text(encoding="utf-8-sig")
+    source = read_submitted(Path(folder) / exercise.file)
 
     def raise_it(function: str, kind: str, text: str) -> None:
         error = sys.exc_info()[1]

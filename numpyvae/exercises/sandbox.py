@@ -10,16 +10,18 @@ A process is a boundary, no fortress: docs/coursework.md says against what it do
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import errno
+import io
 import json
-import os
+import marshal
 import re
-import signal
 import stat
-import subprocess
-import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,16 +29,23 @@ import numpy as np
 
 from numpyvae.data.npy import read_npy
 from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, solution
-from numpyvae.exercises.perform import LARGEST_RESULT, array_names
+from numpyvae.exercises.perform import LARGEST_RESULT, PRINTED, Given, array_names
+from numpyvae.exercises.process import Trouble, run_child
 from numpyvae.numerics import Array
 
-__all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "read_submitted", "run", "sources_of"]
+__all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "given_to", "read_submitted", "run"]
 
 HERE = Path(__file__).parent
 SOURCE_BYTES = 200_000
-PATIENCE = 3  # seconds of the clock for each second of the processor: a busy machine divides it
-PRINTED_CHARACTERS = NOTE_CHARACTERS = 2_000
+AGAIN = threading.Lock()
+NO_SPACE = f"[Errno {errno.ENOSPC}]"  # a file that raises this itself earns a look, and no marks
+PRINTED_CHARACTERS = 2_000
+NOTE_CHARACTERS = 500
 NOTES = ("confined", "not done", "missing", "error", "form", "stopped", "finished")
+ASCII = bytes(range(128))
+DECLARED = re.compile(  # in a comment, in the first line or in the second
+    rb"(?:[ \t\f]*(?:#[^\r\n]*)?(?:\r\n?|\n))??[ \t\f]*#[^\r\n]*?coding[:=][ \t]*([-\w.]+)"
+)
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -45,7 +54,7 @@ class Limits(NamedTuple):
 
     seconds: int = 10  # of the processor
     memory: int = 2**31
-    file: int = 2**22  # each array that comes back, and all that is printed
+    file: int = PRINTED  # each array that comes back, and all that is printed
 
 
 LIMITS = Limits()
@@ -79,18 +88,41 @@ def read_submitted(path: Path) -> str:
             raise ValueError(
                 f"{path.name} has {status.st_size:,} bytes, expected at most {SOURCE_BYTES:,}"
             )
+    with path.open("rb") as file:
+        return _decoded(path.name, file.read(SOURCE_BYTES))
+
+
+def _decoded(name: str, content: bytes) -> str:
+    """The text of a Python file: in the encoding that it declares (PEP 263), or else in UTF-8."""
+    content = content.removeprefix(codecs.BOM_UTF8)
+    declared = DECLARED.match(content)
+    encoding = declared[1].decode() if declared else "UTF-8"
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path.name} is not text in UTF-8") from None
+        if ASCII.decode(encoding) != ASCII.decode():  # also slow ones, like punycode
+            raise LookupError(encoding)
+        return io.StringIO(content.decode(encoding), newline=None).read()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        text = f"{name} is not text in {encoding} (line {line}): save it as UTF-8"
+    except (LookupError, ValueError):
+        text = f"{name} declares the encoding {encoding!r}, which is unknown: save it as UTF-8"
+    raise ValueError(text)
 
 
-def sources_of(exercise: Exercise, source: str) -> dict[str, str]:
-    """The files that a process loads: `given` and what came before, if used; the student's."""
-    if "given" not in source:
-        return {exercise.file: source}
-    before = {e.file: solution(e.file) for e in EXERCISES[: exercise.number]}
-    return {"given.py": solution("given.py"), **before, exercise.file: source}
+@cache
+def given_to(exercise: Exercise) -> tuple[Given, ...]:
+    """What a file may take from `given`: functions of the exercises before, as code without text.
+
+    No source goes into the process: what is not there cannot be printed.
+    """
+    listed: dict[str, Any] = {}
+    exec(solution("given.py"), listed)
+    names = {file: tuple(functions.split()) for functions, file in listed["FILES"].items()}
+    return tuple(
+        (name, compile(solution(e.file), "given.py", "exec", dont_inherit=True, optimize=2), own)
+        for e in EXERCISES[: exercise.number]
+        if (own := names.get(name := e.file.removesuffix(".py")))
+    )
 
 
 def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -101,6 +133,7 @@ def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> list[dict[str, An
             "arguments": list(f.arguments),
             "outputs": list(f.outputs),
             "gradients": list(f.gradients),
+            "derives": bool(f.gradients) or f.is_gradient,
             "places": len({n.split("/")[1] for n in points if n.startswith(f"{f.name}/")}),
         }
         for f in exercise.functions
@@ -108,13 +141,27 @@ def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> list[dict[str, An
 
 
 def run(exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS) -> Outcome:
-    """Perform an exercise with a student's source, in a child process, within limits."""
+    """Perform an exercise with a student's source, in a child process, within limits.
+
+    What the machine lacks (descriptors, space, time) may be there later: it is tried once more, one
+    such exercise at a time. Then Trouble is raised, which says that the grader could not.
+    """
+    with contextlib.suppress(OSError, Trouble):
+        return _run(exercise, source, points, limits)
+    with AGAIN:
+        try:
+            return _run(exercise, source, points, limits)
+        except OSError as error:
+            raise Trouble(f"the grader could not run it: {error.strerror or error}") from error
+
+
+def _run(exercise: Exercise, source: str, points: Arrays, limits: Limits) -> Outcome:
     calls = calls_of(exercise, points)
     outputs = [name for call in calls for name in array_names(call, points)]
     with tempfile.TemporaryDirectory(prefix="numpyvae-", ignore_cleanup_errors=True) as folder:
         job = Path(folder)
-        _write_job(job, sources_of(exercise, source), calls, points, outputs, limits)
-        end = _run_child(job, limits)
+        _write_job(job, exercise, source, calls, points, outputs, limits)
+        end = run_child(job, limits.seconds)
         arrays = {}
         for i, name in enumerate(outputs):
             with contextlib.suppress(OSError, ValueError):  # not written, or no honest numbers
@@ -127,6 +174,8 @@ def run(exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS
         end = f"the file ended the process itself{f' ({stopped})' if stopped else ''}"
     confined = not notes or notes[0] != ("", "confined", "False")  # the first is the child's own
     told = tuple(n for n in notes if n.kind not in ("confined", "finished", "stopped"))
+    if any(NO_SPACE in text for text in (end, *(note.text for note in told))):
+        raise Trouble(f"the grader could not store results: {tempfile.gettempdir()} was full")
     return Outcome(arrays, told, end, printed, confined)
 
 
@@ -143,7 +192,8 @@ def _read_numbers(path: Path) -> Array:
 
 def _write_job(
     job: Path,
-    sources: dict[str, str],
+    exercise: Exercise,
+    source: str,
     calls: list[dict[str, Any]],
     points: Arrays,
     outputs: Sequence[str],
@@ -156,7 +206,8 @@ def _write_job(
     description = {
         "here": str(HERE),
         "numpy": str(Path(np.__file__).parent.parent),
-        "sources": sources,
+        "source": source,
+        "file": exercise.file,
         "calls": calls,
         "inputs": list(points),
         "outputs": list(outputs),
@@ -167,57 +218,8 @@ def _write_job(
             "RLIMIT_CORE": 0,
         },
     }
+    (job / "given").write_bytes(marshal.dumps(list(given_to(exercise))))
     (job / "job.json").write_text(json.dumps(description), encoding="utf-8")
-
-
-def _run_child(job: Path, limits: Limits) -> str:
-    """Run the child to its end or to its limits; why it ended early, or ""."""
-    environment = {
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",
-        "PYTHONIOENCODING": "utf-8:replace",
-        **{name: os.environ[name] for name in ("SYSTEMROOT", "PATH") if name in os.environ},
-    }
-    command = [sys.executable, "-I", "-S", "-B", str(HERE / "child.py"), str(job)]
-    with (job / "printed.txt").open("wb") as printed:
-        process = subprocess.Popen(
-            command,
-            cwd=job,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(PATIENCE * limits.seconds)
-        except subprocess.TimeoutExpired:
-            return f"it was still running after {PATIENCE * limits.seconds} seconds"
-        finally:
-            _kill(process)
-    if code == 0:
-        return ""
-    if -code == getattr(signal, "SIGXCPU", None) or -code == getattr(signal, "SIGKILL", None):
-        return f"it used more than {limits.seconds} seconds of the processor, or was killed"
-    return f"the process crashed ({_signal_name(-code)})" if code < 0 else "the process crashed"
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The process and all that it has started."""
-    with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _read_notes(path: Path) -> list[Note]:
@@ -229,7 +231,8 @@ def _read_notes(path: Path) -> list[Note]:
         except (ValueError, TypeError, RecursionError):
             continue
         if isinstance(function, str) and kind in NOTES and isinstance(text, str):
-            notes.append(Note(function, kind, _printable(text)[:NOTE_CHARACTERS]))
+            line = " ".join(_printable(text).split())
+            notes.append(Note(function, kind, line[:NOTE_CHARACTERS]))
     return notes
 
 
