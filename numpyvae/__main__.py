@@ -18,16 +18,17 @@ def main() -> int:
         if code > 128:  # ended by a signal; all is said, and another changes nothing
             _ignore_signals()
         return code
-    except KeyboardInterrupt:  # while still importing
+    except KeyboardInterrupt:  # while still importing, so `interrupts.INTERRUPTED` may be missing
         return 130
 
 
 def _ignore_signals() -> None:
     import signal
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):  # Windows has no SIGHUP
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    from numpyvae.interrupts import ENDING
+
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

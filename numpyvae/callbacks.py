@@ -20,7 +20,7 @@ __all__ = ["EarlyStopping", "KeepBest"]
 class _Best:
     """Follows one quantity of the history: its best value so far, and the epoch that had it.
 
-    More is better, but for a loss or a KL, of which less is. NaN is never best.
+    A loss or a KL is better if it is smaller, anything else if it is larger. NaN is never best.
     """
 
     def __init__(self, monitor: str = "validation_elbo") -> None:

@@ -9,7 +9,15 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interrupted", "Interrupts"]
+__all__ = ["ENDING", "INTERRUPTED", "Interrupted", "Interrupts"]
+
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""The signals that ask a process to end; Windows has no SIGHUP."""
+
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of a process that Ctrl-C has ended."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -37,9 +45,8 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                number = getattr(signal, name, None)  # Windows has no SIGHUP
-                if number and signal.getsignal(number) not in (signal.SIG_IGN, None):
+            for number in ENDING:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._before[number] = signal.signal(number, self._handle)
         return self
 

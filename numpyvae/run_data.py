@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from numpyvae.data.tables import Table, read_table
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
-from numpyvae.standardization import column_moments
+from numpyvae.standardization import column_moments, row_chunks
 from numpyvae.validation import EntryError, check_finite
 
 __all__ = [
@@ -33,9 +34,6 @@ NAMED_DATA = ("digits", "mnist")
 
 LARGE = 1 << 30
 """Bytes above which a user's file is split in order, not at random, so that it is never copied."""
-
-CHUNK = 8192
-"""Rows that are looked at together."""
 
 PIXELS = 127
 """Counts above this are taken for 8-bit pixels, which go up to 255 whether or not one does."""
@@ -196,7 +194,7 @@ def _take(x: Array, rows: Array | range) -> Array:
 def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
     """The likelihood whose support holds the data, and why if it is a guess."""
     high = 0
-    for chunk in _chunks(*parts):
+    for _, chunk in chain(*map(row_chunks, parts)):
         if chunk.min() < 0 or chunk.max() > 255 or (chunk != np.floor(chunk)).any():
             return Gaussian("shared"), ""
         high = max(high, int(chunk.max()))
@@ -206,12 +204,6 @@ def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
     guess = f"whole numbers 0 to {high} are taken for counts of at most {count}"
     remedy = "--likelihood binomial:COUNT or gaussian:shared changes it"
     return Binomial(count), f"{guess} ({remedy})"
-
-
-def _chunks(*parts: Array) -> Iterator[Array]:
-    for x in parts:
-        for start in range(0, len(x), CHUNK):
-            yield x[start : start + CHUNK]
 
 
 def _constant_columns(table: Table, x: Array) -> list[str]:
@@ -239,8 +231,8 @@ def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelih
         return likelihood
     if wish is None:
         mean, std = column_moments(x)
-        low = min(float(chunk.min()) for chunk in _chunks(x))
-        high = max(float(chunk.max()) for chunk in _chunks(x))
+        low = min(float(chunk.min()) for _, chunk in row_chunks(x))
+        high = max(float(chunk.max()) for _, chunk in row_chunks(x))
         grey = low >= 0 and 0.5 < high <= 1
         of_size_one = (abs(mean) <= 3) & ((std == 0) | (abs(np.log(std + (std == 0))) <= np.log(3)))
         wish = isinstance(likelihood.variance, str) and not grey and not of_size_one.all()

@@ -244,8 +244,7 @@ def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
     Raises ValueError for a run that was saved without what it needs to go on.
     """
     vae, config = open_run(folder)
-    complete = vae.optimizer is not None and "data_digest" in config
-    if not complete or len(vae.history) != vae.epochs_trained:
+    if vae.optimizer is None or len(vae.history) != vae.epochs_trained:
         raise ValueError(
             f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
             "and history, by an older version; train anew"

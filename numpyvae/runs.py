@@ -64,7 +64,7 @@ def check_same_data(
     folder: str, config: Mapping[str, Any], source: str, data: RunData, remedy: str
 ) -> None:
     """ValueError, with the `remedy`, if a run was trained on other data than its `source` holds."""
-    if digest(data) != config["data_digest"]:
+    if digest(data) != config.get("data_digest"):
         raise ValueError(
             f"{folder} was trained on other data than {source} holds now: "
             f"expected the same ({remedy})"

@@ -15,7 +15,7 @@ from numpyvae.layers import Grads, Params
 from numpyvae.numerics import Array
 from numpyvae.validation import EntryError, as_matrix, check_finite, first_entry
 
-__all__ = ["Standardization", "column_moments"]
+__all__ = ["Standardization", "column_moments", "row_chunks"]
 
 CHUNK = 8192
 """Rows that are measured at a time: x may be a `numpy.memmap` larger than memory."""
@@ -46,7 +46,7 @@ class Standardization:
 
     @classmethod
     def of(cls, x: Array) -> Standardization:
-        """That gives each column of x (N, D) mean 0 and standard deviation 1; a constant one, 0."""
+        """With the moments of x (N, D): mean 0 and standard deviation 1, or 0 if constant."""
         mean, std = column_moments(x)
         return cls(mean, np.where(std > 0, std, 1.0))
 
@@ -96,17 +96,18 @@ def column_moments(x: Array) -> tuple[Array, Array]:
     x = as_matrix("x", x, np.shape(x)[-1] if np.ndim(x) else 1, "(N, D)")
     first = x[0].astype(np.float64)
     total = np.zeros_like(first)
-    for start, rows in _chunks(x):
+    for start, rows in row_chunks(x):
         check_finite("x", rows, first_row=start)
         total += (rows - first).sum(axis=0)  # about the first row: an offset takes no digits,
     mean = first + total / len(x)  # and a constant is its mean exactly
-    squares = sum(((rows - mean) ** 2).sum(axis=0) for _, rows in _chunks(x))
+    squares = sum(((rows - mean) ** 2).sum(axis=0) for _, rows in row_chunks(x))
     return mean, np.sqrt(squares / len(x))
 
 
-def _chunks(x: Array) -> Iterator[tuple[int, Array]]:
+def row_chunks(x: Array) -> Iterator[tuple[int, Array]]:
+    """The rows of x, `CHUNK` at a time, each with the number of its first."""
     for start in range(0, len(x), CHUNK):
-        yield start, x[start : start + CHUNK].astype(np.float64)
+        yield start, x[start : start + CHUNK]
 
 
 def _constant(name: str, values: Any) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from numpyvae.numerics import Array
 if TYPE_CHECKING:
     import zipfile
 
-__all__ = ["Saved", "open_npz", "parse_description", "read_npz", "write_npz"]
+__all__ = ["Saved", "open_npz", "parse_description", "write_npz"]
 
 FREE_BYTES, MOST_COMPRESSION = 2**20, 16
 """What the arrays of a file may come to: so many bytes, and so many times the file's own.
@@ -113,12 +113,6 @@ def open_npz(path: str | PathLike[str]) -> Iterator[Saved]:
         raise FileNotFoundError(f"{name}: no such file")
     with refusing_damage(path), zipfile.ZipFile(path) as archive:
         yield Saved(archive, name, Path(path).stat().st_size)
-
-
-def read_npz(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """All that `write_npz` wrote, (arrays, description). Raises as `open_npz`."""
-    with open_npz(path) as saved:
-        return {name: saved.read(name) for name in saved}, saved.description
 
 
 def parse_description(text: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from numpyvae import evaluation, run_data, runs
 from numpyvae.callbacks import EarlyStopping, KeepBest
-from numpyvae.interrupts import Interrupted, Interrupts
+from numpyvae.interrupts import INTERRUPTED, Interrupted, Interrupts
 from numpyvae.models.vae import VAE
 from numpyvae.optimizers import Adam
 from numpyvae.run_folder import PICTURES, RunFolder, next_folder, open_stopped_run, shown
@@ -171,7 +171,7 @@ def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceErr
     if error.column is None or not data.parts:
         return error
     column = data.parts[0].table.column(error.column)
-    remedy = f"{column[0].upper()}{column[1:]} has {error.size}: add --standardize"
+    remedy = f"Column {column} has {error.size}: add --standardize"
     remedy += f", or try {error.rate}" if error.rate else ""
     return DivergenceError(error.event, remedy)
 
@@ -332,4 +332,4 @@ class _Training:
 
 
 def _code(end: BaseException) -> int:
-    return getattr(end, "code", 128 + SIGINT)
+    return getattr(end, "code", INTERRUPTED)

@@ -588,8 +588,13 @@ TABLE = np.arange(6.0).reshape(2, 3)
         ("x.csv", b"1,2\n3,\n", "row 2, column 2: expected a number, got ''"),
         ("x.csv", b"1;2\n3;4\n", "row 2, column 1: .* got '3;4' .commas separate"),
         ("x.csv", b"1,2\n\n3,4,5\n", "row 3 has 3 cells, expected 2"),
-        ("x.csv", b"1,2\n3,\xff\xfe\n", "row .: expected comma-separated text"),
-        ("x.csv", b"1," + b"2" * 200_000, "row .: expected comma-separated text"),
+        ("x.csv", b"1,2\n3,\xff\xfe\n", "row 2: expected comma-separated text"),
+        (
+            "x.csv",
+            b"1," + b"2" * 200_000,
+            "row 1: expected comma.*: is a quotation mark not closed",
+        ),
+        ("x.csv", b'1,2\n3,"4\n' + b"5,6\n" * 40_000, "row .*: is a quotation mark not closed"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named_with_what_is_wrong(name, content, message, tmp_path):

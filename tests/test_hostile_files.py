@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from saved_files import read_all
 
 from numpyvae import VAE, Autoencoder, Bernoulli, Binomial, DenoisingAutoencoder, NoisyAutoencoder
 from numpyvae.corruptions import Masking, SaltAndPepper
@@ -18,7 +19,7 @@ from numpyvae.gradient_check.user_functions import load_point
 from numpyvae.layers import Dense
 from numpyvae.models.encoder_decoder import EncoderDecoder
 from numpyvae.run_folder import open_run
-from numpyvae.storage import open_npz, read_npz, write_npz
+from numpyvae.storage import open_npz, write_npz
 from numpyvae.validation import from_config
 
 MOST_BYTES = 8e6
@@ -280,7 +281,7 @@ def test_open_npz_reads_what_is_asked_for_and_compares_first(tmp_path):
             saved.read("optimizer.m", (3,), np.float64)
         with pytest.raises(ValueError, match=r"expected an array 'optimizer\.v', got none"):
             saved.read("optimizer.v")
-    arrays, description = read_npz(path)
+    arrays, description = read_all(path)
     assert (sorted(arrays), description) == (["optimizer.m", "theta"], {"model": "X"})
 
 

@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from saved_files import read_all
 
 from numpyvae import (
     SGD,
@@ -34,7 +35,7 @@ from numpyvae.exact import PCA, ProbabilisticPCA, marginal_log_likelihood
 from numpyvae.layers import LeakyReLU
 from numpyvae.likelihoods import likelihood_from_config
 from numpyvae.models import encoder_decoder
-from numpyvae.storage import read_npz, write_npz
+from numpyvae.storage import write_npz
 from numpyvae.training import DivergenceError
 from numpyvae.validation import (
     as_matrix,
@@ -238,7 +239,7 @@ def test_vectors_of_one_length_are_stepped_and_nothing_else(make):
 
 def test_a_model_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.npz: no such file$"):
-        read_npz(tmp_path / "gone.npz")
+        read_all(tmp_path / "gone.npz")
 
 
 def test_a_model_that_was_never_trained_comes_back(tmp_path):
@@ -253,7 +254,7 @@ def test_a_model_that_was_never_trained_comes_back(tmp_path):
 def test_a_model_file_that_lacks_one_thing(missing, tmp_path):
     vae = VAE(4, 2, (3,))
     vae.save(tmp_path / "x.npz")
-    arrays, description = read_npz(tmp_path / "x.npz")
+    arrays, description = read_all(tmp_path / "x.npz")
     for part in (arrays, description):
         part.pop(missing, None)
     write_npz(tmp_path / "x.npz", arrays, description)
@@ -267,7 +268,7 @@ def test_a_model_file_that_lacks_one_thing(missing, tmp_path):
 def test_a_file_with_another_description(description, tmp_path):
     np.savez(tmp_path / "x.npz", description=np.array(description), theta=np.zeros(3))
     with pytest.raises(ValueError, match=r"x\.npz: expected a"):
-        read_npz(tmp_path / "x.npz")
+        read_all(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("arguments", [

@@ -238,7 +238,7 @@ def test_the_same_integers_get_the_same_likelihood(high, likelihood, here, rng):
 
 @pytest.mark.parametrize("value", [-1, 0.5, 256])
 def test_one_value_in_the_last_row_decides(value, here, monkeypatch):
-    monkeypatch.setattr("numpyvae.run_data.CHUNK", 7)
+    monkeypatch.setattr("numpyvae.standardization.CHUNK", 7)
     x = np.zeros((40, 3))
     x[-1, -1] = value
     np.save("x.npy", x)
@@ -308,6 +308,9 @@ def test_the_command_names_the_column_and_the_option(here, capsys, x):
     assert "Column 'price' has mean" in err
     assert err.endswith(": add --standardize\n")
     assert train("x.csv", "--standardize") == 0
+    np.save("x.npy", 1e3 * x)
+    assert train("x.npy", "--no-standardize") == 2
+    assert "Column 2 has mean" in capsys.readouterr().err, "as --drop counts"
 
 
 # Tables.

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from saved_files import read_all
 
 from numpyvae import VAE, Gaussian
 from numpyvae.proofs import LIKELIHOODS
-from numpyvae.storage import read_npz, write_npz
+from numpyvae.storage import write_npz
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -90,7 +91,7 @@ def test_a_pickled_array_is_never_opened(saved):
     {"arguments": {"data_dim": 5, "latent_dim": 2, "likelihood": {"name": "Poisson"}}},
 ])  # fmt: skip
 def test_a_description_that_does_not_fit(saved, change):
-    arrays, description = read_npz(saved)
+    arrays, description = read_all(saved)
     write_npz(saved, arrays, {**description, **change})
     with pytest.raises(ValueError, match=r"model\.npz"):
         VAE.load(saved)

@@ -17,7 +17,7 @@ import numpy as np
 
 from numpyvae import Adam
 from numpyvae.data import load_mnist, minibatches
-from numpyvae.storage import read_npz, write_npz
+from numpyvae.storage import open_npz, write_npz
 
 
 class Row(NamedTuple):
@@ -162,7 +162,8 @@ def _resume(model, optimizer, checkpoint: Path | None, plan: dict) -> list[dict[
     """Load the checkpoint, if there is one, into model and optimiser; its records."""
     if checkpoint is None or not checkpoint.exists():
         return []
-    arrays, description = read_npz(checkpoint)
+    with open_npz(checkpoint) as saved:
+        arrays, description = {name: saved.read(name) for name in saved}, saved.description
     if description.get("plan") != plan:
         raise ValueError(f"{checkpoint} is of another training: move it away, or use --work")
     model.theta[...] = arrays.pop("theta")

@@ -22,7 +22,7 @@ COMMENTS = ("#", "%", "//")
 
 
 class CellError(ValueError):
-    """A cell that is no number: in a column of that name, or that number counted from 1."""
+    """A cell that is not a number: in a column of that name, or of that number, counted from 1."""
 
     def __init__(self, message: str, column: str = "", is_text: bool = False) -> None:
         super().__init__(message)
@@ -103,7 +103,11 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             for cells in lines:
                 if any(cell.strip() for cell in cells):
                     yield lines.line_num, cells
-        except (csv.Error, UnicodeError) as error:
+        except csv.Error as error:
+            problem = f"{path}: row {lines.line_num}: expected comma-separated text: {error}"
+            remedy = ": is a quotation mark not closed?" if "field limit" in str(error) else ""
+            raise ValueError(problem + remedy) from error
+        except UnicodeError as error:  # in a line that the reader has not counted yet
             where = f"{path}: row {lines.line_num + 1}"
             raise ValueError(f"{where}: expected comma-separated text: {error}") from error
 
@@ -196,7 +200,7 @@ def _cell_error(
     cells: Sequence[str],
     kept: Sequence[int],
 ) -> CellError:
-    """What stands in the first cell of the line that is no number."""
+    """What is in the first cell of the line that is not a number."""
     column = next(j for j in kept if not _is_number(cells[j]))
     cell, name = cells[column], names[column] if names else ""
     foreign = _foreign(first, line, cells)
@@ -215,7 +219,7 @@ def _cell_error(
 
 
 def _reason(cell: str) -> str:
-    """What a cell is that is no number."""
+    """Why a cell is not a number."""
     text = cell.strip()
     if text.lower() in MISSING:
         return "a missing value: fill it in, or leave out its row or column"

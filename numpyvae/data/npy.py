@@ -155,9 +155,7 @@ def _read_header(stream: IO[bytes], file_bytes: int, where: str) -> Header:
     """The header at the beginning of `stream`, if exactly its data can follow in `file_bytes`."""
     try:
         prefix = stream.read(10)
-        if (
-            prefix[6:7] > b"\1"
-        ):  # from version 2 on the length of the header has four bytes, not two
+        if prefix[6:7] > b"\1":  # from version 2 on, the header's length has four bytes, not two
             prefix += stream.read(2)
         length = int.from_bytes(prefix[8:], "little")
         start = io.BytesIO(prefix + stream.read(min(length, HEADER_BYTES)))

@@ -42,10 +42,8 @@ class Table(NamedTuple):
     """What was noticed, a sentence each."""
 
     def column(self, j: int) -> str:
-        """What a user calls column j of x: its name, or its number in the file."""
-        if self.names:
-            return f"column {self.names[j]!r}"
-        return f"column {self.columns[j] + (self.lines is not None)}"
+        """What a user calls column j of x: its name, or its number in the file, from 1."""
+        return repr(self.names[j]) if self.names else str(self.columns[j] + 1)
 
     def error(self, row: int, entry: EntryError, part: str = "") -> ValueError:
         """`entry`, in row `row` of x, in the words of the file; `part` is training or test."""
@@ -53,7 +51,7 @@ class Table(NamedTuple):
         if self.lines is None:
             place = f"{self.where}[{row}, {self.columns[entry.column]}]"
         else:
-            place = f"{self.where}: row {self.lines[row]}, {self.column(entry.column)}"
+            place = f"{self.where}: row {self.lines[row]}, column {self.column(entry.column)}"
         missing = ", a missing value" if entry.problem.startswith("is NaN") else ""
         return ValueError(f"{place}{aside} {entry.problem.replace(':', missing + ':', 1)}")
 
@@ -75,7 +73,8 @@ def read_table(
     that is called label, class, target or y (this one not beside an x), or the array of an .npz
     file that is; `label_column` may name an array of it, too.
 
-    Raises FileNotFoundError, and ValueError as `read_array` does, or for a column it has not.
+    Raises FileNotFoundError, and ValueError as `read_array` does, or for a column that is not
+    in the file.
     """
     path = Path(path)
     wish = _Wish(fspath(path), columns, tuple(drop), label_column)
