@@ -74,8 +74,8 @@ DEFAULTS = {
 MODULES = (
     "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches",
     "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers",
-    "likelihoods", "models.autoencoder", "models.vae", "objectives", "optimizers", "parameters", "plots", "priors",
-    "training",
+    "likelihoods", "models.autoencoder", "models.vae", "objectives", "optimizers", "parameters",
+    "plots", "priors", "training",
 )  # fmt: skip
 
 
