@@ -520,6 +520,14 @@ def test_second_looks_go_on_while_kinks_turn_up():
     assert len(alone.kinks) > 64
 
 
+def test_second_looks_stop_where_no_kink_turns_up():
+    check = Check(lambda t: t @ t, Point(np.ones(140)), 1e-6, 0.0, 0, None)
+    check.value = 140.0
+    estimate = complex_entries(check)
+    assert checks._second_looks(check, Candidate(4.0 * np.ones(140), {}, {}), estimate) == ""
+    assert check.real.calls == 64 * 4
+
+
 def test_a_jump_beside_theta():
     jumping = lambda t: np.sum(t**2) + 1.0 * (t[0].real > 1.0 + 1e-11)  # noqa: E731
     theta = np.array([1.0, 2.0])
@@ -604,6 +612,7 @@ def test_each_pattern_by_its_sentence(change, text):
         lambda g: np.flip(g, 0) + 0.1,
         lambda g: np.clip(g, -0.5, 0.5) + 1e-3 * g,
         lambda g: g * (1.0 + np.arange(12.0).reshape(3, 4)),
+        lambda g: np.where(np.arange(12).reshape(3, 4) < 11, 0.01, g),
     ],
 )
 def test_what_is_no_pattern(change):
@@ -631,6 +640,12 @@ def test_functions_of_theta_and_of_the_sign():
         assert [x["text"] for x in findings] == [f"theta: yours {text}."]
     signed = check_grad(lambda t: np.sum(t**2), t, np.abs(2 * t)).findings
     assert signed[0]["text"] == "theta: yours is the absolute value of the right one."
+
+
+def test_a_gradient_of_signs_is_not_a_clipped_one():
+    t = np.array([0.5, -1.0, 2.0, -0.25, 1.5])
+    report = check_grad(lambda t: np.sum(t**2), t, 0.1 * np.sign(t))
+    assert (report.verdict, report.findings) == ("fail", [])
 
 
 def test_the_gradient_of_another_parameter():
