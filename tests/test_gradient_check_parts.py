@@ -119,6 +119,9 @@ def test_every_number_of_a_taylor_test():
     assert 5 < right.usable.sum() < 15
     hidden = np.maximum(right.with_gradient, rounding) / (10.0 * h)
     assert right.resolution == pytest.approx(hidden.min())
+    last = np.flatnonzero(right.usable)[-4:]
+    order = np.polyfit(np.log(h[last]), np.log(right.with_gradient[last]), 1)[0]
+    assert right.order == pytest.approx(order, rel=1e-12)
     assert right.order == pytest.approx(2.0, abs=1e-3)
 
 
@@ -272,6 +275,11 @@ def test_the_bound_of_slopes_along_directions():
     np.testing.assert_allclose(by_differences.value, [1.0, -4.0, 2.0, 0.0], atol=1e-10)
     assert np.all(np.abs(by_differences.value - by_complex.value) <= by_differences.bound)
     assert np.all(by_differences.bound < 1e-9)
+    seen = []
+    far = a_check([2.0, 4.0], lambda t: seen.append(t.copy()) or np.sum(t))
+    far.value = 6.0
+    directional_slopes(far, [np.array([3.0, 0.0])], False)  # a first step of 2^-13 of the unit
+    np.testing.assert_allclose(seen[0] - [2.0, 4.0], [2.0 * STEP, 0.0], rtol=1e-9)
     sharp = a_check(np.ones(2), lambda t: np.sin(1e6 * t[0]) + t[1])
     one, other = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     for order in ([one, other], [other, one]):  # the first two show the rounding for all
@@ -358,6 +366,24 @@ def test_no_noise_can_be_measured_where_f_is_nowhere_finite_but_at_theta():
     measure(half)  # one side is enough
     assert check.noise < 1e-14
     assert half.slope == pytest.approx(2.0, rel=0.01)
+
+
+def test_what_the_rounding_of_theta_does_to_f_is_noise():
+    """1e6 (t - 1) at 1 is exact at every point of the table, but moves by 1e6 times 2 eps."""
+    check = a_check([1.0], lambda t: 1e6 * (t[0] - 1.0))
+    check.value = 0.0
+    measure(check)
+    assert check.noise == pytest.approx(2e6 * EPS)
+    assert check.slope == pytest.approx(1e6)
+
+
+def test_noise_at_a_theta_of_zeros():
+    rough = lambda t: np.sum(t + 1.0) + 1e-7 * np.sin(1e9 * np.sum(t))  # noqa: E731
+    check = a_check([0.0, 0.0], rough)
+    check.value = 2.0
+    measure(check)
+    assert check.noise > 1e-8
+    assert "f is noisy" in check.warnings[0]
 
 
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
@@ -836,6 +862,7 @@ def test_a_point_gives_back_the_form_it_came_in():
     assert point.entry(7) == "theta[7]"
     assert point.notes == ["a is int64: it was converted to float64 for the check."]
     assert [b.name for b in point.blocks] == ["a", "5", "none"]
+    assert Point({}).size == 0
     whole = Point(np.ones((2, 2), np.float32))
     assert whole.was_narrow
     assert whole.structure(whole.vector).shape == (2, 2)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from numpyvae.gradient_check import check_grad, checks, directions
+from numpyvae.gradient_check import check_grad, checks, directions, probes
+from numpyvae.gradient_check.candidate import Candidate
 from numpyvae.gradient_check.comparison import Check
 from numpyvae.gradient_check.differences import TaylorTest
+from numpyvae.gradient_check.estimates import complex_entries
 from numpyvae.gradient_check.points import Point
 
 RNG = np.random.default_rng(5)
@@ -149,6 +151,14 @@ def test_what_looks_like_a_numerical_derivative():
     assert not check_grad(lambda t: np.sin(t), np.array(0.3), np.cos(0.3) * (1 + 1e-8)).warnings
     central = check_grad(value, theta, right * (1 + 1e-8 * signs), method="central")
     assert not [w for w in central.warnings if "numerical derivative" in w]
+
+
+def test_errors_within_their_bounds_look_like_nothing():
+    theta = np.array([0.5, 1.5, 2.5])
+    sharp = lambda t: np.sum(np.sin(1e3 * t))  # noqa: E731  # good to 1e-12, whoever computes it
+    right = 1e3 * np.cos(1e3 * theta)
+    report = check_grad(sharp, theta, right * (1 + 5e-12))
+    assert (report.verdict, report.warnings) == ("pass", [])
 
 
 def test_what_went_through_float32_buffers():
@@ -452,6 +462,17 @@ def test_parameters_with_the_same_factor_are_named_together():
     assert [x["parameters"] for x in report.findings] == [["W"], ["b"]]
     zero = {"W": 0 * right["W"], "b": 0 * right["b"], "s": 0 * right["s"]}
     assert [x["pattern"] for x in check_grad(f, THETA, zero).findings] == ["missing"]
+    dead = {k: np.array([1.0, 2.0, 3.0]) for k in ("a", "b")}  # an entry that f does not use
+    report = check_grad(
+        lambda p: np.sum(p["a"][1:] ** 2 + p["b"][1:] ** 2),
+        dead,
+        {k: 3.0 * np.array([0.0, 4.0, 6.0]) for k in dead},
+    )
+    assert report.findings[0]["text"].startswith("the whole gradient: yours")
+    bad = {**right, "W": np.ones((2, 3)), "s": 2.0 * right["s"]}  # what follows is looked at, too
+    assert "s: yours is the right one times 2." in [
+        x["text"] for x in check_grad(f, THETA, bad).findings
+    ]
     alone = check_grad(f, THETA, {**right, "W": 3.0 * right["W"]})
     assert alone.findings[0]["text"].startswith("W: yours is the right one times 3")
 
@@ -475,6 +496,36 @@ def test_a_complex_step_that_is_broken_in_an_entry_with_a_small_slope(broken):
     assert f"it disagrees with a difference at theta[{broken}]" in report.reasons[-1]
     whole = np.where(np.arange(130) == broken, right, 4 * right)  # behind many that are wrong
     assert check_grad(value, theta, whole).verdict == "fail"
+
+
+def test_second_looks_go_on_while_kinks_turn_up():
+    """Sixty-four at a time, the worst first; here the last of the first lot is no kink."""
+    order = np.random.default_rng(0).permutation(140)
+    lift = np.zeros(140)  # a t + b ReLU(t) at 0: the complex step says a, and yours a + b/2
+    lift[order[63]], lift[order[64:]] = 1.0, 1.0
+    step = np.where(lift > 0, 4 / 3, 1.0)
+    step[order[63]] = 0.0
+    check = Check(
+        lambda t: lift @ t + step @ (t * (t.real > 0)), Point(np.zeros(140)), 1e-6, 0, 0, None
+    )
+    check.value = 0.0
+    yours = lift + step / 2
+    yours[order[63]] = 2.0
+    estimate = complex_entries(check)
+    assert checks._second_looks(check, Candidate(yours, {}, {}), estimate) == ""
+    assert sorted(estimate.kinks) == sorted(np.delete(order, 63))
+    alone = complex_entries(check)
+    yours = np.where(np.arange(140) == order[-1], yours, lift + 1e6)  # all wrong, and worse
+    assert checks._second_looks(check, Candidate(yours, {}, {}), alone) == ""
+    assert len(alone.kinks) > 64
+
+
+def test_second_looks_stop_where_no_kink_turns_up():
+    check = Check(lambda t: t @ t, Point(np.ones(140)), 1e-6, 0.0, 0, None)
+    check.value = 140.0
+    estimate = complex_entries(check)
+    assert checks._second_looks(check, Candidate(4.0 * np.ones(140), {}, {}), estimate) == ""
+    assert check.real.calls == 64 * 4
 
 
 def test_a_jump_beside_theta():
@@ -516,7 +567,7 @@ def test_a_parameter_along_which_no_difference_can_be_trusted():
 
 def texts(change, shape=(3, 4)):
     """What is said of sum(sin(A)) when its gradient is changed like this."""
-    a = RNG.uniform(0.2, 1.2, shape)
+    a = np.random.default_rng(1).uniform(0.2, 1.2, shape)
     report = check_grad(lambda t: np.sum(np.sin(t)), a, change(np.cos(a)))
     assert report.verdict == "fail"
     return [x["text"].removeprefix("theta: yours ") for x in report.findings]
@@ -561,6 +612,7 @@ def test_each_pattern_by_its_sentence(change, text):
         lambda g: np.flip(g, 0) + 0.1,
         lambda g: np.clip(g, -0.5, 0.5) + 1e-3 * g,
         lambda g: g * (1.0 + np.arange(12.0).reshape(3, 4)),
+        lambda g: np.where(np.arange(12).reshape(3, 4) < 11, 0.01, g),
     ],
 )
 def test_what_is_no_pattern(change):
@@ -588,6 +640,12 @@ def test_functions_of_theta_and_of_the_sign():
         assert [x["text"] for x in findings] == [f"theta: yours {text}."]
     signed = check_grad(lambda t: np.sum(t**2), t, np.abs(2 * t)).findings
     assert signed[0]["text"] == "theta: yours is the absolute value of the right one."
+
+
+def test_a_gradient_of_signs_is_not_a_clipped_one():
+    t = np.array([0.5, -1.0, 2.0, -0.25, 1.5])
+    report = check_grad(lambda t: np.sum(t**2), t, 0.1 * np.sign(t))
+    assert (report.verdict, report.findings) == ("fail", [])
 
 
 def test_the_gradient_of_another_parameter():
@@ -716,6 +774,15 @@ def test_another_value_for_complex_theta():
         report = check_grad(value, theta, 2 * theta)
         assert report.verdict == "pass"
         assert ("another value for complex theta" in told(report)) == named
+
+
+def test_a_call_takes_as_long_as_the_faster_of_two(monkeypatch):
+    for clock, seconds in (((0, 9, 10, 12), 2), ((0, 2, 10, 19), 2)):
+        times = iter(clock)
+        monkeypatch.setattr(probes.time, "perf_counter", lambda times=times: next(times))
+        check = Check(lambda t: np.sum(t), Point(np.ones(2)), 1e-6, 0.0, 0, None)
+        probes.look_at_f(check)
+        assert check.seconds == seconds
 
 
 def test_f_at_the_start_and_at_the_end():

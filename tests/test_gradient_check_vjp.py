@@ -98,6 +98,21 @@ def test_constants_and_inputs_that_are_not_differentiated():
     assert "No cotangent came for x" in told(report)
 
 
+def test_what_is_said_of_a_cotangent_that_was_not_looked_at():
+    def scaled(x, k, s):
+        return x * k * s, (k, s)
+
+    def warnings(dk, ds):
+        report = check_vjp(scaled, lambda dy, c: (dy * c[0] * c[1], dk, ds), (X, 2, 0.5))
+        assert report.verdict == "pass"
+        return report.warnings
+
+    assert warnings(None, None) == []
+    assert warnings(1.0, None) == ["k is no array of floats: its cotangent was not checked."]
+    both = check_vjp(scaled, lambda dy, c: (dy, 1.0, 1.0), (X, 2, 0.5))
+    assert [row["parameter"] for row in both.table] == ["x", "s"]
+
+
 def test_a_float_argument_with_a_cotangent():
     pair = (lambda x, s: (x * s, (x, s))), (lambda dy, c: (dy * c[1], np.sum(dy * c[0])))
     report = check_vjp(*pair, (X, 0.7))
@@ -289,6 +304,10 @@ def test_bad_calls():
         check_vjp(lambda x: x, dense_backward, (X,))
     with pytest.raises(ValueError, match="f has 3 inputs"):
         check_vjp(dense, lambda dy, c: dy, (W, B, X))
+    with pytest.raises(
+        ValueError, match="f has 2 inputs \\(W, x\\), but f_backward returned one obj"
+    ):
+        check_vjp(lambda W, x: (x @ W, None), lambda dy, c: dy, (W, X))
     with pytest.raises(ValueError, match="returned 2 cotangents"):
         check_vjp(dense, lambda dy, c: dense_backward(dy, c)[:2], (W, B, X))
     with pytest.raises(ValueError, match="no cotangent"):

@@ -33,14 +33,10 @@ class Candidate:
 def collect(check: Check, grad: Any, counts: dict[Any, int]) -> Candidate:
     """The gradient as a flat vector; a callable is called again after f was called elsewhere."""
     if not callable(grad):
-        raw = _without_value(check, grad)
-        candidate = Candidate(*check.point.flatten(raw))
-        _look_at_dtype(check, candidate, raw)
-        return candidate
+        return _as_candidate(check, grad)
     check.real.neighbour()  # f at theta comes before grad, as for a caller of both
     raw, outer = count_calls(lambda: _call(check, grad))
-    candidate = Candidate(*check.point.flatten(_without_value(check, raw)))
-    _look_at_dtype(check, candidate, raw)
+    candidate = _as_candidate(check, raw)
     calls = busiest_ratio(counts, outer)
     if calls >= max(8, check.point.size):
         candidate.many_calls = calls
@@ -77,9 +73,14 @@ def _without_value(check: Check, raw: Any) -> Any:
     return raw[1]
 
 
+def _as_candidate(check: Check, raw: Any) -> Candidate:
+    raw = _without_value(check, raw)
+    candidate = Candidate(*check.point.flatten(raw))
+    _look_at_dtype(check, candidate, raw)
+    return candidate
+
+
 def _look_at_dtype(check: Check, candidate: Candidate, raw: Any) -> None:
-    if isinstance(raw, tuple) and len(raw) == 2:
-        raw = raw[1]
     parts = raw.items() if isinstance(raw, Mapping) else [("", raw)]
     kinds: dict[Any, list[str]] = {}
     for name, value in parts:
