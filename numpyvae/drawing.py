@@ -33,6 +33,7 @@ __all__ = [
     "line_tiles",
     "new_figure",
     "number_text",
+    "one_unit",
     "point_pairs",
     "show_tiles",
     "tile_shape",
@@ -113,6 +114,13 @@ def show_tiles(
     )
 
 
+def one_unit(ax: Axes, x: Array) -> None:
+    """One scale for both axes of points x (N, 2), unless their units are not the same."""
+    spans = np.ptp(x, axis=0)
+    if spans.min() > 0.05 * spans.max():
+        ax.set_aspect("equal", adjustable="datalim")
+
+
 def point_pairs(x: Array, mean: Array, title: str) -> Figure:
     """Points of the plane, each joined to its reconstruction."""
     from matplotlib.collections import LineCollection
@@ -122,7 +130,7 @@ def point_pairs(x: Array, mean: Array, title: str) -> Figure:
     ax.add_collection(LineCollection(list(np.stack([x, mean], axis=1)), colors="0.8", lw=0.7))
     ax.scatter(*x.T, s=16, color=BLUE, alpha=0.6, lw=0, label="original", zorder=2)
     ax.scatter(*mean.T, s=16, color=ORANGE, marker="D", lw=0, label="reconstruction", zorder=3)
-    ax.set_aspect("equal", adjustable="datalim")
+    one_unit(ax, x)
     ax.legend(fontsize=LABEL_SIZE, markerscale=2)
     describe(ax, title, "x[0]", "x[1]")
     return figure
@@ -148,7 +156,7 @@ def decoded_lines(figure: Figure, ax: Axes, x: Array, z: Array, dims: tuple[int,
             ax.add_collection(coloured)
         figure.colorbar(coloured, ax=ax).set_label(f"z[{dims[0]}]", fontsize=LABEL_SIZE)
     if x.shape[2] == 2:
-        ax.set_aspect("equal", adjustable="datalim")
+        one_unit(ax, x[0])
     ax.autoscale_view()
 
 

@@ -31,6 +31,7 @@ from numpyvae.drawing import (
     line_tiles,
     new_figure,
     number_text,
+    one_unit,
     point_pairs,
     show_tiles,
     tile_shape,
@@ -146,7 +147,7 @@ def samples(
         describe(ax, title)
     elif vae.data_dim == 2:
         ax.scatter(*x.T, s=24, color=BLUE, alpha=0.7, lw=0)
-        ax.set_aspect("equal", adjustable="datalim")
+        one_unit(ax, x)
         describe(ax, title, "x[0]", "x[1]")
     else:
         title += in_which_units(vae)

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from numpyvae import VAE, Bernoulli, Binomial, Gaussian, plots
-from numpyvae.drawing import line_tiles, new_figure, number_text, tile_shape, value_range
+from numpyvae.drawing import (
+    line_tiles,
+    new_figure,
+    number_text,
+    point_pairs,
+    tile_shape,
+    value_range,
+)
 from numpyvae.training import History
 
 
@@ -245,3 +252,10 @@ def test_the_legend_tells_the_last_value_that_there_is():
     assert [t.get_text() for t in ax.get_legend().get_texts()] == [
         "train, 1.0 at the end", "test, \u22123.3 at the end",
     ]  # fmt: skip
+
+
+def test_columns_of_different_units_do_not_share_a_scale(rng):
+    x = rng.standard_normal((30, 2))
+    for scale, aspect in ((1.0, 1.0), (1e3, "auto")):
+        pairs = point_pairs(x * [1.0, scale], x * [1.0, scale], "")
+        assert pairs.axes[0].get_aspect() == aspect

@@ -57,10 +57,11 @@ def _what_is_wrong(verdict: Verdict) -> list[str]:
         if name not in undone:
             text = fault.text if fault.kind == "missing" else f": {fault.text}"
             texts.setdefault(text, []).append(name)
-    lines = [
-        f"{', '.join(names)}{'' if text.startswith(':') else ' '}{text}"
-        for text, names in texts.items()
-    ]
+    lines = []
+    for text, names in texts.items():
+        if len(names) > 1 and text.startswith("is not"):
+            text = text.replace("is", "are", 1)
+        lines.append(f"{', '.join(names)}{'' if text.startswith(':') else ' '}{text}")
     if undone and first[undone[0]].text.startswith("there is no"):
         return [first[undone[0]].text]
     return lines + ([f"not done yet: {', '.join(undone)}"] if undone else [])
