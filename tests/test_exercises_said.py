@@ -123,7 +123,7 @@ def test_a_misspelt_function_is_named_by_the_name_it_has():
 
 def test_another_exercises_file_says_what_is_in_it():
     text = said(2, solution(EXERCISES[3].file))
-    assert "is not defined in the file; there is reparameterize, reparameterize_backward" in text
+    assert "are not defined in the file; there is reparameterize, reparameterize_backward" in text
 
 
 def test_keys_that_are_missing_and_unknown_are_named():
