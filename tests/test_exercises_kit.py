@@ -124,7 +124,7 @@ def test_stubs_are_not_done_and_solutions_pass(folder):
 
 
 def test_every_mistake_fails(solved):
-    """But for one: at the kink of ReLU a difference tells no slope, and the kit has no right one."""
+    """But for one: at the kink of ReLU a difference tells no slope, and the kit knows none."""
     planted = [
         (e.number, m.name, source)
         for e in EXERCISES

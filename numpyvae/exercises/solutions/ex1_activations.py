@@ -16,7 +16,7 @@ def relu(x):
 
 
 def relu_backward(dy, cache):
-    """dy = d loss / d y -> dx = d loss / d x, in the shape of x."""
+    """dy = d loss / d y -> dx = d loss / d x, in the shape of x. At x = 0 the slope counts as 0."""
     x = cache
     dx = dy * (x > 0)
     return dx
