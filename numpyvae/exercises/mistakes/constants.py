@@ -48,7 +48,8 @@ def of_bound(points: Arrays, yours: Arrays, _right: Arrays) -> float:
 def of_argument(_points: Arrays, yours: Arrays, _right: Arrays) -> float:
     """B of sigmoid(clip(x, -B, B))."""
     p = yours["1/p"].min()
-    return float(np.log1p(-p) - np.log(p))
+    with np.errstate(divide="ignore"):
+        return float(np.log1p(-p) - np.log(p))
 
 
 def of_quotient(points: Arrays, yours: Arrays, right: Arrays) -> float:
