@@ -322,11 +322,10 @@ def outcomes(folder, confined):
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_scores_nothing_on_what_it_attacks(attack, folder, outcomes):
+def test_an_attack_scores_nothing_on_what_it_attacks(attack, outcomes):
     if attack not in outcomes:
         pytest.skip("no system-call filter here: grade in a container (docs/coursework.md)")
-    source = submission(attack, folder)
-    verdict = judge(EXERCISE, source, outcomes[attack], 12345)
+    verdict = judge(EXERCISE, outcomes[attack], 12345)
     assert verdict.marks["reparameterize_backward"] == 0
     assert verdict.status == "fail"
     assert verdict.faults

@@ -125,7 +125,7 @@ def test_an_error_is_one_short_line():
 @pytest.mark.parametrize("text", ["f" + "()" * 97_000, "not " * 2_500 + "1", "-" * 190_000 + "1"])
 def test_deep_text_costs_the_child_alone(text):
     outcome = run(THREE, f"{text}\n", draw_points(THREE, 0), Limits(seconds=2))
-    verdict = judge(THREE, text, outcome, 0)
+    verdict = judge(THREE, outcome, 0)
     assert verdict.total == 0
     assert verdict.faults
 
@@ -133,7 +133,7 @@ def test_deep_text_costs_the_child_alone(text):
 def judged(number, source, seed=0):
     points = draw_points(EXERCISES[number], seed)
     outcome = reference.perform_trusted(EXERCISES[number], source, points)
-    return judge(EXERCISES[number], source, outcome, seed)
+    return judge(EXERCISES[number], outcome, seed)
 
 
 def dense(backward):

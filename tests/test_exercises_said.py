@@ -24,7 +24,7 @@ def judged(number, source):
     """The verdict, from this process: the sources are ours."""
     exercise = EXERCISES[number]
     outcome = perform_trusted(exercise, source, draw_points(exercise, 0))
-    return judging.judge(exercise, source, outcome, 0)
+    return judging.judge(exercise, outcome, 0)
 
 
 def said(number, source):

@@ -267,7 +267,7 @@ def test_hostile_headers_reach_the_judge_as_nothing_worse_than_wrong(header, mon
     outcome = sandbox.run(EXERCISES[3], "", draw_points(EXERCISES[3], 0))
     assert all(array.dtype.kind in "biuf" for array in outcome.arrays.values())
     assert not any(note.kind == "grader" for note in outcome.notes)
-    verdict = judge(EXERCISES[3], "", outcome, 0)
+    verdict = judge(EXERCISES[3], outcome, 0)
     assert verdict.status == "fail"
     assert verdict.total == 0
 
@@ -294,6 +294,6 @@ def test_no_numbers_make_the_judge_raise(exercise, data):
             with np.errstate(all="ignore"):
                 column = a.reshape(-1, 1)
                 arrays[name] = {"nan": a * np.nan, "huge": a * 1e308, "column": column}[kind]
-    verdict = judge(exercise, "", Outcome(arrays), 0)
+    verdict = judge(exercise, Outcome(arrays), 0)
     assert 0 <= verdict.total <= verdict.out_of
     assert (verdict.status == "pass") == (verdict.total == verdict.out_of)

@@ -171,7 +171,7 @@ def _verdict(exercise: Exercise, submission: Submission, run: Run) -> Verdict:
         return _not_run(exercise, "not done", "not done", f"there is no {exercise.file}")
     outcome = sandbox.run(exercise, source, draw_points(exercise, run.seed), run.limits)
     with JUDGING, np.errstate(all="ignore"):
-        return judge(exercise, source, outcome, run.seed)
+        return judge(exercise, outcome, run.seed)
 
 
 def _not_run(exercise: Exercise, status: str, kind: str, text: str) -> Verdict:

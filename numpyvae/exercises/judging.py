@@ -43,15 +43,10 @@ class Verdict(NamedTuple):
         return sum(self.exercise.marks.values())
 
 
-def judge(
-    exercise: Exercise,
-    source: str,  # noqa: ARG001
-    outcome: Outcome,
-    seed: int | str,
-) -> Verdict:
+def judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
     """What a student's results are worth. A function earns its marks whole, or not at all.
 
-    `source` is not read: what counts is what ran.
+    What was written is not read: what counts is what ran.
     """
     with np.errstate(all="ignore"):
         return _judge(exercise, outcome, seed)
@@ -92,7 +87,7 @@ def judge_source(
         outcome = sandbox.run(exercise, source, draw_points(exercise, seed), limits)
     except Trouble as error:
         return _unread(exercise, "grader", str(error))
-    return judge(exercise, source, outcome, seed)
+    return judge(exercise, outcome, seed)
 
 
 def judge_file(

@@ -86,6 +86,4 @@ def _stub_problems(exercise: Exercise, seed: int | str) -> Iterator[str]:
 
 
 def _judge(exercise: Exercise, source: str, seed: int | str) -> Verdict:
-    return judge(
-        exercise, source, perform_trusted(exercise, source, draw_points(exercise, seed)), seed
-    )
+    return judge(exercise, perform_trusted(exercise, source, draw_points(exercise, seed)), seed)
