@@ -139,7 +139,7 @@ class Condition:
         n_in, n_out = self.shapes[self.dense.W]
         params[self.W_y][...] = draw(rng, (n_in + self.n_classes, n_out))[n_in:]
 
-    def forward(self, params: Params, x: tuple[Array, Array | None]) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Any) -> tuple[Array, Any]:
         x_in, labels = x
         before_cache = None
         if self.before is not None:
@@ -324,7 +324,7 @@ class Sequential:
                 )
                 layer.initialize(params, rng, draw)
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, list[Any]]:
+    def forward(self, params: Params, x: Any) -> tuple[Array, list[Any]]:
         cache = []
         for layer in self.layers:
             x, layer_cache = layer.forward(params, x)

@@ -16,7 +16,7 @@ from numpyvae.likelihoods import likelihood_from_config
 from numpyvae.numerics import Array
 from numpyvae.priors import prior_from_config
 from numpyvae.storage import Saved, open_npz
-from numpyvae.validation import first_entry, one_of, positive_int
+from numpyvae.validation import first_entry, positive_int
 
 __all__ = ["argument_names", "arguments_from_config", "config", "contents", "load"]
 
@@ -96,7 +96,10 @@ def _without_theta(saved: Saved, kinds: Mapping[str, type]) -> Any:
     """The model that a file describes, of whatever size: it costs nothing before it has theta."""
     try:
         name, arguments = _since_version_0_1(saved.description)
-        kind: Any = kinds[one_of("model", name, kinds)]
+        kind: Any = kinds.get(name) if isinstance(name, str) else None
+        if kind is None:
+            expected = f"a {next(iter(kinds))}" if len(kinds) == 1 else "one of " + ", ".join(kinds)
+            raise ValueError(f"expected {expected}, got {name!r:.80}")
         model = kind(**kind.arguments_from_config(arguments))
         epochs = saved.description["epochs_trained"]
         model.epochs_trained = positive_int("epochs_trained", epochs, least=0)

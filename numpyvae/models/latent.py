@@ -54,7 +54,7 @@ class LatentModel(Model):
         H = self.hidden_dims = hidden_widths(hidden_dims)
         self.activation = one_of("activation", activation, ACTIVATIONS)
         check_likelihood(likelihood)
-        self.prior, self.n_classes = prior, n_classes
+        self.prior = prior
         self.encoder = encoder_of(D, H, n_heads * L, activation, likelihood, n_classes)
         self.decoder = decoder_of(D, H, L, activation, likelihood, n_classes)
         parts = (self.encoder, self.decoder, likelihood, prior)
@@ -82,7 +82,7 @@ class LatentModel(Model):
         doutput = self.likelihood.log_prob_backward(params, unused, dlog_joint, likelihood_cache)
         return self.decoder.backward_input(params, doutput, decoder_cache) + dz_prior
 
-    def log_weight(self, params: Params, data: Data, noise: Noise) -> Array:
+    def log_weight(self, params: Params, data: Data, noise: Array) -> Array:
         """Log p(x, z) - log q(z|x) at z = mean + sigma noise, (N,) nats: its mean is the ELBO.
 
         Log q is written by the noise: (z - mean) / sigma would lose digits that noise still has.

@@ -27,7 +27,6 @@ from numpyvae.threads import one_blas_thread
 from numpyvae.training import Data, Noise
 from numpyvae.validation import (
     EntryError,
-    as_labels,
     as_matrix,
     first_entry,
     float_dtype,
@@ -74,15 +73,9 @@ class Model:
     A subclass defines `forward` and `backward`, gives its parts to `__init__`, and keeps each
     argument of its constructor as an attribute of that name, by which `save` finds it.
 
-    Data are x (N, D), or the tuple (x, y) with labels y (N,) for a model that has `n_classes`.
+    Data are x (N, D), or a tuple (x, y) for a model with labels (`labelled.py`).
     Noise is what `draw_noise` gives: standard normal (N, *noise_shape) unless a subclass differs.
     """
-
-    n_classes: int | None = None
-    """K, of a model whose data are (x, y): labels y are 0, ..., K - 1."""
-
-    unknown_labels: ClassVar[bool] = False
-    """Whether y may be -1: not known."""
 
     players: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Of a model whose parts descend different losses: the name of a loss -> what the names of the
@@ -237,7 +230,8 @@ class Model:
         if theta.dtype.kind not in "fc":
             raise TypeError(f"theta must be an array of floats, got {theta.dtype}")
         params, real = self.layout.views(theta), theta.real.dtype
-        x, y = self._x_and_y(data)
+        data = self.as_data(data)
+        x, *labels = data if isinstance(data, tuple) else (data,)
         x = x.astype(real, copy=False)
         if isinstance(noise, tuple):
             noise = tuple(np.asarray(a).astype(real, copy=False) for a in noise)
@@ -246,53 +240,35 @@ class Model:
             if noise.shape != expected:
                 raise ValueError(f"noise must have shape {expected}, got {noise.shape}")
             noise = noise.astype(real, copy=False)
-        return params, x if y is None else (x, y), noise
+        return params, (x, *labels) if labels else x, noise
 
-    def _x_and_y(self, data: Data) -> tuple[Array, Array | None]:
-        """x (N, D), and y (N,) of a model that has labels, of shapes and types that fit."""
-        if self.n_classes is None:
-            if isinstance(data, tuple):
-                raise TypeError(f"{type(self).__name__} takes x alone: it has no labels y")
-            return as_matrix("x", data, self.data_dim, "(N, D)"), None
-        if not isinstance(data, tuple) or len(data) != 2:
-            raise TypeError(f"{type(self).__name__} takes (x, y): labels beside the data")
-        x = as_matrix("x", data[0], self.data_dim, "(N, D)")
-        return x, as_labels("y", data[1], len(x), self.n_classes, self.unknown_labels)
+    def as_data(self, data: Data) -> Any:
+        """The data as arrays of shapes and types that fit, not copied."""
+        if isinstance(data, tuple):
+            raise TypeError(f"{type(self).__name__} takes x alone, not (x, y): it has no labels")
+        return as_matrix("x", data, self.data_dim, "(N, D)")
 
     # The fitted model, at its current theta.
 
     def fit(
         self,
         x: Array,
-        y: Array | int | None = None,
-        epochs: int | None = None,
+        epochs: int = 50,
         batch_size: int = 128,
         optimizer: Optimizer | None = None,
         validation_data: Data | None = None,
         callbacks: Sequence[training.Callback] = (),
         transform: Callable[..., Array] | None = None,
         verbose: bool = True,
+        *,
+        y: Array | None = None,
     ) -> training.History:
-        """Minimise the loss over the rows of x (N, D), with labels y (N,) where a model has them.
-
-        See `numpyvae.training.fit`: epochs are 50 if not given, and `validation_data` is x' or
-        (x', y'). A number in place of y is epochs: `fit(x, 300)`, `fit(x, 300, 128)`.
-        """
-        if isinstance(y, int | np.integer):  # as it was before there were labels
-            y, epochs, batch_size = None, y, batch_size if epochs is None else epochs
-        if y is None and self.n_classes is not None:
-            raise TypeError(f"{type(self).__name__} needs labels: fit(x, y) with y (N,)")
+        """Minimise the loss over the rows of x (N, D); see `numpyvae.training.fit`."""
+        data = x if y is None else (x, y)
         return training.fit(
-            self,
-            x if y is None else (x, y),
-            50 if epochs is None else epochs,
-            batch_size,
-            optimizer,
-            validation_data,
-            callbacks,
-            transform,
+            self, data, epochs, batch_size, optimizer, validation_data, callbacks, transform,
             verbose,
-        )
+        )  # fmt: skip
 
     def generator(self, rng: np.random.Generator | None) -> np.random.Generator:
         """`rng`, or for None a generator from the model's seed, the same each time."""
@@ -305,9 +281,10 @@ class Model:
 
         Raises ValueError (TypeError for what holds no numbers) that names the first entry of x
         which is NaN, infinite, too large for the model's dtype, or outside the likelihood's
-        support, and the first of y that is no label.
+        support.
         """
-        x, y = self._x_and_y(data)
+        data = self.as_data(data)
+        x = data[0] if isinstance(data, tuple) else data
         standardization = getattr(self.likelihood, "standardization", None)
         for start in range(0, len(x), CHUNK):
             chunk = x[start : start + CHUNK]
@@ -320,15 +297,13 @@ class Model:
                 raise EntryError("x", start + row, column, problem)
             if standardization is not None:
                 standardization.check_rounding(chunk, self.dtype, start)
-        return x if y is None else (x, y)
+        return data
 
     def draw_data(self, rng: np.random.Generator, n: int) -> Any:
         """n examples that this model can have, in float64, without any sense: for proofs."""
         views = self.layout.views(np.zeros(self.layout.size))
         output = rng.standard_normal((n, self.likelihood.output_dim(self.data_dim)))
-        x = self.likelihood.sample(views, output, rng)
-        least = -1 if self.unknown_labels else 0
-        return x if self.n_classes is None else (x, rng.integers(least, self.n_classes, n))
+        return self.likelihood.sample(views, output, rng)
 
     def largest_column(self, x: Array) -> tuple[int, str, str] | None:
         """The column of x (N, D) whose units are too large for networks, its size, and a remedy."""
