@@ -1,6 +1,9 @@
 """One file for each model, of which `model.py` says what they all are."""
 
 from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
+from numpyvae.models.full_covariance import FullCovarianceVAE
+from numpyvae.models.importance_weighted import ImportanceWeightedVAE
+from numpyvae.models.learned_prior import LearnedPriorVAE
 from numpyvae.models.linear_autoencoder import LinearAutoencoder
 from numpyvae.models.model import MODELS, Model
 from numpyvae.models.vae import VAE
@@ -10,6 +13,9 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "DenoisingAutoencoder",
+    "FullCovarianceVAE",
+    "ImportanceWeightedVAE",
+    "LearnedPriorVAE",
     "LinearAutoencoder",
     "Model",
     "NoisyAutoencoder",
