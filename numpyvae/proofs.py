@@ -346,7 +346,7 @@ def _prior_pair(prior: Prior, sizes: tuple[int, ...], rng: np.random.Generator) 
         dz = prior.log_prob_backward(params, grads, dlog_prob, prior_cache)
         return dz, *grads.values()
 
-    values = [0.5 * rng.standard_normal(shape) for shape in shapes.values()]
+    values = [rng.standard_normal(shape) for shape in shapes.values()]
     return _pair(repr(prior), f, f_backward, [rng.standard_normal((N, L)), *values], rng)
 
 

@@ -59,7 +59,13 @@ DEFAULTS = {
     "likelihoods.gaussian.Gaussian.check": {"first_row": 0},
     "models.autoencoder.Autoencoder": {**NETWORK, "tied": False},
     "models.vae.VAE": {**NETWORK, "beta": 1.0},
-    "models.latent.LatentModel": {"n_heads": 2},
+    "models.full_covariance.FullCovarianceVAE": {**NETWORK, "beta": 1.0},
+    "models.importance_weighted.ImportanceWeightedVAE": {
+        **NETWORK,
+        "n_samples": 5,
+        "estimator": "dreg",
+    },
+    "models.learned_prior.LearnedPriorVAE": {**NETWORK, "beta": 1.0},
     "models.latent.LatentModel.elbo": {"n_samples": 1},
     "models.latent.LatentModel.log_likelihood": {"n_samples": 500},
     "models.latent.LatentModel.sample": {"mean": True},
@@ -77,9 +83,10 @@ DEFAULTS = {
 MODULES = (
     "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches",
     "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers",
-    "likelihoods.binomial", "likelihoods.gaussian", "models.autoencoder", "models.latent",
-    "models.linear_autoencoder", "models.model", "models.vae", "objectives", "optimizers",
-    "parameters", "plots", "priors", "training",
+    "likelihoods.binomial", "likelihoods.gaussian", "models.autoencoder",
+    "models.full_covariance", "models.importance_weighted", "models.latent",
+    "models.learned_prior", "models.linear_autoencoder", "models.model", "models.vae",
+    "objectives", "optimizers", "parameters", "plots", "priors.mixture", "priors.vamp", "training",
 )  # fmt: skip
 
 

@@ -43,13 +43,16 @@ def test_each_model_at_a_generic_point(which):
 
 def test_the_table_covers_every_public_backward():
     """A new f_backward cannot be forgotten: its name must stand in the table."""
+    import numpyvae.cholesky
     import numpyvae.gaussian
     import numpyvae.layers
     import numpyvae.likelihoods
     import numpyvae.objectives
+    import numpyvae.priors.mixture
 
     names = {pair.name.partition("(")[0] for pair in proofs.primitives(np.random.default_rng(0))}
-    for module in (numpyvae.gaussian, numpyvae.objectives):
+    modules = numpyvae.cholesky, numpyvae.gaussian, numpyvae.objectives, numpyvae.priors.mixture
+    for module in modules:
         backwards = [name for name in module.__all__ if name.endswith("_backward")]
         assert backwards
         assert {name.removesuffix("_backward") for name in backwards} <= names

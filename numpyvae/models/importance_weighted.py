@@ -65,30 +65,27 @@ class ImportanceWeightedVAE(LatentModel):
         bound, weight = iw_bound(log_px + log_pz - log_qz)  # (N,)
         loss, loss_cache = reconstruction_loss(bound)  # scalar
         terms = {"log_px": log_px.mean(1), "kl": (log_qz - log_pz).mean(1), "iw_bound": bound}
-        q_caches = sample_cache, noise_cache, np.exp(-0.5 * log_var) * noise, encoder_cache
-        return (
-            loss,
-            terms,
-            (q_caches, decoder_cache, likelihood_cache, prior_cache, weight, loss_cache),
-        )
+        noise_by_sigma = np.exp(-0.5 * log_var) * noise  # (z - mean) / sigma^2, (N, S, L)
+        parts = encoder_cache, sample_cache, decoder_cache, likelihood_cache, prior_cache
+        return loss, terms, (parts, noise_cache, noise_by_sigma, weight, loss_cache)
 
     def backward(self, params: Params, grads: Grads, cache: tuple[Any, ...]) -> None:
         """The same lines from the bottom up."""
-        q_caches, decoder_cache, likelihood_cache, prior_cache, weight, loss_cache = cache
-        sample_cache, noise_cache, noise_by_sigma, encoder_cache = q_caches
+        parts, noise_cache, noise_by_sigma, weight, loss_cache = cache
+        encoder_cache, sample_cache, decoder_cache, likelihood_cache, prior_cache = parts
         (dbound,) = reconstruction_loss_backward(1.0, loss_cache)
         (dlog_weight,) = iw_bound_backward(dbound, weight)  # -w / N, (N, S)
-        dlog_p = dlog_weight.ravel()  # of log p(x|z) and of log p(z)
+        dlog_p = dlog_weight.ravel()  # of log p(x|z) and of log p(z), (N S,)
         doutput = self.likelihood.log_prob_backward(params, grads, dlog_p, likelihood_cache)
-        dz = self.prior.log_prob_backward(params, grads, dlog_p, prior_cache)
-        dz = dz + self.decoder.backward(params, grads, doutput, decoder_cache)
-        dz, dlog_var_q = dz.reshape(noise_by_sigma.shape), np.zeros(1)  # (N, S, L)
-        if self.estimator == "standard":
-            (dlog_var_q,) = log_prob_by_noise_backward(-dlog_weight, noise_cache)
-        else:  # of log q(z|x) what goes through z alone, and w once more
+        dz_prior = self.prior.log_prob_backward(params, grads, dlog_p, prior_cache)
+        dz = self.decoder.backward(params, grads, doutput, decoder_cache) + dz_prior
+        dz = dz.reshape(noise_by_sigma.shape)  # (N, S, L)
+        if self.estimator == "dreg":  # of log q(z|x) what goes through z, and w once more
             dz = weight[..., None] * (dz + dlog_weight[..., None] * noise_by_sigma)
         dmean, dlog_var = reparameterize_backward(dz, sample_cache)  # (N, S, L) each
-        dheads = mean_and_log_var_backward(dmean.sum(1), (dlog_var + dlog_var_q).sum(1))
+        if self.estimator == "standard":
+            dlog_var = dlog_var + log_prob_by_noise_backward(-dlog_weight, noise_cache)[0]
+        dheads = mean_and_log_var_backward(dmean.sum(axis=1), dlog_var.sum(axis=1))
         self.encoder.backward_params(params, grads, dheads, encoder_cache)  # dx is not needed
 
     def held(self, params: Params, data: Any, noise: Any) -> Any:
