@@ -88,7 +88,8 @@ def learning_curves(history: History) -> Figure:
         "log_px": r"Reconstruction, $\log\,p(x|z)$",
         "kl": r"$\mathrm{KL}(q(z|x)\,\|\,p(z))$",
     }
-    if np.isnan(history.column("elbo")).all():
+    titles = {name: title for name, title in titles.items() if name in history.names()}
+    if "elbo" not in titles:
         titles = {"loss": "Loss (lower is better)"}
     figure, axes = new_figure(max(9.0, 4.5 * len(titles)), 4.5, 1, len(titles))
     for ax, (name, title) in zip(axes.flat, titles.items(), strict=True):

@@ -1,8 +1,9 @@
 """One file for each model, of which `model.py` says what they all are."""
 
-from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
+from numpyvae.models.autoencoder import Autoencoder
 from numpyvae.models.linear_autoencoder import LinearAutoencoder
 from numpyvae.models.model import MODELS, Model
+from numpyvae.models.noisy_autoencoders import DenoisingAutoencoder, NoisyAutoencoder
 from numpyvae.models.vae import VAE
 
 __all__ = [

@@ -66,6 +66,17 @@ class Sizes(NamedTuple):
     hidden_dim: int = 6
     latent_dim: int = 3
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """Arguments of a model with two hidden layers, smooth and in float64."""
+        return {
+            "data_dim": self.data_dim,
+            "latent_dim": self.latent_dim,
+            "hidden_dims": (self.hidden_dim + 2, self.hidden_dim),
+            "activation": "tanh",
+            "dtype": np.float64,
+        }
+
 
 class Model:
     """Functions of theta (P,), and a fitted model at its current `theta`.
