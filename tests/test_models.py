@@ -215,7 +215,7 @@ def test_a_students_model_is_carried_by_the_trunk(rng, tmp_path):
 
 
 class TwoPlayers(Model):
-    """loss "mean" = mean |m - x|^2 by m alone; loss "critic" = mean (c - |m - x|^2)^2 by c alone."""
+    """Losses mean |m - x|^2, which m alone descends, and mean (c - |m - x|^2)^2, which c does."""
 
     players = {"mean": ("mean",), "critic": ("critic",)}  # noqa: RUF012
 
@@ -260,7 +260,7 @@ def test_each_players_slice_is_the_gradient_of_its_own_loss(rng):
         True,
     ]
     model.slip = 0.0
-    x = rng.standard_normal((40, 3)) + [1.0, 2.0, 3.0]
+    x = rng.normal([1.0, 2.0, 3.0], 1.0, (40, 3))
     model.fit(x, 400, 40, Adam(0.05), verbose=False)
     views = model.layout.views(model.theta)
     np.testing.assert_allclose(views["mean"], x.mean(axis=0), atol=1e-2)
@@ -273,7 +273,7 @@ def test_each_players_slice_is_the_gradient_of_its_own_loss(rng):
 
 
 class StopGradient(Model):
-    """loss = mean_n sum_d (w x - sg[w x] y)^2 / 2 with sg[.] held: its gradient is no derivative."""
+    """loss = mean_n |w x - sg[w x] / 2|^2 / 2, where sg[.] is held: no derivative of the loss."""
 
     def forward(self, params, x, noise, held=None):
         y = params["w"] * x
@@ -358,7 +358,7 @@ def test_the_joint_and_its_derivative(rng):
                   VAE(4, 2, (5,), "tanh", Gaussian("shared"), dtype=np.float64)):  # fmt: skip
         params = model.layout.views(0.3 * rng.standard_normal(model.layout.size))
         x, z, weight = model.draw_data(rng, 6), rng.standard_normal((6, 2)), rng.standard_normal(6)
-        value, cache = model.log_joint(params, x, z)
+        _, cache = model.log_joint(params, x, z)
         dz = model.log_joint_backward(weight, cache)
         h = 1e-30j
         for i in range(2):
@@ -380,4 +380,4 @@ def test_samples_are_means_or_draws(rng):
     assert (draws == np.round(draws)).all()
     assert (means != np.round(means)).any()
     np.testing.assert_allclose(draws.mean(axis=0), means.mean(axis=0), atol=0.3)
-    assert draws.var(axis=0).min() > means.var(axis=0).max()
+    assert (draws.var(axis=0) > means.var(axis=0) + 1.0).all()
