@@ -183,6 +183,7 @@ class Model:
         """All noise that one step on n examples needs: (n, *noise_shape) standard normal."""
         return rng.standard_normal((n, *self.noise_shape), self.dtype)
 
+    @one_blas_thread
     def loss(self, theta: Array, data: Data, noise: Noise, held: Any = None) -> Any:
         """The loss in nats, a scalar in the dtype of theta (P,), which may be complex.
 
@@ -193,6 +194,7 @@ class Model:
         """
         return self.loss_and_terms(theta, data, noise, held=held)[0]
 
+    @one_blas_thread
     def loss_and_grad(
         self, theta: Array, data: Data, noise: Noise, out: Array | None = None
     ) -> tuple[Any, Array]:
@@ -201,7 +203,6 @@ class Model:
         grad = aligned_empty(theta.size, theta.dtype) if out is None else out
         return self.loss_and_terms(theta, data, noise, grad)[0], grad
 
-    @one_blas_thread
     def loss_and_terms(
         self,
         theta: Array,
@@ -210,7 +211,10 @@ class Model:
         grad: Array | None = None,
         held: Any = None,
     ) -> tuple[Any, dict[str, Array]]:
-        """The loss and the terms (N,) it is made of; its gradient goes into `grad` if given."""
+        """The loss and the terms (N,) it is made of; its gradient goes into `grad` if given.
+
+        The door of `fit` and of evaluation, which see to the threads themselves.
+        """
         theta = np.asarray(theta)
         params, data, noise = self._arguments(theta, data, noise)
         extra = () if held is None else (held,)
