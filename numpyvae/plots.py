@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from numpyvae.drawing import (
 )
 from numpyvae.gaussian import kl_to_standard_normal
 from numpyvae.numerics import Array
+from numpyvae.posterior_drawing import class_name, ellipses, intervals
 from numpyvae.validation import as_matrix, positive_int
 
 if TYPE_CHECKING:
@@ -58,13 +59,6 @@ __all__ = [
     "samples",
 ]
 
-# For colour-blind readers: Petroff 2021, arXiv 2107.02270.
-CLASS_COLOURS = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
-    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
-)  # fmt: skip
-CLASS_MARKERS = ("o", "^", "s")
-"""A marker for each ten classes, which share their colours."""
 MAX_CLASSES = 30
 """More classes than this are not named in a figure."""
 MAX_POINTS = 2000
@@ -168,10 +162,10 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
     one_class = np.zeros(len(mean))
     classes, index = np.unique(one_class if labels is None else labels, return_inverse=True)
     named = labels is not None and len(classes) <= MAX_CLASSES
-    names = [_class_name(value) for value in classes] if named else []
+    names = [class_name(value) for value in classes] if named else []
     dims = informative_dims(vae, x) if vae.latent_dim > 2 else tuple(range(vae.latent_dim))
     figure, axes = new_figure(8.8, 7.8 if len(dims) == 2 else max(6.0, 0.27 * len(names)))
-    draw = _ellipses if len(dims) == 2 else _intervals
+    draw = ellipses if len(dims) == 2 else intervals
     sd = np.exp(np.minimum(0.5 * log_var, 3.0))  # 20 fills any picture, and 1e20 cannot be drawn
     draw(axes[0, 0], mean[:, dims], sd[:, dims], index, names)
     title = f"Latent space: $q(z|x)$ of {len(mean)} examples"
@@ -185,13 +179,6 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
     mark = "ellipses" if len(dims) == 2 else "bars"
     add_caption(figure, f"dots: means; {mark}: 1 standard deviation; dashed: 1 and 2 of the prior")
     return figure
-
-
-def _class_name(value: Any) -> str:
-    """A class as text: 1 for 1.0, and not more of a long one than fits beside the figure."""
-    whole = isinstance(value, float | np.floating) and value == np.floor(value)
-    text = str(int(value)) if whole else str(value)
-    return text if len(text) <= 18 else text[:17] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def informative_dims(vae: VAE, x: Array) -> tuple[int, ...]:
@@ -257,7 +244,7 @@ def prior_grid(n_side: int, latent_dim: int, dims: tuple[int, ...]) -> Array:
     return z.reshape(-1, latent_dim)
 
 
-# The panels of learning_curves and latent_space.
+# The panels of learning_curves.
 
 
 def _first_epoch(n_epochs: int) -> int:
@@ -298,77 +285,3 @@ def _kl_by_dim(mean: Array, log_var: Array) -> Array:
     """KL(q(z_l|x) || p(z_l)), averaged over the examples: (N, L), (N, L) -> (L,) nats."""
     each, _ = kl_to_standard_normal(mean.reshape(-1, 1), log_var.reshape(-1, 1))  # (N L,)
     return each.reshape(mean.shape).mean(axis=0)
-
-
-def _ellipses(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -> None:
-    """Posteriors in the plane: mean (N, 2), sd (N, 2)."""
-    from matplotlib.collections import EllipseCollection
-    from matplotlib.colors import to_rgba_array
-    from matplotlib.patheffects import withStroke
-
-    reach = np.minimum(sd, 1)  # a posterior much wider than the prior must not set the scale
-    low = np.minimum((mean - reach).min(axis=0), -2.1)
-    high = np.maximum((mean + reach).max(axis=0), 2.1)
-    middle, half = (low + high) / 2, 0.52 * (high - low).max()
-    crowding = np.pi * reach.prod(axis=1).sum() / (2 * half) ** 2
-    opacity = min(0.3, 0.3 / max(crowding, 1.0))
-    colours = np.take(CLASS_COLOURS, index, mode="wrap")
-    ellipses = EllipseCollection(
-        widths=2 * sd[:, 0],
-        heights=2 * sd[:, 1],
-        angles=np.zeros(len(sd)),
-        units="xy",
-        offsets=mean,
-        offset_transform=ax.transData,
-        facecolors=to_rgba_array(colours, opacity),
-        edgecolors=to_rgba_array(colours, 2.5 * opacity),
-        linewidths=0.6,
-    )
-    ax.add_collection(ellipses)
-    for i in range(index.max() // len(CLASS_COLOURS) + 1):
-        rows = index // len(CLASS_COLOURS) == i
-        marker = CLASS_MARKERS[i % len(CLASS_MARKERS)]
-        x, y, size = mean[rows, 0], mean[rows, 1], 14 if i == 0 else 22
-        style: dict[str, Any] = {"lw": 0.4, "edgecolors": "white", "zorder": 2}
-        ax.scatter(x, y, s=size, c=colours[rows], marker=marker, **style)
-    angle = np.linspace(0, 2 * np.pi, 200)
-    for radius in (1, 2):
-        ax.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=1, zorder=3)
-    for k, name in enumerate(names):
-        colour, marker = (
-            CLASS_COLOURS[k % len(CLASS_COLOURS)],
-            CLASS_MARKERS[k // len(CLASS_COLOURS)],
-        )
-        ax.scatter([], [], s=60, color=colour, marker=marker, label=name)
-        if len(names) > 10 and len(name) > 3:
-            continue  # so many words would cover the points
-        halo = [withStroke(linewidth=3, foreground="white")]
-        x, y = np.median(mean[index == k], axis=0)
-        size = TICK_SIZE if len(names) > 10 else 18 if len(name) < 3 else LABEL_SIZE
-        ax.text(x, y, name, size=size, weight="bold", ha="center", va="center", path_effects=halo)
-    if names:
-        many = len(names) > 15
-        ax.legend(
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-            fontsize=TICK_SIZE if many else LABEL_SIZE,
-            ncols=2 if many else 1,
-            columnspacing=0.8,
-            frameon=False,
-        )
-    ax.set(xlim=middle[0] + [-half, half], ylim=middle[1] + [-half, half], aspect="equal")
-
-
-def _intervals(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -> None:
-    """Posteriors on the line, mean (N, 1), sd (N, 1): a band for each class."""
-    colours = np.take(CLASS_COLOURS, index, mode="wrap")
-    height = np.empty(len(mean))
-    for k in range(index.max() + 1):
-        rows = np.flatnonzero(index == k)
-        height[rows[np.argsort(mean[rows, 0])]] = k + np.linspace(-0.4, 0.4, len(rows))
-    low, high = (mean - sd)[:, 0], (mean + sd)[:, 0]
-    ax.hlines(height, low, high, colors=list(colours), lw=1.5, alpha=0.5)
-    ax.scatter(mean[:, 0], height, s=6, c=colours, lw=0, zorder=2)
-    for z in (-2, -1, 1, 2):
-        ax.axvline(z, ls="--", color="0.5", lw=1, zorder=0)
-    ax.set_yticks(range(len(names)), names, fontsize=LABEL_SIZE)
