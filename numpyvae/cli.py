@@ -1,23 +1,26 @@
 """The `numpyvae` command: train, evaluate, sample, check, exercises.
 
-What the user got wrong is one line on standard error and exit code 2; Ctrl-C is exit code 130.
+What the user got wrong is one line on standard error and exit code 2; a run that gives no result is
+exit code 1, Ctrl-C 130.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 import numpyvae
-from numpyvae import evaluation, plots, proofs, run_data, runs, train_command
+from numpyvae import evaluation, plots, proofs, run_data, runs, train_command, train_plan
 from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
@@ -34,12 +37,16 @@ from numpyvae.options import (
     add_sample,
     add_train,
 )
-from numpyvae.run_files import open_run, shown
+from numpyvae.run_files import MODEL, in_shell, open_run, shown
 from numpyvae.streams import Steady, steady_streams
-from numpyvae.validation import positive_int
+from numpyvae.validation import memory_for, positive_int
 
 __all__ = ["main"]
 
+ARGUMENT = re.compile(r"(a width in |expected at most \d+ )?(?P<name>\w+)(?= must |, got )")
+"""How a message about an argument of the library begins."""
+
+NO_RESULT = 1
 VERDICTS = {"pass": 0, "fail": 1, "cannot tell": 3}
 
 
@@ -87,19 +94,40 @@ def evaluate(arguments: argparse.Namespace) -> int:
     vae, config = open_run(arguments.run)
     x, what = _evaluation_data(arguments, vae, config)
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
-    with np.errstate(all="ignore"):  # what overflows is seen in the results
-        measured = evaluation.evaluate(vae, x, arguments.samples, rng)
+    name, n = shown(arguments.run), arguments.samples
+    needed = n * max(vae.data_dim, *vae.hidden_dims, vae.latent_dim) * vae.dtype.itemsize
+    with np.errstate(all="ignore"), memory_for(f"--samples {n}", needed):
+        measured = evaluation.evaluate(vae, x, n, rng)
+    if not np.isfinite(list(measured.values())).all() and _is_ordinary(vae, x):
+        return _no_finite(name, "ELBO or log p(x) for these data")
     rows = [
         ("ELBO", measured["elbo"], "nats"),
         ("  log p(x|z)", measured["log_px"], "nats"),
         ("  KL(q(z|x) || p(z))", measured["kl"], "nats"),
-        (f"log p(x), {arguments.samples} samples", measured["log_likelihood"], "nats"),
+        (f"log p(x), {n} samples", measured["log_likelihood"], "nats"),
     ]
-    print(f"{arguments.run}: {vae!r}\nmeans over {what}")
-    for name, value, unit in rows:
-        print(f"  {name:<28}{value:>12.3f} {unit}")
+    print(f"{name}: {vae!r}")
+    if train_plan.is_unfinished(vae, config):
+        print(f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
+              f"numpyvae train --resume {in_shell(arguments.run)} goes on")  # fmt: skip
+    print(f"means over {what}")
+    for label, value, unit in rows:
+        print(f"  {label:<28}{value:>12.3f} {unit}")
     print(f"  {'active units':<28}{measured['active_units']:>8} of {vae.latent_dim}")
     return 0
+
+
+def _is_ordinary(vae: VAE, x: Array) -> bool:
+    """Whether the squares of x (N, D), in the model's own units, are far from overflow."""
+    units = vae.likelihood.standardization
+    y = x if units is None else units.forward({}, x)[0]
+    return bool(np.abs(y).max() < 1e15)
+
+
+def _no_finite(name: str, what: str) -> int:
+    _fail(f"{name}/{MODEL}: its parameters give no finite {what}: train it anew, with a smaller "
+          "--learning-rate or --standardize")  # fmt: skip
+    return NO_RESULT
 
 
 def _evaluation_data(
@@ -122,40 +150,53 @@ def _evaluation_data(
         part, x = run_data.load_all(source, names, **choice)
     if x.shape[1] != vae.data_dim:
         raise ValueError(
-            f"{source}: expected {vae.data_dim} columns of data, as the run was trained on, "
+            f"{shown(source)}: expected {vae.data_dim} columns of data, as the run was trained on, "
             f"got {x.shape[1]}"
         )
     if part is None:
         return x, f"{len(x)} test examples"
     part.check(x, vae.check_data)
     if part.name:
-        return x, f"the {len(x)} rows of x_test in {source}"
+        return x, f"the {len(x)} rows of x_test in {shown(source)}"
     own = Path(source).resolve() == Path(config["data"])
-    return x, f"all {len(x)} rows of {source}" + (
+    return x, f"all {len(x)} rows of {shown(source)}" + (
         ", most of which it was trained on" if own else ""
     )
 
 
 def sample(arguments: argparse.Namespace) -> int:
-    """Draw from the model: a picture (.png), or the numbers (.npy, .csv)."""
-    vae, _ = open_run(arguments.run)
-    rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
+    """Write E[x|z] at draws z from the prior: a picture (.png), or the numbers (.npy, .csv)."""
     path = Path(arguments.out or Path(arguments.run) / f"samples_seed{arguments.seed}.png")
-    suffix = path.suffix.lower()
+    if (suffix := path.suffix.lower()) not in (".png", ".npy", ".csv"):
+        raise ValueError(f"{shown(path)}: expected a name that ends in .png, .npy or .csv")
+    if arguments.out and path.is_file() and not arguments.overwrite:
+        raise FileExistsError(f"{shown(path)} exists: add --overwrite to replace it")
+    vae, config = open_run(arguments.run)
+    names, n = tuple(config.get("column_names", ())), arguments.n
+    seed = positive_int("seed", arguments.seed, least=0)
+    needed = n * (vae.latent_dim + vae.data_dim) * vae.dtype.itemsize
+    with np.errstate(all="ignore"), memory_for(f"--n {n}", needed):
+        x = vae.sample(n, np.random.default_rng(seed))
+    if not np.isfinite(x).all():
+        return _no_finite(shown(arguments.run), "samples")
     if suffix == ".png":
         with runs.plain_matplotlib():
-            runs.save_figure(plots.samples(vae, arguments.n, rng=rng), path)
-    elif suffix in (".npy", ".csv"):
-        x = vae.sample(arguments.n, rng)
-        with atomic_write(path) as file:
-            if suffix == ".npy":
-                np.save(file, x)
-            else:
-                np.savetxt(file, x, fmt="%.9g", delimiter=",")
+            figure = plots.samples(vae, n, np.random.default_rng(seed), columns=names)
+            runs.save_figure(figure, path)
     else:
-        raise ValueError(f"{path}: expected a name that ends in .png, .npy or .csv")
-    print(f"{arguments.n} samples: {path}")
+        with atomic_write(path) as file:
+            np.save(file, x) if suffix == ".npy" else _write_csv(file, x, names)
+    print(f"{n} means E[x|z], z drawn from the prior: {shown(path)}")
     return 0
+
+
+def _write_csv(file: BinaryIO, x: Array, names: Sequence[str]) -> None:
+    """A line of names, if there are any, and x (N, D) in as many digits as its dtype has."""
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([names] if names else [])
+    writer.writerows(map(str, row) for row in x)
+    text.detach()
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -187,13 +228,14 @@ def _check_users(arguments: argparse.Namespace) -> int:
 def _fail(error: BaseException | str, addition: str = "") -> int:
     """One line on standard error, and the exit code of bad input."""
     text = " ".join(str(error).split()) or type(error).__name__
-    argument = r"(?<!\S)\w+(?= must |, got )"
-    text = re.sub(argument, lambda match: OPTIONS.get(match[0], match[0]), text)
+    match = ARGUMENT.match(text)  # what comes after the name of a file is about the file
+    if match and match["name"] in OPTIONS:
+        text = text[: match.start("name")] + OPTIONS[match["name"]] + text[match.end("name") :]
     text = re.sub(r"(?<![^ (])key=(?=['\"])", "--key ", text)
     if isinstance(error, CellError) and error.column:
-        column = shlex.quote(error.column)
-        labels = f", --label-column {column} takes it for labels" if error.is_text else ""
-        addition = f" --drop {column} leaves the column out{labels}."
+        column = ("=" if error.column.startswith("-") else " ") + shlex.quote(error.column)
+        labels = f", --label-column{column} takes it for labels" if error.is_text else ""
+        addition = f" --drop{column} leaves the column out{labels}."
     if addition:
         text = text.rstrip(".") + "."
     print(f"numpyvae: {text}{addition}", file=sys.stderr, flush=True)

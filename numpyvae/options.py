@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from numpyvae import run_data
 from numpyvae.layers import ACTIVATIONS
+from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 
 __all__ = ["BAD_INPUT", "OPTIONS", "Parser", "add_check", "add_evaluate", "add_sample", "add_train"]
 
@@ -56,12 +56,18 @@ def add_evaluate(commands: Any, run: Command) -> None:
 
 def add_sample(commands: Any, run: Command) -> None:
     """`numpyvae sample`, done by `run`."""
-    add = commands.add_parser("sample", help="draw from a trained model")
+    add = commands.add_parser(
+        "sample",
+        help="draw z from the prior: a picture of the means E[x|z], or their numbers",
+        description="Draw z from the prior and write E[x|z], the mean of p(x|z), for each: a "
+        "picture (.png), or one row a draw (.npy, .csv).",
+    )
     add.add_argument("run", metavar="RUN", help="a run folder")
     add.add_argument("--n", type=int, default=64, help="how many (default: %(default)s)")
     add.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
     add.add_argument("--out", metavar="FILE",
                      help=".png, .npy or .csv (default: RUN/samples_seedSEED.png)")  # fmt: skip
+    add.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     add.set_defaults(command=run)
 
 
@@ -149,9 +155,24 @@ def add_train(commands: Any, run: Command) -> None:
     add.set_defaults(command=run, defaults=defaults)
 
 
-def _likelihood(text: str) -> Any:
-    """`run_data.parse_likelihood` for argparse, which shows only this exception's message."""
+def _likelihood(text: str) -> Likelihood:
+    """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `gaussian:per_dimension`."""
+    name, _, argument = text.partition(":")
+    expected = ""
     try:
-        return run_data.parse_likelihood(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        if name == "bernoulli" and not argument:
+            return Bernoulli()
+        if name == "binomial":
+            expected = "binomial:COUNT with a whole number from 1 to 2^53"
+            return Binomial(int(argument))
+        if name == "gaussian":
+            expected = "gaussian:shared, gaussian:per_dimension or a variance above 0"
+            learned = argument in ("shared", "per_dimension")
+            return Gaussian(argument if learned else float(argument))
+    except ValueError:
+        problem = f"unknown likelihood {text!r}: expected {expected}"
+        raise argparse.ArgumentTypeError(problem) from None
+    raise argparse.ArgumentTypeError(
+        f"unknown likelihood {text!r}: expected bernoulli, binomial:COUNT, gaussian:VARIANCE, "
+        "gaussian:shared or gaussian:per_dimension"
+    )

@@ -5,13 +5,14 @@ when a figure is drawn, and pyplot never: no window, no backend, no global state
 
 Data of D = side^2 dimensions (1, 16, 25, ..., 784; not 4 and 9) are shown as images, dark where a
 value is high, like ink on paper; `image_shape=(height, width)` does so for any other D. Data of two
-dimensions are shown as points, all else as lines. Latent dimensions are called z[0], z[1], ... as
-in the arrays.
+dimensions are shown as points, all else as lines; `columns` are the names of their D dimensions.
+Latent dimensions are called z[0], z[1], ... as in the arrays.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,11 @@ from numpyvae.drawing import (
     in_which_units,
     line_pairs,
     line_tiles,
+    name_columns,
     new_figure,
     number_text,
     one_unit,
+    plane_labels,
     point_pairs,
     show_tiles,
     tile_shape,
@@ -100,7 +103,11 @@ def learning_curves(history: History) -> Figure:
 
 
 def reconstructions(
-    vae: VAE, x: Array, n: int = 10, image_shape: tuple[int, int] | None = None
+    vae: VAE,
+    x: Array,
+    n: int = 10,
+    image_shape: tuple[int, int] | None = None,
+    columns: Sequence[str] = (),
 ) -> Figure:
     """The first n rows of x (N, D) beside their reconstructions, E[x|z] at z = mean(x).
 
@@ -113,7 +120,7 @@ def reconstructions(
     mean, title = vae.reconstruct(x), "Originals, and $E[x|z]$ at their posterior means"
     if not shape:
         x, mean, title = as_lines(vae, x), as_lines(vae, mean), title + in_which_units(vae)
-        return (point_pairs if vae.data_dim == 2 else line_pairs)(x, mean, title)
+        return (point_pairs if vae.data_dim == 2 else line_pairs)(x, mean, title, columns)
     width = min(max(len(x), 5), 12)
     figure, axes = new_figure(width + 1.4, 2 * width / len(x) * shape[0] / shape[1] + 0.7)
     show_tiles(figure, axes[0, 0], np.concatenate([x, mean]), shape, len(x), value_range(vae, x))
@@ -127,26 +134,28 @@ def samples(
     n: int = 64,
     rng: np.random.Generator | None = None,
     image_shape: tuple[int, int] | None = None,
+    columns: Sequence[str] = (),
 ) -> Figure:
     """E[x|z] at n draws z ~ p(z); `rng=None` draws from the model's seed."""
     x, shape = vae.sample(n, rng), tile_shape(vae.data_dim, image_shape)
-    columns, title = math.ceil(math.sqrt(n)), f"$E[x|z]$ at {n} draws of $z$ from the prior"
+    n_columns, title = math.ceil(math.sqrt(n)), f"$E[x|z]$ at {n} draws of $z$ from the prior"
     height = 5.0 if vae.data_dim > 2 else 7.0
     if shape:
-        height = 7.0 * math.ceil(n / columns) / columns * shape[0] / shape[1] + 0.6
+        height = 7.0 * math.ceil(n / n_columns) / n_columns * shape[0] / shape[1] + 0.6
     figure, axes = new_figure(7.0 if shape or vae.data_dim == 2 else 9.0, height)
     ax = axes[0, 0]
     if shape:
-        show_tiles(figure, ax, x, shape, columns, value_range(vae, x))
+        show_tiles(figure, ax, x, shape, n_columns, value_range(vae, x))
         describe(ax, title)
     elif vae.data_dim == 2:
         ax.scatter(*x.T, s=24, color=BLUE, alpha=0.7, lw=0)
         one_unit(ax, x)
-        describe(ax, title, "x[0]", "x[1]")
+        describe(ax, title, *plane_labels(columns))
     else:
         title += in_which_units(vae)
         ax.plot(as_lines(vae, x).T, color=BLUE, alpha=max(0.05, min(0.9, 20 / n)), lw=1.2)
         describe(ax, title, "data dimension", "value")
+        name_columns(ax, columns)
     return figure
 
 
@@ -192,6 +201,7 @@ def manifold(
     n_side: int = 20,
     dims: tuple[int, ...] = (0, 1),
     image_shape: tuple[int, int] | None = None,
+    columns: Sequence[str] = (),
 ) -> Figure:
     """E[x|z] over `prior_grid`: the two latent dimensions `dims` (`informative_dims` finds them).
 
@@ -210,13 +220,16 @@ def manifold(
     ax = axes[0, 0]
     if not shape and (flat or vae.data_dim == 2):
         decoded_lines(figure, ax, x.reshape(-1, n_side, vae.data_dim), z[:, dims[0]], dims)
-        axis_labels = ("x[0]", "x[1]") if vae.data_dim == 2 else ("data dimension", "value")
-        describe(ax, title, *axis_labels)
+        if vae.data_dim == 2:
+            describe(ax, title, *plane_labels(columns))
+        else:
+            describe(ax, title, "data dimension", "value")
+            name_columns(ax, columns)
         return figure
     if shape:
         show_tiles(figure, ax, x, shape, n_side, value_range(vae, x))
     else:
-        line_tiles(figure, ax, x, n_side)
+        line_tiles(figure, ax, x, n_side, columns)
     ticks = [n_side * NormalDist().cdf(z) for z in TICKS]
     names = [number_text(z) for z in TICKS]
     ax.set_xticks(ticks, names)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from numpyvae.drawing import LABEL_SIZE, TICK_SIZE
+from numpyvae.drawing import LABEL_SIZE, TICK_SIZE, plain_text
 from numpyvae.numerics import Array
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ CLASS_MARKERS = ("o", "^", "s")
 def class_name(value: Any) -> str:
     """A class as text: 1 for 1.0, and not more of a long one than fits beside the figure."""
     whole = isinstance(value, float | np.floating) and value == np.floor(value)
-    text = str(int(value)) if whole else str(value)
-    return text if len(text) <= 18 else text[:17] + "\N{HORIZONTAL ELLIPSIS}"
+    return plain_text(int(value) if whole else value)
 
 
 def ellipses(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -> None:

@@ -6,6 +6,8 @@ import contextlib
 import csv
 import json
 import math
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
 from numpyvae.storage import open_npz, parse_description
 from numpyvae.training import History
+from numpyvae.validation import memory_for
 
-__all__ = ["CONFIG", "HISTORY", "MODEL", "open_run", "open_stopped_run", "shown"]
+__all__ = ["CONFIG", "HISTORY", "MODEL", "in_shell", "open_run", "open_stopped_run", "shown"]
 
 MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
 MAY_DIFFER = {"data", "versions"}
@@ -29,8 +32,21 @@ HISTORY_BYTES = 1000
 
 def shown(path: str | Path) -> str:
     """A path as it can stand in a line: as it is, or with escapes if it has line breaks or such."""
-    text = str(path)
+    text = str(Path(path))
     return text if text.isprintable() else ascii(text)
+
+
+def in_shell(path: str | Path) -> str:
+    """A path as it can stand in a command that is pasted into a shell."""
+    text = str(Path(path))
+    text = f"./{text}" if text.startswith("-") else text
+    if text.isprintable():
+        return shlex.quote(text)
+    escaped = (
+        c if c.isprintable() and c not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(c))
+        for c in text
+    )
+    return f"$'{''.join(escaped)}'"
 
 
 def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
@@ -44,7 +60,9 @@ def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
     if not readable and not (path / MODEL).is_file():
         raise FileNotFoundError(f"{name} holds no run: there is no {CONFIG} in it")
     config = _read_config(path) if readable else None
-    vae = VAE.load(path / MODEL)
+    size = (path / MODEL).stat().st_size if (path / MODEL).is_file() else 0
+    with memory_for(f"{name}/{MODEL}", size):
+        vae = VAE.load(path / MODEL)
     with open_npz(path / MODEL) as saved:
         copy = saved.description.get("run")  # None before version 0.2
     if config is None:  # one moment of `RunFolder.save`

@@ -52,7 +52,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, resume: bool = False) -> None:
-        self.name = shown(path)
+        self.given, self.name = path, shown(path)
         self.path = Path(os.path.realpath(path))  # through a link, or else it would be replaced
         self.saved = False
         """Whether the run in the folder is this one."""

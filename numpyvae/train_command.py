@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from numpyvae import evaluation, run_data, runs
 from numpyvae.interrupts import INTERRUPTED, Interrupted, Interrupts
 from numpyvae.models.vae import VAE
-from numpyvae.run_files import shown
+from numpyvae.run_files import in_shell, shown
 from numpyvae.run_folder import PICTURES, RunFolder, next_folder
 from numpyvae.train_plan import Plan, is_stopped, new_plan, resumed_plan
 from numpyvae.training import DivergenceError
+from numpyvae.validation import memory_for
 
 __all__ = ["Console", "train"]
 
@@ -53,7 +54,7 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
             return end.code
         run = _Training(folder, plan, interrupts, console)
         for note in plan.notes:
-            console.say(f"{Path(plan.source).name}: {note}")
+            console.say(f"{shown(Path(plan.source).name)}: {note}")
         console.say(
             f"{shown(plan.source)}: {len(plan.data.x_train)} examples of dimension "
             f"{plan.vae.data_dim} to train on, {len(plan.data.x_test)} to test on\n"
@@ -119,8 +120,9 @@ class _Training:
         plan, started = self.plan, time.perf_counter()
         if not plan.epochs:
             return None
+        step = f"a step on {plan.config['batch_size']} examples (--batch-size)"
         try:
-            with self.interrupts.listening():
+            with self.interrupts.listening(), memory_for(step):
                 self.vae.fit(
                     plan.data.x_train,
                     plan.epochs,
@@ -159,7 +161,8 @@ class _Training:
         started = time.monotonic()
         self._follow()
         try:
-            self.folder.save(self.vae, self.plan.config, self.best.theta if self.best else None)
+            with memory_for(f"saving {self.folder.name}"):
+                self.folder.save(self.vae, self.plan.config, self.best.theta if self.best else None)
             self.epochs_saved, self.error = self.vae.epochs_trained, None
         except (OSError, MemoryError) as error:
             self.error = error
@@ -182,7 +185,7 @@ class _Training:
         except KeyboardInterrupt as second:  # in a hurry
             self.say(
                 f"Interrupted after {epochs} epochs: the model is in {name}/, its pictures are not "
-                f"complete. numpyvae train --resume {name} goes on."
+                f"complete. numpyvae train --resume {in_shell(self.folder.given)} goes on."
             )
             return _code(end if isinstance(end, KeyboardInterrupt) else second)
         except Exception as error:  # whatever it is, the model is not lost
@@ -194,10 +197,11 @@ class _Training:
             raise end
         complete = self._draw()
         if isinstance(end, Exception):
-            kept = (
-                f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}."
+            kept = f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}"
+            best = (
+                f", with the parameters of the best, epoch {self.best.epoch}" if self.best else ""
             )
-            return self.fail(end, kept)
+            return self.fail(end, f"{kept}{best}.")
         if end is None and (stopping := self.plan.stopping) and is_stopped(stopping):
             self.say(f"Early stopping: no better test ELBO for {stopping.waited} epochs.")
         self.say(self._summary("Learned in" if end is None else "Interrupted after"))
@@ -232,7 +236,7 @@ class _Training:
             f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: test ELBO "
             f"{(log_px - kl).mean():.2f} nats = log p(x|z) {log_px.mean():.2f} - KL "
             f"{kl.mean():.2f}, {active} of {vae.latent_dim} units active.\n"
-            f"Pictures: {name}/ ({', '.join(pictures)})"
+            f"Pictures: {name}/ ({', '.join(pictures) or 'none'})"
         )
 
 

@@ -10,9 +10,9 @@ from numpyvae.callbacks import EarlyStopping, KeepBest
 from numpyvae.models.vae import VAE
 from numpyvae.optimizers import Adam
 from numpyvae.run_files import open_stopped_run, shown
-from numpyvae.validation import positive_int
+from numpyvae.validation import memory_for, positive_int, positive_number
 
-__all__ = ["Plan", "is_stopped", "new_plan", "resumed_plan"]
+__all__ = ["Plan", "is_stopped", "is_unfinished", "new_plan", "resumed_plan"]
 
 RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data"}
 """The options that may be given with --resume; all others stay as the run began."""
@@ -35,6 +35,7 @@ class Plan(NamedTuple):
 
 def new_plan(options: Mapping[str, Any]) -> Plan:
     """A run from its beginning; ValueError or TypeError for what is not usable."""
+    beta = positive_number("beta", options["beta"], zero=True)  # infinite, it learns no data
     data = run_data.load_data(options["data"], **runs.chosen(options))
     likelihood = run_data.standardized(
         options["likelihood"] or data.likelihood, data.x_train, options["standardize"]
@@ -45,10 +46,15 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
         hidden_dims=options["hidden_dims"],
         activation=options["activation"],
         likelihood=likelihood,
-        beta=options["beta"],
+        beta=beta,
         seed=options["seed"],
         dtype=run_data.dtype_for(likelihood),
     )
+    with memory_for(
+        f"{vae.layout.size:,} parameters (--hidden-dims, --latent-dim)",
+        vae.layout.size * vae.dtype.itemsize,
+    ):
+        _ = vae.theta  # drawn here
     vae.optimizer = Adam(options["learning_rate"])
     epochs = positive_int("epochs", options["epochs"])
     positive_int("batch_size", options["batch_size"])
@@ -96,6 +102,17 @@ def _notes(data: run_data.RunData, vae: VAE, is_guess: bool) -> list[str]:
         notes.append("the columns are standardised in the model; nats and samples are in the "
                      "data's own units (--no-standardize leaves them as they are)")  # fmt: skip
     return notes
+
+
+def is_unfinished(vae: VAE, config: Mapping[str, Any]) -> bool:
+    """Whether a run has epochs to go, and early stopping has not ended it."""
+    stopping, _ = _followers({"early_stopping": None, "keep_best": False, **config})
+    if stopping:
+        for record in vae.history:
+            stopping(vae, record)
+    planned = config.get("epochs")
+    left = isinstance(planned, int) and vae.epochs_trained < planned
+    return left and not is_stopped(stopping)
 
 
 def is_stopped(stopping: EarlyStopping | None) -> bool:
