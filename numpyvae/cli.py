@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import math
 import re
 import shlex
 import sys
@@ -177,7 +178,8 @@ def sample(arguments: argparse.Namespace) -> int:
     needed = n * (vae.latent_dim + vae.data_dim) * vae.dtype.itemsize
     with np.errstate(all="ignore"), memory_for(f"--n {n}", needed):
         x = vae.sample(n, np.random.default_rng(seed))
-    if not np.isfinite(x).all():
+    largest = math.sqrt(np.finfo(vae.dtype).max)  # beyond it the product of two layers is infinite
+    if not np.isfinite(x).all() or np.abs(vae.theta).max() > largest:
         return _no_finite(shown(arguments.run), "samples")
     if suffix == ".png":
         with runs.plain_matplotlib():

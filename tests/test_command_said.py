@@ -250,6 +250,18 @@ def test_parameters_that_give_nothing_finite_are_said(command, theta, run, capsy
     assert not list(Path(run).glob("samples*"))
 
 
+def test_logits_that_overflow_are_no_samples(here, capsys, rng):
+    np.save("x.npy", rng.integers(0, 2, (20, 3)))
+    assert train("--data", "x.npy", "--out", "run") == 0
+    capsys.readouterr()
+    change("run", theta=1e30)  # the means are finite: sigmoid(infinity) = 1
+    for command in ("sample", "evaluate"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert main([command, "run"]) == 1
+        assert "its parameters give no finite " in one_line(capsys)
+
+
 def test_what_is_wrong_in_a_model_file_is_no_option(run, capsys):
     for argument, value in (("latent_dim", -1), ("seed", -1), ("beta", -1.0), ("hidden_dims", [0])):
         change(run, **{argument: value})
