@@ -127,7 +127,7 @@ def one_unit(ax: Axes, x: Array) -> None:
         ax.set_aspect("equal", adjustable="datalim")
 
 
-def point_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] = ()) -> Figure:
+def point_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] | None = None) -> Figure:
     """Points of the plane, each joined to its reconstruction."""
     from matplotlib.collections import LineCollection
 
@@ -166,7 +166,7 @@ def decoded_lines(figure: Figure, ax: Axes, x: Array, z: Array, dims: tuple[int,
     ax.autoscale_view()
 
 
-def line_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] = ()) -> Figure:
+def line_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] | None = None) -> Figure:
     """A panel for each example: its values over the data dimensions, and its reconstruction's."""
     from matplotlib.ticker import MaxNLocator
 
@@ -190,7 +190,7 @@ def line_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] = ()) -
 
 
 def line_tiles(
-    figure: Figure, ax: Axes, x: Array, n_side: int, columns: Sequence[str] = ()
+    figure: Figure, ax: Axes, x: Array, n_side: int, columns: Sequence[str] | None = None
 ) -> None:
     """The values over data dimensions, x (n_side^2, D), as a small curve in each cell."""
     from matplotlib.collections import LineCollection
@@ -202,8 +202,9 @@ def line_tiles(
     ax.add_collection(LineCollection(list(np.stack([along, down], axis=2)), colors=BLUE, lw=1))
     ax.set(xlim=(0, n_side), ylim=(n_side, 0), aspect="equal")
     values = f"{number_text(low)} to {number_text(high)}"
-    few = 0 < len(columns) <= 6
-    over = ", ".join(map(plain_text, columns)) if few else f"the {x.shape[1]} data dimensions"
+    over = f"the {x.shape[1]} data dimensions"
+    if columns and len(columns) <= 6:
+        over = ", ".join(map(plain_text, columns))
     add_caption(figure, f"in each cell: values from {values} over {over}")
 
 
@@ -232,16 +233,16 @@ def describe(ax: Axes, title: str, x_label: str = "", y_label: str = "") -> None
     ax.set_ylabel(y_label, fontsize=LABEL_SIZE)
 
 
-def name_columns(ax: Axes, columns: Sequence[str]) -> None:
+def name_columns(ax: Axes, columns: Sequence[str] | None) -> None:
     """Name the data dimensions along the x axis, if they have names and not too many."""
-    if 0 < len(columns) <= MOST_NAMED:
+    if columns and len(columns) <= MOST_NAMED:
         names = [plain_text(name) for name in columns]
         upright = len(names) > 4 or max(map(len, names)) > 4
         ax.set_xticks(range(len(names)), names, rotation=90 if upright else 0)
         ax.set_xlabel("")
 
 
-def plane_labels(columns: Sequence[str]) -> tuple[str, str]:
+def plane_labels(columns: Sequence[str] | None) -> tuple[str, str]:
     """What the axes of the plane show: columns by name, or x[0] and x[1]."""
     first, second = columns or ("x[0]", "x[1]")
     return plain_text(first), plain_text(second)

@@ -107,7 +107,7 @@ def reconstructions(
     x: Array,
     n: int = 10,
     image_shape: tuple[int, int] | None = None,
-    columns: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
 ) -> Figure:
     """The first n rows of x (N, D) beside their reconstructions, E[x|z] at z = mean(x).
 
@@ -134,7 +134,7 @@ def samples(
     n: int = 64,
     rng: np.random.Generator | None = None,
     image_shape: tuple[int, int] | None = None,
-    columns: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
 ) -> Figure:
     """E[x|z] at n draws z ~ p(z); `rng=None` draws from the model's seed."""
     x, shape = vae.sample(n, rng), tile_shape(vae.data_dim, image_shape)
@@ -201,7 +201,7 @@ def manifold(
     n_side: int = 20,
     dims: tuple[int, ...] = (0, 1),
     image_shape: tuple[int, int] | None = None,
-    columns: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
 ) -> Figure:
     """E[x|z] over `prior_grid`: the two latent dimensions `dims` (`informative_dims` finds them).
 
