@@ -26,7 +26,7 @@ from numpyvae.gradient_check import InputError
 from numpyvae.gradient_check.user_functions import load_point
 from numpyvae.layers import Dense
 from numpyvae.models import Model
-from numpyvae.run_folder import open_run
+from numpyvae.run_files import open_run
 from numpyvae.storage import open_npz, write_npz
 from numpyvae.validation import from_config
 
