@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from numpyvae.layers import ACTIVATIONS
-from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
+from numpyvae.likelihoods import LIKELIHOODS, Likelihood, likelihood_from_text
 
 __all__ = ["BAD_INPUT", "OPTIONS", "Parser", "add_check", "add_evaluate", "add_sample", "add_train"]
 
@@ -134,8 +134,8 @@ def add_train(commands: Any, run: Command) -> None:
            help="hidden widths of the encoder, mirrored in the decoder")  # fmt: skip
     option("--activation", choices=tuple(ACTIVATIONS), default="relu", help="of the hidden layers")
     option("--likelihood", type=_likelihood, metavar="P",
-           help="bernoulli, binomial:COUNT, gaussian:VARIANCE, gaussian:shared or "
-                "gaussian:per_dimension; the default fits the data")  # fmt: skip
+           help=", ".join(kind.text for kind in LIKELIHOODS.values())
+                + "; the default fits the data")  # fmt: skip
     option("--beta", type=float, default=1.0, help="weight of the KL")
     option("--epochs", type=int, default=300, metavar="E",
            help="passes over the training data, with --resume those before included")  # fmt: skip
@@ -156,23 +156,8 @@ def add_train(commands: Any, run: Command) -> None:
 
 
 def _likelihood(text: str) -> Likelihood:
-    """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `gaussian:per_dimension`."""
-    name, _, argument = text.partition(":")
-    expected = ""
+    """`likelihood_from_text` for argparse, which shows only this exception's message."""
     try:
-        if name == "bernoulli" and not argument:
-            return Bernoulli()
-        if name == "binomial":
-            expected = "binomial:COUNT with a whole number from 1 to 2^53"
-            return Binomial(int(argument))
-        if name == "gaussian":
-            expected = "gaussian:shared, gaussian:per_dimension or a variance above 0"
-            learned = argument in ("shared", "per_dimension")
-            return Gaussian(argument if learned else float(argument))
-    except ValueError:
-        problem = f"unknown likelihood {text!r}: expected {expected}"
-        raise argparse.ArgumentTypeError(problem) from None
-    raise argparse.ArgumentTypeError(
-        f"unknown likelihood {text!r}: expected bernoulli, binomial:COUNT, gaussian:VARIANCE, "
-        "gaussian:shared or gaussian:per_dimension"
-    )
+        return likelihood_from_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
