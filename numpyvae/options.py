@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from numpyvae.layers import ACTIVATIONS
-from numpyvae.likelihoods import Likelihood, likelihood_from_text
+from numpyvae.likelihoods import LIKELIHOODS, Likelihood, likelihood_from_text
 
 __all__ = ["BAD_INPUT", "OPTIONS", "Parser", "add_check", "add_evaluate", "add_sample", "add_train"]
 

@@ -47,7 +47,7 @@ def likelihood_from_text(text: str) -> Likelihood:
     name, _, argument = text.partition(":")
     expected = ", ".join(kind.text for kind in LIKELIHOODS.values())
     for kind in LIKELIHOODS.values():
-        if kind.text.startswith(name):
+        if name == kind.text.partition(":")[0]:
             try:
                 return kind.from_text(argument)
             except ValueError as error:
