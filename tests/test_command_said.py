@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae import VAE, Gaussian, plots, runs
+from numpyvae import VAE, Adam, Autoencoder, EarlyStopping, Gaussian, KeepBest, plots, runs
 from numpyvae.cli import main
 from numpyvae.data.tables import read_table
 from numpyvae.run_data import dtype_for, load_data, standardized
@@ -459,3 +459,30 @@ def test_the_pictures_of_a_run_have_the_names_of_its_columns(tmp_path, x, monkey
     for name in ("reconstructions.png", "samples.png", "manifold.png"):
         pictures[name](tmp_path / name)
         assert any("age" in text for text in texts(drawn[-1])), name
+
+
+# The library.
+
+
+@pytest.mark.parametrize("kind", [KeepBest, EarlyStopping])
+def test_a_class_of_callbacks_is_no_callback(kind, x):
+    vae = VAE(3, 1, (2,), likelihood=Gaussian())
+    with pytest.raises(TypeError, match=rf"such as {kind.__name__}\(\), got the class"):
+        vae.fit(x, 1, validation_data=x, callbacks=[kind], verbose=False)
+    assert vae.epochs_trained == 0
+
+
+def test_what_diverges_says_which_parameters_are_kept(x):
+    vae = VAE(3, 1, (2,), likelihood=Gaussian())
+    vae.fit(x, 2, verbose=False)
+    best = KeepBest("loss")
+    with pytest.raises(
+        DivergenceError, match=r"are kept \(with KeepBest those of the best epoch\)"
+    ):
+        vae.fit(x, 3, optimizer=Adam(1e30), callbacks=[best], verbose=False)
+
+
+def test_a_model_of_another_class_has_its_article(tmp_path):
+    VAE(3, 1, (2,)).save(tmp_path / "vae.npz")
+    with pytest.raises(ValueError, match="expected an Autoencoder, got 'VAE'"):
+        Autoencoder.load(tmp_path / "vae.npz")

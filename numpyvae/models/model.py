@@ -377,4 +377,4 @@ class Model:
         anything is built, so a small file costs little, whatever it says.
         """
         kinds = {name: kind for name, kind in MODELS.items() if issubclass(kind, cls)}
-        return files.load(path, kinds)
+        return files.load(path, cls.__name__, kinds)
