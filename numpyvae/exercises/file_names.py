@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from numpyvae.exercises.catalogue import EXERCISES
-from numpyvae.exercises.hand_in import ARCHIVES, Entry, is_hidden
+from numpyvae.exercises.hand_in import ARCHIVES, UNREAD, Entry, is_hidden
 from numpyvae.exercises.meant import NAME_CHARACTERS, Name
 from numpyvae.exercises.meant import meant as meant_of
 
@@ -38,7 +38,8 @@ def is_code(name: str) -> bool:
 
 def is_wanted(name: str) -> bool:
     """Whether a file is looked at: code, or an archive that may hold it."""
-    return not is_hidden(name) and (is_code(name) or name.lower().endswith(ARCHIVES))
+    is_packed = name.lower().endswith((*ARCHIVES, *UNREAD))
+    return not is_hidden(name) and (is_code(name) or is_packed)
 
 
 def choose(entries: Sequence[Entry]) -> tuple[dict[str, list[Entry]], list[str]]:
