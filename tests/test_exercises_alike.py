@@ -65,6 +65,7 @@ def test_helpers_are_one_and_their_names_do_not_count():
     text = "def f(x):\n    return helper(x, 1)\ndef helper(x, y):\n    return x * y + 1"
     assert of(text) == of(text.replace("helper", "h"))
     assert of(text).keys() == {"f", OTHERS}
+    assert of("f = lambda x: x * 2 + 1").keys() == {"f"}
 
 
 def graded(name, number, forms):

@@ -15,6 +15,7 @@ import pytest
 
 from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
 from numpyvae.exercises.judging import judge, judge_file, judge_source
+from numpyvae.exercises.process import FORKERS
 from numpyvae.exercises.sandbox import Limits, run
 
 EXERCISE = EXERCISES[3]
@@ -311,9 +312,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def outcomes(folder, confined):
-    """What came of each attack. Two at a time, because those that hang only wait."""
+    """What came of each attack, in forks as in grading. Two at a time: who hangs only waits."""
     points = draw_points(EXERCISE, 12345)
-    with ThreadPoolExecutor(2) as pool:
+    with FORKERS.kept(), ThreadPoolExecutor(2) as pool:
         waiting = {
             attack: pool.submit(run, EXERCISE, submission(attack, folder), points, LIMITS)
             for attack in ATTACKS

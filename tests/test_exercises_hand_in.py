@@ -358,9 +358,9 @@ def test_a_rar_is_named_and_its_row_is_there(tmp_path, capsys):
     rows = list(csv.DictReader((tmp_path / "out" / "class.csv").read_text().splitlines()))
     said = {row["student"]: row["other failures"] for row in rows}
     assert list(said) == ["ann", "bob", "cy_78", "dan"]
-    assert said["ann"].endswith("hw.rar is not read: ask for a .zip")
-    assert said["bob"] == "bob.7Z is not read: ask for a .zip"
-    assert said["cy_78"].endswith("cy_78_2_hw.rar is not read: ask for a .zip")
+    assert said["ann"].endswith("hw.rar is not read: expected a .zip")
+    assert said["bob"] == "bob.7Z is not read: expected a .zip"
+    assert said["cy_78"].endswith("cy_78_2_hw.rar is not read: expected a .zip")
     assert "old.rar is not read" in (tmp_path / "out" / "dan.txt").read_text()
     assert capsys.readouterr().err == ""
 

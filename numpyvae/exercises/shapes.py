@@ -29,13 +29,19 @@ def shapes(tree: ast.Module, functions: Iterable[str]) -> dict[str, list[str]]:
     own = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     found: dict[str, set[str]] = {}
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            reader = _Reader(own - functions)
-            for statement in node.body:
-                reader.read(statement)
-            name = node.name if node.name in functions else OTHERS
-            found.setdefault(name, set()).update(reader.found)
+        reader = _Reader(own - functions)
+        for part in _inside(node) or [node]:
+            reader.read(part)
+        name = _name_of(node)
+        found.setdefault(name if name in functions else OTHERS, set()).update(reader.found)
     return {name: sorted(numbers)[:MOST] for name, numbers in found.items()}
+
+
+def _name_of(node: ast.stmt) -> str:
+    """What a statement defines: `def f(x)`, or `f = lambda x: ...`."""
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    return getattr(node, "name", "")
 
 
 class _Reader:
@@ -58,9 +64,8 @@ class _Reader:
         )
         if size >= LEAST:
             self.found.add(number)
-        for statement in (s for name in BODIES for s in getattr(node, name, ())):
-            if isinstance(statement, ast.stmt | ast.ExceptHandler):
-                self.read(statement)
+        for statement in _inside(node):
+            self.read(statement)
         return number, size
 
     def _parts(self, node: ast.AST) -> tuple[str, list[ast.AST], bool]:
@@ -99,9 +104,13 @@ class _Reader:
         return f"call {called}", [*_without_modules(receiver), *node.args, *keywords], True
 
 
-BODIES = ("body", "orelse", "handlers", "finalbody")
 LEFT_OUT = (ast.stmt, ast.ExceptHandler, ast.expr_context, ast.operator, ast.unaryop, ast.cmpop,
             ast.boolop, ast.arguments)  # fmt: skip
+
+
+def _inside(node: ast.AST) -> list[ast.AST]:
+    """The statements of a function, a loop, a condition and the like."""
+    return [n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt | ast.ExceptHandler)]
 
 
 def _without_modules(nodes: Iterable[ast.AST]) -> list[ast.AST]:

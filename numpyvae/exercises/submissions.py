@@ -166,7 +166,7 @@ def unread(names: Iterable[str]) -> list[Submission]:
 
 
 def _not_read(name: str) -> str:
-    return f"{name} is not read: ask for a .zip"
+    return f"{name} is not read: expected a .zip"
 
 
 def _read_archive(entry: Entry, depth: int = 0) -> Read:
