@@ -1,6 +1,7 @@
 """What the grader asks of the machine: forks, turns, space; and whose fault it is if that fails."""
 
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 from numpyvae import cli
 from numpyvae.exercises import grading, process, sandbox
 from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.forks import NO_FILTER, Forkers
 from numpyvae.exercises.judging import judge, judge_source
 from numpyvae.exercises.process import FORKERS, Trouble
 from numpyvae.exercises.sandbox import Limits, run
@@ -76,6 +78,23 @@ def test_a_forker_that_has_ended_is_replaced(forks):
     forker._process.wait()
     assert judge(THREE, outcome_of("pass\n"), 0).status == "pass"
     assert forker not in FORKERS._free
+
+
+@linux
+def test_without_a_filter_there_are_no_forks():
+    started = []
+
+    def start():
+        started.append(1)
+        code = f"import os; os._exit({NO_FILTER})"
+        return subprocess.Popen([sys.executable, "-c", code], **process.PIPES)
+
+    forkers = Forkers(start)
+    with forkers.kept():
+        for _ in range(2):
+            with forkers.fork(Path()) as fork:
+                assert fork is None
+    assert len(started) == 1
 
 
 def test_forks_are_used_in_grading_alone():
@@ -189,8 +208,10 @@ def test_the_last_record_of_a_result_counts_and_what_is_cut_does_not(tmp_path):
         return bytes([i, 0, 0, 0]) + len(content).to_bytes(4, "little") + content[: -cut or None]
 
     path = tmp_path / "results"
-    path.write_bytes(record(0, 1.0) + record(9, 3.0) + record(0, 2.0) + record(1, 5.0, cut=3))
-    assert sandbox._read_results(path, ["a", "b"], 10**6) == {"a": 2.0}
+    right = record(0, 1.0) + record(0, 2.0)
+    for end in (record(1, 5.0, cut=3), record(9, 3.0) + record(1, 4.0), bytes(50), b"x" * 50):
+        path.write_bytes(right + end)
+        assert sandbox._read_results(path, ["a", "b"], 10**6) == {"a": 2.0}
     assert sandbox._read_results(tmp_path / "none", ["a"], 10**6) == {}
 
 

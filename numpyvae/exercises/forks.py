@@ -17,6 +17,8 @@ from pathlib import Path
 
 __all__ = ["Fork", "Forker", "Forkers"]
 
+NO_FILTER = 3  # as in child.py
+
 
 class Forker:
     """child.py --serve, by its pipes."""
@@ -46,12 +48,12 @@ class Forker:
             raise OSError("the process that starts others has ended")
         return int(line)
 
-    def end(self) -> None:
-        """Close its pipes, and wait for its end."""
+    def end(self) -> int:
+        """Close its pipes, and wait for its end; its exit code."""
         for pipe in (self._in, self._out):
             with contextlib.suppress(OSError):
                 pipe.close()
-        self._process.wait()
+        return self._process.wait()
 
 
 class Fork:
@@ -81,6 +83,7 @@ class Forkers:
         self._start = start
         self._free: list[Forker] = []
         self._keepers, self._lock = 0, threading.Lock()
+        self._is_safe = sys.platform == "linux"  # and there is a filter of system calls
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -99,7 +102,7 @@ class Forkers:
     @contextlib.contextmanager
     def fork(self, job: Path) -> Iterator[Fork | None]:
         """A fork for the job; None where there is none to be had. Whoever takes it ends it."""
-        if not self._keepers or sys.platform != "linux":
+        if not (self._keepers and self._is_safe):
             yield None
             return
         with self._lock:
@@ -123,5 +126,5 @@ class Forkers:
             is_kept = is_good and self._keepers > 0
             if forker and is_kept:
                 self._free.append(forker)
-        if forker and not is_kept:
-            forker.end()
+        if forker and not is_kept and forker.end() == NO_FILTER:
+            self._is_safe = False

@@ -196,15 +196,18 @@ def _read_results(path: Path, outputs: Sequence[str], most: int) -> dict[str, Ar
             content = file.read(most)
     except OSError:
         return {}
-    arrays: dict[str, Array] = {}
+    last: dict[str, bytes] = {}
     at = 0
     while at + 8 <= len(content):
         i, size = struct.unpack_from("<II", content, at)
+        if i >= len(outputs) or not size:
+            break
         at += 8 + size
-        if i < len(outputs):
-            arrays.pop(outputs[i], None)
-            with contextlib.suppress(ValueError):  # cut, or no honest numbers
-                arrays[outputs[i]] = _numbers(content[at - size : at])
+        last[outputs[i]] = content[at - size : at]
+    arrays = {}
+    for name, one in last.items():
+        with contextlib.suppress(ValueError):  # cut, or no honest numbers
+            arrays[name] = _numbers(one)
     return arrays
 
 
