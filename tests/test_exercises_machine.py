@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -102,32 +101,43 @@ def test_forks_are_used_in_grading_alone():
     assert FORKERS._free == []
 
 
-def test_who_is_alone_is_alone():
-    turns, inside, most = Turns(), [], []
+@pytest.mark.parametrize(("first", "second", "may"), [
+    ("one_of_many", "one_of_many", True), ("one_of_many", "alone", False),
+    ("alone", "one_of_many", False), ("alone", "alone", False),
+])  # fmt: skip
+def test_who_is_alone_is_alone(first, second, may):
+    turns, entered = Turns(), threading.Event()
 
-    def many(_):
-        with turns.one_of_many():
-            inside.append(1)
-            most.append(len(inside))
-            inside.pop()
+    def enter():
+        with getattr(turns, second)():
+            entered.set()
 
-    def alone(_):
-        with turns.alone():
-            assert inside == []
-            inside.append(1)
-            assert inside == [1]
-            inside.pop()
+    thread = threading.Thread(target=enter)
+    with getattr(turns, first)():
+        thread.start()
+        assert entered.wait(60 if may else 0.05) == may
+    thread.join(60)
+    assert entered.is_set()
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: (alone if i % 5 == 0 else many)(i), range(500)))
-    two = threading.Barrier(2)
 
-    def together(_):
-        with turns.one_of_many():
-            two.wait(60)
+def test_who_waits_to_be_alone_comes_before_others():
+    turns, order = Turns(), []
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(together, range(2)))
+    def enter(how):
+        with getattr(turns, how)():
+            order.append(how)
+
+    with turns.one_of_many():
+        alone = threading.Thread(target=enter, args=["alone"])
+        alone.start()
+        while not turns._waiting:
+            pass
+        other = threading.Thread(target=enter, args=["one_of_many"])
+        other.start()
+        other.join(0.05)
+    for thread in (alone, other):
+        thread.join(60)
+    assert order == ["alone", "one_of_many"]
 
 
 def test_the_second_try_is_alone(monkeypatch):
