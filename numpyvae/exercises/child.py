@@ -65,9 +65,7 @@ def main(folder: Path) -> None:
     warnings.simplefilter("ignore")
     tree = preload.preload(job["source"])
     if job["shapes"] and tree is not None:
-        with contextlib.suppress(Exception):  # too deep
-            shapes = importlib.import_module("shapes").shapes(tree, job["functions"])
-            (folder / "shapes.json").write_text(json.dumps(shapes), encoding="utf-8")
+        _write_shapes(folder / "shapes.json", tree, job["functions"])
     sys.path.clear()  # the grader's package is not for import
     sys.path_importer_cache.clear()
     note("", "confined", str(confine.confine()))
@@ -93,15 +91,19 @@ def _work(perform: Any, job: Any, given: Any, arrays: Any, emit: Any, note: Any)
     return note("", "finished", "")
 
 
+def _write_shapes(path: Path, tree: Any, functions: list[str]) -> None:
+    """What the file's functions calculate, for `alike`."""
+    with contextlib.suppress(Exception):  # too deep
+        shapes = importlib.import_module("shapes").shapes(tree, functions)
+        path.write_text(json.dumps(shapes), encoding="utf-8")
+
+
 def _limit(limits: dict[str, int]) -> None:
     """Hard limits of the operating system, where it has them. They cannot be raised again."""
     try:
         resource = importlib.import_module("resource")
     except ImportError:  # Windows
         return
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(OSError, ValueError):  # each result has a file
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for name, value in limits.items():
         try:
             resource.setrlimit(getattr(resource, name), (value, value))

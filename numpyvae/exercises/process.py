@@ -52,6 +52,8 @@ def run_child(job: Path, seconds: int) -> str:
         return f"it was still running after {PATIENCE * seconds} seconds"
     if code == 0:
         return ""
+    if code == errno.ENOSPC:  # it may be so, or be said so
+        return f"the process ended with [Errno {code}] {os.strerror(code)}"
     if -code == getattr(signal, "SIGXCPU", None) or -code == getattr(signal, "SIGKILL", None):
         return f"it used more than {seconds} seconds of the processor, or was killed"
     return f"the process crashed ({_signal_name(-code)})" if code < 0 else "the process crashed"
