@@ -41,7 +41,7 @@ def judge_functions(number, functions, seed):
 
 def judge_text(exercise, source, seed):
     points = draw_points(exercise, seed)
-    return judge(exercise, source, reference.perform_trusted(exercise, source, points), seed)
+    return judge(exercise, reference.perform_trusted(exercise, source, points), seed)
 
 
 @pytest.fixture(scope="module")
