@@ -6,9 +6,13 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from numpyvae.exercises.catalogue import Arrays
 
-__all__ = ["Fit", "Mistake", "Patch", "in_function", "overflowing", "with_any"]
+__all__ = ["CONSTANT", "Fit", "Mistake", "Patch", "in_function", "overflowing", "with_any"]
+
+CONSTANT = "CONSTANT"
 
 Fit = Callable[[Arrays, Arrays, Arrays], float]  # points, a student's results, the right ones
 
@@ -38,17 +42,24 @@ class Mistake(NamedTuple):
         """Where it is made."""
         return self.patches[0].function
 
-    def fitted(self, points: Arrays, yours: Arrays, right: Arrays) -> Mistake | None:
-        """The same mistake with the constant of these results, to three digits if it has no more."""
-        if self.fit is None:
+    def fitted(self, points: Arrays, yours: Arrays, right: Arrays) -> tuple[float, Mistake] | None:
+        """The constant of these results, to three digits if it has no more, and the mistake with it.
+
+        The patches have the name CONSTANT in its place, so that one text serves for all constants.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                c = self.fit(points, yours, right) if self.fit else math.nan
+        except (KeyError, IndexError, ValueError, ZeroDivisionError):  # results of another shape
             return None
-        c = self.fit(points, yours, right)
         if not 0.0 < c < math.inf:
             return None
         short = float(f"{c:.3g}")
         c = short if abs(short / c - 1.0) < 1e-4 else c
-        patches = tuple(p._replace(new=p.new.replace(self.constant, repr(c))) for p in self.patches)
-        return self._replace(says=self.says.replace(self.constant, f"{c:.3g}"), patches=patches)
+        patches = tuple(
+            p._replace(new=p.new.replace(self.constant, CONSTANT)) for p in self.patches
+        )
+        return c, self._replace(says=self.says.replace(self.constant, f"{c:.3g}"), patches=patches)
 
 
 def in_function(

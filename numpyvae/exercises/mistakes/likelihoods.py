@@ -5,7 +5,10 @@ from __future__ import annotations
 from numpyvae.exercises.mistakes.constants import (
     of_argument,
     of_bound,
+    of_bound_in_backward,
     of_clip,
+    of_clip_in_backward,
+    of_log_var_in_log_n,
     of_precision,
     of_quotient,
     of_sum,
@@ -43,6 +46,7 @@ _BOUND = (
     "the logits are clipped at 30.0: a logit of 10,000 on the wrong side costs 10,000 nats",
     "With x = 0 and a logit of 10,000, what is log p by the second formula?",
 )
+_LOGITS_CLIPPED = ("softplus = ", "logits = np.clip(logits, -30.0, 30.0)\n    softplus = ")
 _CLIP = "\n    p = np.clip(p, 1e-15, 1.0 - 1e-15)"
 _BY_SUMS = "log_prob = (x * np.log(p + 1e-08) + (1.0 - x) * np.log(1.0 - p + 1e-08)).sum(axis=1)"
 _DEAD = "(x - p) * ((p > 1e-15) & (p < 1.0 - 1e-15))"
@@ -95,6 +99,26 @@ _BERNOULLI = [
         ("sigmoid's argument clipped", "p = ", "x = np.clip(x, -10.0, 10.0)\n    p = ",
          "the argument is clipped at 10.0: the sigmoid must be right for every x, and its slope too",
          "Which x is too large for your formula, and which of e^x and e^-x is small there?"))),
+    *with_any("30.0", of_bound, *(
+        Mistake("logits clipped, both ways" if dead else "logits clipped", *_BOUND,
+            (Patch("bernoulli_log_prob", *_LOGITS_CLIPPED),
+             *((Patch("bernoulli_log_prob_backward", "(x - p)", "(x - p) * (np.abs(logits) < 30.0)"),)
+               if dead else ())))
+        for dead in (False, True))),
+    *with_any("1e-15", of_clip,
+        *(Mistake("probabilities clipped", *_CLIPPED,
+            (Patch("bernoulli_log_prob", _LOG_PROB, f"{p}{_CLIP}\n    {_BY_LOGS}"),
+             Patch("bernoulli_log_prob_backward", "(x - p)", "(x - np.clip(p, 1e-15, 1.0 - 1e-15))")))
+          for p in (_P, _P_BY_EXP))),
+    *with_any("1e-06", of_clip_in_backward, *in_function("bernoulli_log_prob_backward",
+        ("probabilities clipped in the backward", "(x - p)", "(x - np.clip(p, 1e-06, 1.0 - 1e-06))",
+         "p is clipped at 1e-06 in the backward: dlogits = dlog_prob (x - p) needs no clipping",
+         "By what do you divide in the backward, if you cancel p and 1 - p by hand?"))),
+    *with_any("20.0", of_bound_in_backward, *in_function("bernoulli_log_prob_backward",
+        ("logits clipped in the backward", "tanh(0.5 * logits)",
+         "tanh(0.5 * np.clip(logits, -20.0, 20.0))",
+         "the logits are clipped at 20.0 in the backward: dlogits must be right for every logit",
+         "Which logit is too large for your formula, and which of e^a and e^-a is small there?"))),
     *with_any("1e-08", of_quotient, *in_function("bernoulli_log_prob_backward",
         ("epsilon in the backward", "(x - p)", f"({_BY_SUM})",
          "1e-08 is added to p and to 1 - p in the backward: dlogits = dlog_prob (x - p) needs none",
@@ -159,6 +183,10 @@ _GAUSSIAN_OF_LOG_SIGMA = (
     Patch("gaussian_log_prob", " + log_var + squares", " + 2.0 * log_var + squares"),
 )
 
+_LOG_VAR_CLIPPED = (
+    "log_var is clipped at -5.0: log p must be right for every log_var",
+    "Does your gradient of log_var point anywhere, once it is below your bound?",
+)
 _EPSILON = "1.0 / (np.exp(log_var) + 1e-08)"
 _GAUSSIAN = [
     *with_any("1e-08", of_precision,
@@ -171,6 +199,17 @@ _GAUSSIAN = [
             "Can exp(log_var) be 0? What does your sum do where it is small?",
             (Patch("gaussian_log_prob", "np.exp(-log_var)", _EPSILON),
              Patch("gaussian_log_prob_backward", "np.exp(-log_var)", _EPSILON)))),
+    *with_any("5.0", of_log_var_in_log_n,
+        *in_function("gaussian_log_prob",
+            ("log_var clipped in log N", "squares = ",
+             "log_var = np.maximum(log_var, -5.0)\n    squares = ", *_LOG_VAR_CLIPPED),
+            ("log_var clipped in log N", "squares = ",
+             "log_var = np.clip(log_var, -5.0, 5.0)\n    squares = ", *_LOG_VAR_CLIPPED)),
+        Mistake("log_var clipped in log N, both ways", *_LOG_VAR_CLIPPED,
+            (Patch("gaussian_log_prob", "squares = ",
+                   "log_var = np.maximum(log_var, -5.0)\n    squares = "),
+             Patch("gaussian_log_prob_backward", "(residual**2 * precision - 1.0)",
+                   "((residual**2 * precision - 1.0) * (log_var > -5.0))")))),
     Mistake("log_var taken for log sigma in log N", *LOG_SIGMA, _GAUSSIAN_OF_LOG_SIGMA),
     Mistake("log_var taken for log sigma in log N, both ways", *LOG_SIGMA,
         (*_GAUSSIAN_OF_LOG_SIGMA,

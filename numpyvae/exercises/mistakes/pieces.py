@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from numpyvae.exercises.mistakes.constants import of_log_var, of_sigma, of_variance
+from numpyvae.exercises.mistakes.constants import (
+    of_argument_of_tanh,
+    of_log_var,
+    of_log_var_in_kl,
+    of_log_var_in_sigma,
+    of_sigma,
+    of_variance,
+)
 from numpyvae.exercises.mistakes.kinds import Mistake, Patch, in_function, overflowing, with_any
 
 __all__ = ["PIECES"]
@@ -69,6 +76,10 @@ _ACTIVATIONS = [
         ("tanh overflows", "np.tanh(x)", "(np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))",
          "tanh overflows: exp(800) is too large for a number, and inf / inf is nan",
          "What is np.exp(800.0)?"))),
+    *with_any("5.0", of_argument_of_tanh, *in_function("tanh",
+        ("tanh's argument clipped", "y = np.tanh(x)", "y = np.tanh(np.clip(x, -5.0, 5.0))",
+         "the argument is clipped at 5.0: tanh must be right for every x",
+         "What does np.tanh give at 800?"))),
     *in_function("tanh",
         ("tanh of the input", "return y, y", "return y, x",
          "tanh' is taken as 1 - x^2: it is 1 - y^2 with y = tanh(x)",
@@ -94,7 +105,7 @@ _REPARAMETERIZE = [
          "exp(log_var) is the variance: the standard deviation is exp(log_var / 2)",
          "log_var = log sigma^2. What is sigma?", "log sigma"),
         ("half the noise", "sigma * noise", "0.5 * sigma * noise",
-         "z has half the noise: the 1/2 belongs into the exponent, sigma = exp(log_var / 2)",
+         "z has half the noise: the 1/2 belongs in the exponent, sigma = exp(log_var / 2)",
          "Which standard deviation has your z, if log_var = 0?", "half noise")),
     Mistake("log_var taken for log sigma, both ways",
         "exp(log_var) is the variance: the standard deviation is exp(log_var / 2)",
@@ -102,7 +113,7 @@ _REPARAMETERIZE = [
         (Patch("reparameterize", "np.exp(0.5 * log_var)", "np.exp(log_var)"),
          Patch("reparameterize_backward", "0.5 * ", "")), "log sigma"),
     Mistake("half the noise, both ways",
-        "z has half the noise: the 1/2 belongs into the exponent, sigma = exp(log_var / 2)",
+        "z has half the noise: the 1/2 belongs in the exponent, sigma = exp(log_var / 2)",
         "Which standard deviation has your z, if log_var = 0?",
         (Patch("reparameterize", "sigma * noise", "0.5 * sigma * noise"),
          Patch("reparameterize_backward", "0.5 * ", "0.25 * ")), "half noise"),
@@ -114,6 +125,13 @@ _REPARAMETERIZE = [
         ("epsilon added to sigma^2", "np.exp(0.5 * log_var)", "np.sqrt(np.exp(log_var) + 1e-08)",
          "1e-08 is added to sigma^2: exp is never 0, and z is mean + sigma noise as it stands",
          "Can exp(log_var) be 0? What would it harm here?"))),
+    *with_any("20.0", of_log_var_in_sigma, *in_function("reparameterize",
+        ("log_var clipped", "np.exp(0.5 * log_var)", "np.exp(0.5 * np.maximum(log_var, -20.0))",
+         "log_var is clipped at -20.0: exp(log_var / 2) is right for every log_var",
+         "What is exp(-100.0)? Does anything overflow?"),
+        ("log_var clipped", "np.exp(0.5 * log_var)", "np.exp(0.5 * np.clip(log_var, -20.0, 20.0))",
+         "log_var is clipped at -20.0: exp(log_var / 2) is right for every log_var",
+         "What is exp(-100.0)? Does anything overflow?"))),
     *in_function("reparameterize_backward",
         ("half missing", "0.5 * ", "",
          "the 1/2 is missing in the sampling path: d sigma / d log_var is sigma/2",
@@ -145,6 +163,10 @@ _REPARAMETERIZE = [
         (Patch("reparameterize", "return z, (sigma, noise)", "return z, (1.0, z)"),), "6"),
 ]  # fmt: skip
 
+_CLIPPED = (
+    "log_var is clipped at -20.0: the KL must be right for every log_var, and grow as it falls",
+    "What does the KL do where log_var falls far below 0? And yours?",
+)
 _KL = [
     *in_function("kl_to_standard_normal",
         ("half of the KL missing", "0.5 * (", "(",
@@ -186,6 +208,17 @@ _KL = [
         ("epsilon in the KL's logarithm", "- log_var", "- np.log(np.exp(log_var) + 1e-08)",
          "log(sigma^2 + 1e-08) stands where log sigma^2 should: that is log_var itself",
          "Which variable do you have already, before you take exp and log of it?"))),
+    *with_any("20.0", of_log_var_in_kl, *in_function("kl_to_standard_normal",
+        ("log_var clipped in the KL", "kl = ", "log_var = np.maximum(log_var, -20.0)\n    kl = ",
+         *_CLIPPED),
+        ("log_var clipped in the KL", "kl = ", "log_var = np.clip(log_var, -20.0, 20.0)\n    kl = ",
+         *_CLIPPED),
+        ("log_var clipped in the KL", "np.exp(log_var) - 1.0 - log_var",
+         "np.exp(np.maximum(log_var, -20.0)) - 1.0 - np.maximum(log_var, -20.0)", *_CLIPPED)),
+        Mistake("log_var clipped in the KL, both ways", *_CLIPPED,
+            (Patch("kl_to_standard_normal", "kl = ", "log_var = np.maximum(log_var, -20.0)\n    kl = "),
+             Patch("kl_to_standard_normal_backward", "(np.exp(log_var) - 1.0)",
+                   "(np.exp(log_var) - 1.0) * (log_var > -20.0)")))),
     Mistake("log_var taken for log sigma in the KL, both ways",
         "log_var is taken for log sigma: it is log sigma^2, so sigma^2 = exp(log_var)",
         "log_var = log sigma^2. What is exp(log_var)?",
