@@ -22,7 +22,7 @@ from numpyvae.numerics import Array
 __all__ = ["HABITS", "Habit", "find", "results_of"]
 
 BROADCAST = "ValueError: operands could not be broadcast together with shapes "
-SHAPE = re.compile(r"\(([\d,]+)\)")
+SHAPE = re.compile(r"\((?:1,)?(\d[\d,]*)\)")  # a row of numbers, (1, N), lines up as (N,) does
 FIRST = "0/"  # the results of the first place, which no call before can have spoilt
 
 
@@ -150,7 +150,7 @@ def _not_broadcast(
 ) -> Habit | None:
     """One number for each example met a row for each, and all that came before is right."""
     text = next((t.text for t in faults if t.text.startswith(BROADCAST)), "")
-    shapes = {tuple(int(n) for n in shape.split(",") if n) for shape in SHAPE.findall(text)}
+    shapes = {tuple(map(int, re.findall(r"\d+", shape))) for shape in SHAPE.findall(text)}
     vectors, rows = ([shape for shape in shapes if len(shape) == k] for k in (1, 2))
     outputs = {n: a for n, a in right.items() if n.split("/")[1] in f.outputs and f.gradients}
     if len(shapes) != 2 or not rows or not vectors or vectors[0][0] != rows[0][0]:

@@ -190,7 +190,7 @@ def fitted_mistakes(exercise: Exercise, f: Function, seed: int | str, yours: Arr
         if source is None:
             return {}
         made = results_with(exercise, f, source, points, constant)
-        key = len(mistakes), max(distance(yours, made.arrays), 1e-12), len(repr(constant))
+        key = len(mistakes), max(distance(yours, made.arrays), 1e-14), len(repr(constant))
         found.append((key, (mistakes, made)))
         return made.arrays
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from numpyvae.exercises.mistakes.kinds import Mistake, Patch, in_function
+from numpyvae.exercises.mistakes.constants import of_precision_of_q, of_precision_of_score
+from numpyvae.exercises.mistakes.kinds import Mistake, Patch, in_function, with_any
 from numpyvae.exercises.mistakes.likelihoods import LOG_SIGMA
 
 __all__ = ["PROGRAMS"]
@@ -34,6 +35,20 @@ _ELBO = [
     Mistake("log_var taken for log sigma in the model", *LOG_SIGMA,
         (Patch("negative_elbo", "heads[:, L:]", "2.0 * heads[:, L:]"),
          Patch("negative_elbo_backward", "dlog_var_z + dlog_var_kl", "2.0 * (dlog_var_z + dlog_var_kl)"))),
+    *in_function("negative_elbo",
+        ("log_var taken for log sigma in the model's forward", "heads[:, L:]", "2.0 * heads[:, L:]",
+         *LOG_SIGMA),
+        ("log_var taken for log sigma in the sample", "reparameterize(mean, log_var, noise)",
+         "reparameterize(mean, 2.0 * log_var, noise)", *LOG_SIGMA),
+        ("log_var taken for log sigma in the model's KL", "kl_to_standard_normal(mean, log_var)",
+         "kl_to_standard_normal(mean, 2.0 * log_var)", *LOG_SIGMA)),
+    *in_function("negative_elbo_backward",
+        ("dloss forgotten in the KL", "beta * dloss / N", "beta / N",
+         "dloss is not used in the gradient of the KL: every gradient is multiplied by it",
+         "If the objective is 2 times the loss (dloss = 2), what is d objective / d kl[n]?"),
+        ("dloss forgotten in log p", "-dloss / N)", "-1.0 / N)",
+         "dloss is not used in the gradient of log p(x|z): every gradient is multiplied by it",
+         "If the objective is 2 times the loss (dloss = 2), what is d objective / d log_px[n]?")),
     Mistake("KL divided by N twice, both ways",
         "the KL is divided by N twice: the mean over the examples divides by N already",
         "If you repeat every example once more, should the KL's share of the loss change?",
@@ -141,6 +156,14 @@ _SCORE = [
     Mistake("log_var taken for log sigma in the path", *LOG_SIGMA,
         (Patch("pathwise_gradient", "np.exp(0.5 * log_var)", "np.exp(log_var)"),
          Patch("pathwise_gradient", "0.5 * df", "df"))),
+    *with_any("1e-08", of_precision_of_q, *in_function("log_q",
+        ("epsilon in log q", "np.exp(-log_var)", "1.0 / (np.exp(log_var) + 1e-08)",
+         "1e-08 is added to sigma^2 = exp(log_var), which is never 0: log q needs no epsilon",
+         "Can exp(log_var) be 0?"))),
+    *with_any("1e-08", of_precision_of_score, *in_function("score_function_gradient",
+        ("epsilon in the score", "np.exp(-log_var)", "1.0 / (np.exp(log_var) + 1e-08)",
+         "1e-08 is added to sigma^2 = exp(log_var), which is never 0: the score needs no epsilon",
+         "Can exp(log_var) be 0?"))),
     *in_function("log_q",
         ("constant of log q", "np.log(2.0 * np.pi) + ", "",
          "the constant -1/2 log(2 pi) of each dimension is missing",
@@ -153,6 +176,10 @@ _SCORE = [
          "the mean of f(z) that is subtracted includes the draw itself: the estimate is biased, "
          "and no baseline is asked for",
          "Is your baseline independent of the draw whose score it multiplies?"),
+        ("values normalised", "value[:, None]", "((value - value.mean()) / value.std())[:, None]",
+         "f(z) is normalised by its mean and standard deviation over the draws: the estimate is of "
+         "another size, and biased",
+         "What is the mean of your estimate, if f(z) = z? It should be 1 for the mean."),
         ("value forgotten", "value = value[:, None]", "value = 1.0",
          "f(z) is not used: this is the score alone, whose mean is 0",
          "What does REINFORCE weigh the score of each draw with?"),
@@ -170,6 +197,9 @@ _SCORE = [
          "d mean has the wrong sign: log q grows when the mean moves towards z",
          "If z is above the mean, should a larger mean make log q larger or smaller?")),
     *in_function("pathwise_gradient",
+        ("df forgotten", "dmean = df", "df = np.ones_like(df)\n    dmean = df",
+         "df is not used: both gradients are multiplied by it, by the chain rule",
+         "If f does not depend on z (df = 0), what is d mean?"),
         ("pathwise half missing", "0.5 * df", "df",
          "the 1/2 is missing in the sampling path: d sigma / d log_var is sigma/2",
          "sigma = exp(log_var / 2). What is its derivative with respect to log_var?"),
@@ -185,6 +215,10 @@ _SCORE = [
          "How large is the variance of a single draw by your formula?"),
         ("standard deviation for variance", "estimates.var", "estimates.std",
          "this is a standard deviation: the variance is its square",
+         "Which unit has a variance, if the estimates are in nats?"),
+        ("standard error for variance", "estimates.var(axis=0, ddof=1) / S",
+         "np.sqrt(estimates.var(axis=0) / S)",
+         "this is the standard error: the variance of the mean is its square",
          "Which unit has a variance, if the estimates are in nats?"),
         ("standard error for variance", "estimates.var(axis=0, ddof=1) / S",
          "np.sqrt(estimates.var(axis=0, ddof=1) / S)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numpyvae.exercises.mistakes.constants import of_gradient
+from numpyvae.exercises.mistakes.constants import of_gradient, of_learning_rate
 from numpyvae.exercises.mistakes.kinds import Mistake, Patch, in_function, with_any
 
 __all__ = ["TRAINING"]
@@ -18,6 +18,17 @@ _ADAM = [*in_function("adam_step",
      "/ (np.sqrt(v / (1.0 - beta2 ** (t - 1))) + epsilon)",
      "the correction uses t - 1: the first step has t = 1, and 1 - beta1^0 is 0",
      "What is t at the first step, and what does 1 - beta1^t then equal?"),
+    ("betas of its own", "m = beta1", "beta1, beta2 = 0.9, 0.999\n    m = beta1",
+     "beta1 and beta2 are fixed in the function: they are arguments",
+     "What happens to the beta1 that is handed over?"),
+    ("betas swapped in the correction", _UPDATE,
+     "m / (1.0 - beta2**t) / (np.sqrt(v / (1.0 - beta1**t)) + epsilon)",
+     "beta1 and beta2 are swapped in the correction: m is corrected with beta1, v with beta2",
+     "By how much is m too small after one step? And v?"),
+    ("beta and 1 - beta swapped", "m = beta1", "beta1, beta2 = 1.0 - beta1, 1.0 - beta2\n    m = beta1",
+     "the old mean is weighted with 1 - beta and the gradient with beta, everywhere: it is beta m + "
+     "(1 - beta) grad",
+     "With beta1 = 0.9, is m closer to its last value or to the gradient?"),
     ("constants of its own", "m = beta1", "beta1, beta2, epsilon = 0.9, 0.999, 1e-8\n    m = beta1",
      "beta1, beta2 and epsilon are fixed in the function: they are arguments",
      "What happens to the beta1 that is handed over?"),
@@ -69,6 +80,29 @@ _ADAM = [*in_function("adam_step",
         ("gradient clipped", "m = beta1", "grad = np.clip(grad, -0.5, 0.5)\n    m = beta1",
          "the gradient is clipped at 0.5: Adam takes it as it is",
          "Which gradient does m average?"))),
+    *with_any("0.001", of_learning_rate, *in_function("adam_step",
+        ("learning rate of its own", "theta - learning_rate *", "theta - 0.001 *",
+         "the learning rate is fixed at 0.001: it is an argument",
+         "What happens to the learning_rate that is handed over?"))),
+    *(Mistake("betas swapped in the means",
+        "beta1 and beta2 are swapped in the running means: beta1 is for the gradient, beta2 for its "
+        "square",
+        "Which of the two means remembers longer, with beta1 = 0.9 and beta2 = 0.999?",
+        (Patch("adam_step", _M, _M.replace("beta1", "beta2")),
+         Patch("adam_step", _V, _V.replace("beta2", "beta1")))),
+      Mistake("beta and 1 - beta swapped in the means",
+        "the old mean is weighted with 1 - beta and the gradient with beta: it is beta m + (1 - beta) "
+        "grad",
+        "With beta1 = 0.9, is m closer to its last value or to the gradient?",
+        (Patch("adam_step", _M, "(1.0 - beta1) * m + beta1 * grad"),
+         Patch("adam_step", _V, "(1.0 - beta2) * v + beta2 * grad**2")))),
+    *in_function("adam_step",
+        ("m reset", _M, "(1.0 - beta1) * grad",
+         "the m handed over is not used: each call goes on from that of the call before",
+         "What remembers the gradients of the steps before?"),
+        ("v reset", _V, "(1.0 - beta2) * grad**2",
+         "the v handed over is not used: each call goes on from that of the call before",
+         "What remembers the squares of the gradients before?")),
     Mistake("moments reset",
         "the m and v handed over are not used: each call goes on from those of the call before",
         "What remembers the gradients of the steps before?",
