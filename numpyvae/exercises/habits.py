@@ -117,6 +117,8 @@ def find(
     first_right = _right(yours, right, FIRST)
     if (column := _not_broadcast(f, yours, right, points, faults)) is not None:
         return column
+    if "error" in kinds and _right(yours, right, "") and not _later(f, outcome):
+        return _habit("stale cache", True, None, "error")
     if "accumulates" in kinds:
         return _habit("accumulates", first_right, FIRST)
     if "changes an argument" in kinds:
@@ -143,6 +145,11 @@ def find(
 
 def _habit(kind: str, explained: bool, place: str | None, *seen_as: str) -> Habit:
     return Habit(kind, *HABITS[kind], explained, place, seen_as or (kind,))
+
+
+def _later(f: Function, outcome: Outcome) -> bool:
+    """Whether backward gave anything after another forward pass, or never had to."""
+    return not f.gradients or any(n.startswith(f"{f.name}/0/later/") for n in outcome.arrays)
 
 
 def _not_broadcast(
@@ -224,7 +231,8 @@ def _type(yours: Arrays, right: Arrays, kinds: set[str]) -> Habit | None:
         return _habit("integer", True, None) if cut and _right(yours, right, "", whole) else None
     if kinds <= {"type", "inexact"} and _right(yours, right, ""):
         coarse = [a for n, a in yours.items() if not close(a, right[n], 1e-9)]
-        if coarse and all(_is_float32(a) for a in coarse):
+        single = any(a.dtype == np.float32 for a in coarse)
+        if coarse and (single or all(_is_float32(a) for a in coarse)):
             return _habit("float32", True, None)
     return None
 

@@ -112,6 +112,13 @@ _BERNOULLI = [
             (Patch("bernoulli_log_prob", _LOG_PROB, f"{p}{_CLIP}\n    {_BY_LOGS}"),
              Patch("bernoulli_log_prob_backward", "(x - p)", "(x - np.clip(p, 1e-15, 1.0 - 1e-15))")))
           for p in (_P, _P_BY_EXP))),
+    *with_any("1e-15", of_clip,
+        *(Mistake("probabilities clipped, both ways", *_CLIPPED,
+            (Patch("bernoulli_log_prob", _LOG_PROB, f"{p}{_CLIP}\n    {_BY_LOGS}"),
+             Patch("bernoulli_log_prob_backward", f"{_P}\n", f"{p}\n    c = np.clip(p, 1e-15, 1.0 - 1e-15)\n"),
+             Patch("bernoulli_log_prob_backward", "(x - p)",
+                   "(x / c - (1.0 - x) / (1.0 - c)) * p * (1.0 - p)")))
+          for p in (_P, _P_BY_EXP))),
     *with_any("1e-06", of_clip_in_backward, *in_function("bernoulli_log_prob_backward",
         ("probabilities clipped in the backward", "(x - p)", "(x - np.clip(p, 1e-06, 1.0 - 1e-06))",
          "p is clipped at 1e-06 in the backward: dlogits = dlog_prob (x - p) needs no clipping",
