@@ -207,3 +207,23 @@ def test_the_results_of_a_changed_solution_are_those_of_a_full_run():
     mean, dkl = (points[f"{f.name}/0/{n}"] for n in ("mean", "dkl"))
     assert np.array_equal(made.arrays["0/dmean"], 2.0 * dkl[:, None] * mean)
     assert made.errors == frozenset()
+
+
+BY_LOGS = "log_prob = (x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)"
+LOG_PROB = "log_prob = (x * logits - softplus).sum(axis=1)"
+
+
+@pytest.mark.parametrize("bound", ["12", "16", "18", "19"])
+def test_a_bound_of_logits_is_not_called_one_of_p(bound):
+    """A bound B does what clipping p at e^-B does: the rounder of the two is the likelier."""
+    p = f"p = 1 / (1 + np.exp(-np.clip(logits, -{bound}, {bound})))"
+    (named,) = verdict_on(2, (LOG_PROB, f"{p}\n    {BY_LOGS}")).named
+    assert (named.name, f"clipped at {bound}:" in named.says) == ("logits clipped", True)
+
+
+@pytest.mark.parametrize("eps", [np.finfo(np.float64).eps, np.finfo(np.float32).eps, 1e-10])
+def test_the_epsilon_of_the_machine_is_not_called_a_bound(eps):
+    clip = f"p = np.clip(1 / (1 + np.exp(-logits)), {eps}, 1 - {eps})"
+    assert names(2, (LOG_PROB, f"{clip}\n    {BY_LOGS}")) == ["probabilities clipped"]
+    added = ("np.exp(0.5 * log_var)\n", f"np.exp(0.5 * log_var) + {eps}\n")
+    assert names(3, added) == ["epsilon added to sigma"]

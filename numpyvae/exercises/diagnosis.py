@@ -22,6 +22,7 @@ from numpyvae.exercises.catalogue import BETA, Arrays, D, Exercise, Function, L,
 from numpyvae.exercises.compare import EXACT, Fault, close
 from numpyvae.exercises.habits import HABITS, results_of
 from numpyvae.exercises.reference import (
+    DIGITS,
     Results,
     distance,
     fitted_mistakes,
@@ -33,7 +34,6 @@ from numpyvae.exercises.terms import coefficients
 
 __all__ = ["Named", "name_mistakes"]
 
-DIGITS = 1e-10  # relative: below this, nothing is left to explain
 LINE = re.compile(r" \(line \d+ of [^()]*\)")
 
 
@@ -184,7 +184,7 @@ def _explains_digits(yours: Arrays, wrong: Arrays, right: Arrays) -> bool:
 
 
 def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
-    """Two results are right, but each stands in the other's place."""
+    """Two results are right, but in each other's place."""
     if yours.keys() != right.keys():
         return []
     wrong = [n for n in right if not close(yours[n], right[n], EXACT)]

@@ -51,26 +51,26 @@ HABITS = {  # kind -> says, asks
         "Which of your lines write into an array that came out of the cache?",
     ),
     "changes an argument": (
-        "an argument is changed in place: it belongs to whoever handed it over",
+        "an argument is changed in place: the caller still needs it as it was",
         "Which of your lines (+=, -=, *=, [...] =) write into an array that you were given?",
     ),
     "not deterministic": (
         "new random numbers are drawn in backward: it must use the noise of its forward pass",
-        "Of which sample is this the gradient: the one that forward drew?",
+        "Which sample is this the gradient of: the one that forward used?",
     ),
     "noise not used": (
         "the noise that is used is not the one handed over: noise is an argument, use it",
         "Who draws the noise: your function, or whoever calls it?",
     ),
     "kept from call to call": (
-        "something is kept from one call to the next, in a global variable say: all that a call "
-        "needs is handed to it",
+        "something is kept from one call to the next, for example in a global variable: a call may "
+        "use its arguments alone",
         "What would your function return if it were called twice for the same step?",
     ),
     "differs from call to call": (
         "two equal calls give different results: they must depend on the arguments alone, on "
         "nothing drawn at random or kept from the call before",
-        "What does your function use beside its arguments: random numbers, a global variable?",
+        "What does your function use besides its arguments: random numbers, a global variable?",
     ),
     "float32": (
         "results pass through float32, which keeps 7 digits: calculate in float64 throughout",

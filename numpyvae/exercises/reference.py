@@ -21,12 +21,13 @@ from numpyvae.exercises.catalogue import (
 )
 from numpyvae.exercises.compare import EXACT, close
 from numpyvae.exercises.mistakes import Mistake, mistakes_of, pairs_of, planted
-from numpyvae.exercises.mistakes.kinds import CONSTANT
+from numpyvae.exercises.mistakes.kinds import CONSTANT, as_written
 from numpyvae.exercises.perform import Note as NoteTaker
 from numpyvae.exercises.perform import describe, group, load, perform
 from numpyvae.exercises.sandbox import Note, Outcome, calls_of, given_to
 
 __all__ = [
+    "DIGITS",
     "Made",
     "Results",
     "at_first_place",
@@ -38,6 +39,9 @@ __all__ = [
     "right",
     "single_mistakes",
 ]
+
+
+DIGITS, ROUNDING = 1e-10, 1e-13  # relative: below these, nothing is left to explain
 
 
 class Results(NamedTuple):
@@ -176,8 +180,8 @@ def fitted_mistakes(exercise: Exercise, f: Function, seed: int | str, yours: Arr
     """The results with each mistake that has a constant, with that of a student's results, the
     nearest first; and with another mistake, if one of the two explains the forward pass.
 
-    A small constant does much the same wherever it stands. Digits beyond 1e-6 tell where it does,
-    and if they do not, a round number is likelier than one that is not.
+    A small constant does much the same wherever it is added. Digits beyond 1e-6 tell where that
+    was. If they do not, a number that somebody may have written is the likelier one.
     """
     points, found = draw_points(exercise, seed), []
     truth = {n[len(f.name) + 1 :]: a for n, a in right(exercise.number, seed).arrays.items()
@@ -190,7 +194,8 @@ def fitted_mistakes(exercise: Exercise, f: Function, seed: int | str, yours: Arr
         if source is None:
             return {}
         made = results_with(exercise, f, source, points, constant)
-        key = len(mistakes), max(distance(yours, made.arrays), 1e-14), len(repr(constant))
+        off, written = distance(yours, made.arrays), as_written(constant)
+        key = len(mistakes), off > DIGITS, not written, off > ROUNDING, len(f"{written:.3g}"), off
         found.append((key, (mistakes, made)))
         return made.arrays
 
