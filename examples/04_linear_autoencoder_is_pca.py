@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from numpyvae import VAE, Autoencoder, Gaussian, Momentum
+from numpyvae import VAE, Gaussian, LinearAutoencoder, Momentum
 from numpyvae.data import load_digits
 from numpyvae.drawing import BLUE, LABEL_SIZE, describe, new_figure
 from numpyvae.exact import PCA, ProbabilisticPCA
@@ -24,7 +24,7 @@ PENALTIES = np.linspace(0.02, 0.18, K)  # different, and below the variances of 
 
 def train(x, penalties, steps):
     """A linear autoencoder D-K-D, squared error, by gradient descent on all data at once."""
-    model = Autoencoder(x.shape[1], K, hidden_dims=(), penalties=penalties, dtype=np.float64)
+    model = LinearAutoencoder(x.shape[1], K, penalties=penalties, dtype=np.float64)
     optimizer = Momentum(0.15, 0.99)
     model.fit(x, steps, batch_size=len(x), optimizer=optimizer, verbose=False)
     return model
@@ -129,7 +129,7 @@ def main():
 
     pca = PCA(K).fit(x)
     results = []
-    for name, penalties in (("linear autoencoder", None), ("with penalties", PENALTIES)):
+    for name, penalties in (("linear autoencoder", np.zeros(K)), ("with penalties", PENALTIES)):
         found = compare(train(x, penalties, 500 if arguments.quick else 2500), pca, x)
         print(
             f"{name:18}: subspace distance {found['subspace']:.1e}, "

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpyvae.callbacks import EarlyStopping, KeepBest
     from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
-    from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
-    from numpyvae.models.vae import VAE
+    from numpyvae.models import (
+        VAE,
+        Autoencoder,
+        DenoisingAutoencoder,
+        LinearAutoencoder,
+        NoisyAutoencoder,
+    )
     from numpyvae.optimizers import SGD, Adam, Momentum
 
 __version__ = "0.1.0"
@@ -26,26 +31,24 @@ __all__ = [
     "EarlyStopping",
     "Gaussian",
     "KeepBest",
+    "LinearAutoencoder",
     "Momentum",
     "NoisyAutoencoder",
 ]
 
 _HOME = {
-    "VAE": "numpyvae.models.vae",
-    **dict.fromkeys(
-        ("Autoencoder", "DenoisingAutoencoder", "NoisyAutoencoder"), "numpyvae.models.autoencoder"
-    ),
     **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
     **dict.fromkeys(("EarlyStopping", "KeepBest"), "numpyvae.callbacks"),
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }
+"""Where a public name is defined, if it is not a model's."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for: `import numpyvae` takes no time."""
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_HOME.get(name, "numpyvae.models")), name)
 
 
 def __dir__() -> list[str]:

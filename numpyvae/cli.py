@@ -24,6 +24,7 @@ from numpyvae.exercises import command as exercises
 from numpyvae.gradient_check import check_files
 from numpyvae.interrupts import INTERRUPTED
 from numpyvae.layers import ACTIVATIONS
+from numpyvae.likelihoods import LIKELIHOODS, likelihood_from_text
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
 from numpyvae.run_folder import open_run, shown
@@ -308,8 +309,8 @@ def _add_train(commands: Any) -> None:
            help="hidden widths of the encoder, mirrored in the decoder")  # fmt: skip
     option("--activation", choices=tuple(ACTIVATIONS), default="relu", help="of the hidden layers")
     option("--likelihood", type=_likelihood, metavar="P",
-           help="bernoulli, binomial:COUNT, gaussian:VARIANCE, gaussian:shared or "
-                "gaussian:per_dimension; the default fits the data")  # fmt: skip
+           help=", ".join(kind.text for kind in LIKELIHOODS.values())
+                + "; the default fits the data")  # fmt: skip
     option("--beta", type=float, default=1.0, help="weight of the KL")
     option("--epochs", type=int, default=300, metavar="E",
            help="passes over the training data, with --resume those before included")  # fmt: skip
@@ -330,8 +331,8 @@ def _add_train(commands: Any) -> None:
 
 
 def _likelihood(text: str) -> Any:
-    """`run_data.parse_likelihood` for argparse, which shows only this exception's message."""
+    """`likelihood_from_text` for argparse, which shows only this exception's message."""
     try:
-        return run_data.parse_likelihood(text)
+        return likelihood_from_text(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

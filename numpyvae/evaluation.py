@@ -1,76 +1,135 @@
-"""What is measured on a fitted VAE: its bound, log p(x) by importance sampling, active units.
+"""What is measured on a fitted model: its bound, log p(x) by importance sampling, active units.
 
-It knows a model only by its methods, so it stands above every model.
+It knows a model only by the methods of `Evaluable`, so it imports no model.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
-from numpyvae.gaussian import reparameterize
+from numpyvae.gaussian import LOG_2PI, reparameterize
+from numpyvae.layers import Params
 from numpyvae.numerics import Array, logsumexp
-from numpyvae.priors import StandardNormal
+from numpyvae.parameters import ParameterLayout
 from numpyvae.threads import one_blas_thread
+from numpyvae.training import Data, Noise
 from numpyvae.validation import positive_int
 
-__all__ = ["active_units", "elbo_terms", "evaluate", "importance_weighted_log_likelihood"]
+__all__ = [
+    "Evaluable",
+    "active_units",
+    "elbo",
+    "elbo_terms",
+    "evaluate",
+    "importance_weighted_log_likelihood",
+]
 
 CHUNK_ENTRIES = 1_000_000
 """How many numbers the widest layer's array of a chunk may hold (4 MB in float32)."""
 
 
+class Evaluable(Protocol):
+    """What is asked of a model of p(x, z) with a Gaussian posterior q(z|x)."""
+
+    layout: ParameterLayout
+    dtype: np.dtype[Any]
+
+    @property
+    def theta(self) -> Array: ...
+
+    def check_data(self, data: Data) -> Any: ...
+
+    def generator(self, rng: np.random.Generator | None) -> np.random.Generator: ...
+
+    def draw_noise(self, rng: np.random.Generator, n: int) -> Any: ...
+
+    def loss_and_terms(
+        self, theta: Array, data: Data, noise: Noise
+    ) -> tuple[Any, dict[str, Array]]: ...
+
+    def bound(self, terms: Mapping[str, Any]) -> Any: ...
+
+    def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
+        """Mean and log_var of q(z|x), (N, L) each."""
+
+    def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
+        """Log p(x, z), (N,) nats, and the cache of its backward."""
+
+
 @one_blas_thread
+def mean_terms(
+    model: Evaluable, data: Data, n_samples: int, rng: np.random.Generator | None = None
+) -> dict[str, Array]:
+    """The terms (N,) of the loss, averaged over `n_samples` draws of the noise, in nats."""
+    data, rng = model.check_data(data), model.generator(rng)
+    n_samples = positive_int("n_samples", n_samples)
+    means: dict[str, Array] = {}
+    for rows in _chunks(model, _n_rows(data), 1):
+        batch = _take(data, rows)
+        for _ in range(n_samples):
+            noise = model.draw_noise(rng, _n_rows(batch))
+            for name, values in model.loss_and_terms(model.theta, batch, noise)[1].items():
+                means.setdefault(name, np.zeros(_n_rows(data)))[rows] += values / n_samples
+    return means
+
+
+def elbo(
+    model: Evaluable, data: Data, n_samples: int = 1, rng: np.random.Generator | None = None
+) -> Array:
+    """The model's bound on log p(x), averaged over `n_samples` draws of z, (N,) nats.
+
+    Raises TypeError where nothing that the model's loss is made of bounds log p(x).
+    """
+    bound = model.bound(mean_terms(model, data, n_samples, rng))
+    if bound is None:
+        raise TypeError(f"{type(model).__name__} has no bound on log p(x)")
+    values: Array = bound
+    return values
+
+
 def elbo_terms(
-    vae: Any, x: Array, n_samples: int, rng: np.random.Generator | None = None
+    model: Evaluable, data: Data, n_samples: int, rng: np.random.Generator | None = None
 ) -> tuple[Array, Array]:
     """Log p(x|z), averaged over `n_samples` draws of z ~ q(z|x), and KL(q(z|x) || p(z)).
 
     (N,) and (N,) nats; their difference is the evidence lower bound on log p(x).
     """
-    x, rng = vae.check_data(x), vae.generator(rng)
-    n_samples = positive_int("n_samples", n_samples)
-    log_px, kl = np.zeros(len(x)), np.zeros(len(x))
-    for rows in _chunks(vae, len(x), 1):
-        batch = x[rows]
-        for _ in range(n_samples):
-            terms = vae.elbo_terms(vae.theta, batch, vae.draw_noise(rng, len(batch)))
-            log_px[rows] += terms[0] / n_samples
-            kl[rows] = terms[1]
-    return log_px, kl
+    terms = mean_terms(model, data, n_samples, rng)
+    return terms["log_px"], terms["kl"]
 
 
 @one_blas_thread
 def importance_weighted_log_likelihood(
-    vae: Any, x: Array, n_samples: int, rng: np.random.Generator | None = None
+    model: Evaluable, data: Data, n_samples: int, rng: np.random.Generator | None = None
 ) -> Array:
-    """Log p(x) ~ log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x),  z_s ~ q(z|x): (N,) nats.
+    """Log p(x) ~ log 1/S sum_s p(x, z_s) / q(z_s|x),  z_s ~ q(z|x): (N,) nats.
 
     In expectation a lower bound on log p(x), never below the ELBO, that approaches it as
     S = `n_samples` grows. Source: Burda et al. 2015, eq. 8.
     """
-    x, rng = vae.check_data(x), vae.generator(rng)
+    data, rng = model.check_data(data), model.generator(rng)
     n_samples = positive_int("n_samples", n_samples)
-    log_likelihood = np.zeros(len(x))
-    params = vae.layout.views(vae.theta)
-    for rows in _chunks(vae, len(x), n_samples):
-        batch = np.repeat(x[rows], n_samples, axis=0).astype(vae.dtype, copy=False)  # (N S, D)
-        mean, log_var = (np.repeat(a, n_samples, axis=0) for a in vae.encode(x[rows]))
-        noise = vae.draw_noise(rng, len(batch))
+    log_likelihood = np.zeros(_n_rows(data))
+    params = model.layout.views(model.theta)
+    for rows in _chunks(model, len(log_likelihood), n_samples):
+        batch = _take(data, rows, model.dtype)
+        mean, log_var = (np.repeat(a, n_samples, axis=0) for a in model.posterior(params, batch))
+        batch = _map(batch, lambda a: np.repeat(a, n_samples, axis=0))  # (N S, D)
+        noise = model.draw_noise(rng, len(mean))
         z, _ = reparameterize(mean, log_var, noise)  # (N S, L)
-        output, _ = vae.decoder.forward(params, z)
-        log_px, _ = vae.likelihood.log_prob(params, batch, output)  # (N S,)
         # log q(z|x) by its noise: (z - mean) / sigma would lose digits that noise still has
-        log_qz = StandardNormal().log_prob(noise) - 0.5 * log_var.sum(axis=-1)
-        log_weight = (log_px + vae.prior.log_prob(z) - log_qz).astype(np.float64)
+        log_qz = -0.5 * (LOG_2PI + noise * noise + log_var).sum(axis=-1)
+        log_weight = (model.log_joint(params, batch, z)[0] - log_qz).astype(np.float64)
         log_weight = log_weight.reshape(-1, n_samples)  # (N, S)
         log_likelihood[rows] = logsumexp(log_weight, axis=1) - math.log(n_samples)
     return log_likelihood
 
 
-def active_units(vae: Any, x: Array, threshold: float = 0.01) -> Array:
+def active_units(vae: Any, x: Data, threshold: float = 0.01) -> Array:
     """Which latent dimensions carry information: Var_x(E_q[z_l]) > threshold, (L,) booleans.
 
     Source: Burda et al. 2015, section 5.2.
@@ -94,6 +153,20 @@ def evaluate(
         "log_likelihood": float(log_likelihood.mean()),
         "active_units": int(active_units(vae, x).sum()),
     }
+
+
+def _map(data: Data, function: Callable[[Array], Array]) -> Any:
+    """`function` of each array of the data."""
+    return tuple(map(function, data)) if isinstance(data, tuple) else function(data)
+
+
+def _take(data: Data, rows: slice, dtype: Any = None) -> Any:
+    """Some rows of the data; matrices as `dtype`, labels as they are."""
+    return _map(data, lambda a: a[rows].astype(dtype) if dtype and a.ndim > 1 else a[rows])
+
+
+def _n_rows(data: Data) -> int:
+    return len(data[0]) if isinstance(data, tuple) else len(data)
 
 
 def _chunks(vae: Any, n_rows: int, n_samples: int) -> list[slice]:

@@ -4,6 +4,7 @@ A layer holds no state: it knows the names and shapes of its parameters, nothing
 `forward(params, x) -> (y, cache)` returns what backward needs in an explicit cache, so one network
 can be applied twice before either backward. `backward(params, grads, dy, cache) -> dx` takes
 dy = d loss / d y, adds the parameters' gradients into `grads`, and returns dx = d loss / d x.
+`backward_params` does the first of these two alone, `backward_input` the second.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpyvae.validation import one_of, positive_int, positive_number
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Condition",
     "Dense",
     "Grads",
     "Layer",
@@ -53,6 +55,8 @@ class Layer(Protocol):
 
     def backward(self, params: Params, grads: Grads, dy: Array, cache: Any) -> Array: ...
 
+    def backward_input(self, params: Params, dy: Array, cache: Any) -> Array: ...
+
 
 class Dense:
     """y = x W + b, with x (N, n_in), W (n_in, n_out), b (n_out,), y (N, n_out).
@@ -62,17 +66,20 @@ class Dense:
     Args:
         name: prefix of the parameter names, "encoder.0" gives "encoder.0.W" and "encoder.0.b".
         n_in, n_out: widths, at least 1.
+        input_scale: the size of x; the first weights are that much smaller.
     """
 
-    def __init__(self, name: str, n_in: int, n_out: int) -> None:
+    def __init__(self, name: str, n_in: int, n_out: int, input_scale: float = 1.0) -> None:
         self.W, self.b = f"{name}.W", f"{name}.b"
         shape = (positive_int("n_in", n_in), positive_int("n_out", n_out))
         self.shapes: dict[str, tuple[int, ...]] = {self.W: shape, self.b: (n_out,)}
+        self.input_scale = input_scale
 
     def initialize(self, params: Params, rng: np.random.Generator, draw: Initializer) -> None:
         """Write initial weights by `draw`, and zero biases, into `params`."""
         n_in, n_out = self.shapes[self.W]
         params[self.W][...] = draw(rng, (n_in, n_out))
+        params[self.W][...] /= self.input_scale
         params[self.b][...] = 0.0
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
@@ -82,13 +89,92 @@ class Dense:
 
     def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:
         self.backward_params(params, grads, dy, cache)
-        return product(dy, params[self.W].T)
+        return self.backward_input(params, dy, cache)
 
     def backward_params(self, params: Params, grads: Grads, dy: Array, cache: Array) -> None:
         """Only dW and db: all that a network's first layer needs, where nobody asks for dx."""
         x = cache
         add_product(grads, self.W, x.T, dy)
         add_column_sums(grads, self.b, dy)
+
+    def backward_input(self, params: Params, dy: Array, cache: Array) -> Array:
+        """Only dx: where the parameters are held fixed."""
+        return product(dy, params[self.W].T)
+
+
+class Condition:
+    """y = x W + b + W_y[label]: a Dense layer that is told a class. x (N, n_in), labels (N,).
+
+    It is the Dense layer of x with a one-hot label beside it, so
+
+        dW = x^T dy,  db = sum_n dy_n,  dW_y[k] = sum of dy_n over the n of class k,  dx = dy W^T.
+
+    Its input is the pair (x, labels), and dx is that of x: a label has no gradient. With
+    labels = None it gives every class of every example, (N K, n_out), row n K + k for example n as
+    class k, at the price of one product and K additions.
+
+    Args:
+        name, n_in, n_out, input_scale: as for `Dense`; the labels' weights are "encoder.0.W_y".
+        n_classes: K, at least 1; W_y (K, n_out).
+        before: a layer without parameters that x passes through first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        n_in: int,
+        n_out: int,
+        n_classes: int,
+        input_scale: float = 1.0,
+        before: Layer | None = None,
+    ) -> None:
+        self.dense, self.W_y = Dense(name, n_in, n_out, input_scale), f"{name}.W_y"
+        self.before = before
+        self.n_classes = positive_int("n_classes", n_classes)
+        self.shapes = {**self.dense.shapes, self.W_y: (self.n_classes, n_out)}
+
+    def initialize(self, params: Params, rng: np.random.Generator, draw: Initializer) -> None:
+        """As `Dense`; W_y as if x had n_classes more columns, which are not scaled."""
+        self.dense.initialize(params, rng, draw)
+        n_in, n_out = self.shapes[self.dense.W]
+        params[self.W_y][...] = draw(rng, (n_in + self.n_classes, n_out))[n_in:]
+
+    def forward(self, params: Params, x: Any) -> tuple[Array, Any]:
+        x_in, labels = x
+        before_cache = None
+        if self.before is not None:
+            x_in, before_cache = self.before.forward(params, x_in)
+        y, dense_cache = self.dense.forward(params, x_in)  # (N, n_out)
+        if labels is None:
+            y = (y[:, None] + params[self.W_y]).reshape(-1, y.shape[-1])  # (N K, n_out)
+        else:
+            y += params[self.W_y][labels]
+        return y, (labels, dense_cache, before_cache)
+
+    def backward(self, params: Params, grads: Grads, dy: Array, cache: Any) -> Array:
+        self.backward_params(params, grads, dy, cache)
+        return self.backward_input(params, dy, cache)
+
+    def backward_params(self, params: Params, grads: Grads, dy: Array, cache: Any) -> None:
+        labels, dense_cache, _ = cache
+        if labels is None:
+            by_class = dy.reshape(-1, self.n_classes, dy.shape[-1])  # (N, K, n_out)
+            grads[self.W_y] += by_class.sum(axis=0)
+        else:
+            one_hot = (labels == np.arange(self.n_classes)[:, None]).astype(dy.dtype)  # (K, N)
+            add_product(grads, self.W_y, one_hot, dy)
+        self.dense.backward_params(params, grads, self._per_example(dy, labels), dense_cache)
+
+    def backward_input(self, params: Params, dy: Array, cache: Any) -> Array:
+        labels, dense_cache, before_cache = cache
+        dx = self.dense.backward_input(params, self._per_example(dy, labels), dense_cache)
+        return dx if self.before is None else self.before.backward_input(params, dx, before_cache)
+
+    def _per_example(self, dy: Array, labels: Array | None) -> Array:
+        """dy (N, n_out), summed over the classes where there is a row for each."""
+        if labels is not None:
+            return dy
+        return dy.reshape(-1, self.n_classes, dy.shape[-1]).sum(axis=1)
 
 
 class TiedDense:
@@ -119,6 +205,9 @@ class TiedDense:
         x = cache
         add_product(grads, self.W, dy.T, x)
         add_column_sums(grads, self.b, dy)
+        return self.backward_input(params, dy, cache)
+
+    def backward_input(self, params: Params, dy: Array, cache: Array) -> Array:
         return product(dy, params[self.W])
 
 
@@ -136,6 +225,9 @@ class Activation:
 
     def backward(self, params: Params, grads: Grads, dy: Array, cache: Any) -> Array:
         raise NotImplementedError
+
+    def backward_input(self, params: Params, dy: Array, cache: Any) -> Array:
+        return self.backward(params, {}, dy, cache)  # there are no parameters
 
 
 class ReLU(Activation):
@@ -226,13 +318,13 @@ class Sequential:
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
         """Draw each Dense layer by the activation that follows it (He for ReLU, else Glorot)."""
         for layer, following in zip(self.layers, (*self.layers[1:], None), strict=True):
-            if isinstance(layer, Dense | TiedDense):
+            if isinstance(layer, Dense | Condition | TiedDense):
                 draw = (
                     following.initializer if isinstance(following, Activation) else glorot_uniform
                 )
                 layer.initialize(params, rng, draw)
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, list[Any]]:
+    def forward(self, params: Params, x: Any) -> tuple[Array, list[Any]]:
         cache = []
         for layer in self.layers:
             x, layer_cache = layer.forward(params, x)
@@ -252,10 +344,16 @@ class Sequential:
         for layer, layer_cache in zip(self.layers[:at:-1], cache[:at:-1], strict=True):
             dy = layer.backward(params, grads, dy, layer_cache)
         first = self.layers[at]
-        if isinstance(first, Dense):
+        if isinstance(first, Dense | Condition):
             first.backward_params(params, grads, dy, cache[at])
         else:
             first.backward(params, grads, dy, cache[at])
+
+    def backward_input(self, params: Params, dy: Array, cache: Sequence[Any]) -> Array:
+        """The same without the parameters' gradients: they are held fixed, and x is not."""
+        for layer, layer_cache in zip(self.layers[::-1], cache[::-1], strict=True):
+            dy = layer.backward_input(params, dy, layer_cache)
+        return dy
 
 
 def tied_decoder(encoder: Sequential, activation: str) -> Sequential:
@@ -269,15 +367,29 @@ def tied_decoder(encoder: Sequential, activation: str) -> Sequential:
     return Sequential(layers)
 
 
-def mlp(name: str, widths: Sequence[int], activation: str) -> Sequential:
+def mlp(
+    name: str,
+    widths: Sequence[int],
+    activation: str,
+    *,
+    n_classes: int | None = None,
+    input_scale: float = 1.0,
+    before: Layer | None = None,
+) -> Sequential:
     """Dense layers of the given widths with `activation` between them, none after the last.
 
     `mlp("encoder", (64, 128, 4), "relu")` is Dense 64-128, ReLU, Dense 128-4, with parameters
-    "encoder.0.W", "encoder.0.b", "encoder.1.W", "encoder.1.b".
+    "encoder.0.W", "encoder.0.b", "encoder.1.W", "encoder.1.b". With `n_classes` the first layer is
+    a `Condition`, whose input is (x, labels). `input_scale` is that of the first layer; `before` is
+    a layer without parameters that x passes through first.
     """
     make_activation = ACTIVATIONS[one_of("activation", activation, ACTIVATIONS)]
-    layers: list[Layer] = []
+    layers: list[Layer] = [] if before is None or n_classes else [before]
     for i, (n_in, n_out) in enumerate(pairwise(widths)):
-        layers += [make_activation()] if i else []
-        layers += [Dense(f"{name}.{i}", n_in, n_out)]
+        if i:
+            layers += [make_activation(), Dense(f"{name}.{i}", n_in, n_out)]
+        elif n_classes:
+            layers += [Condition(f"{name}.0", n_in, n_out, n_classes, input_scale, before)]
+        else:
+            layers += [Dense(f"{name}.0", n_in, n_out, input_scale)]
     return Sequential(layers)

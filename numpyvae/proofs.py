@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpyvae.corruptions import GaussianNoise, Masking, SaltAndPepper
 from numpyvae.gaussian import (
     gaussian_log_prob,
     gaussian_log_prob_backward,
@@ -23,11 +21,19 @@ from numpyvae.gaussian import (
     reparameterize_backward,
 )
 from numpyvae.gradient_check import central_difference, complex_step
-from numpyvae.layers import ACTIVATIONS, Dense, Layer, Sequential, Tanh, TiedDense, mlp
-from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
-from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
-from numpyvae.models.encoder_decoder import EncoderDecoder
-from numpyvae.models.vae import VAE
+from numpyvae.layers import (
+    ACTIVATIONS,
+    Condition,
+    Dense,
+    Layer,
+    Sequential,
+    Tanh,
+    TiedDense,
+    mlp,
+)
+from numpyvae.likelihoods import EXAMPLES, Likelihood
+from numpyvae.models import MODELS, Model
+from numpyvae.models.model import Sizes
 from numpyvae.numerics import Array
 from numpyvae.objectives import (
     negative_elbo,
@@ -38,6 +44,7 @@ from numpyvae.objectives import (
     ridge_backward,
 )
 from numpyvae.parameters import ParameterLayout
+from numpyvae.priors import Prior, StandardNormal
 from numpyvae.standardization import Standardization
 from numpyvae.threads import one_blas_thread
 
@@ -45,15 +52,6 @@ __all__ = ["Proof", "Sizes", "models", "primitives", "prove", "prove_all", "tabl
 
 COMPLEX_STEP_TOLERANCE = 1e-12
 CENTRAL_DIFFERENCE_TOLERANCE = 1e-7
-
-
-class Sizes(NamedTuple):
-    """Sizes at which mistakes do not coincide: all different."""
-
-    n: int = 5
-    data_dim: int = 7
-    hidden_dim: int = 6
-    latent_dim: int = 3
 
 
 class Pair(NamedTuple):
@@ -120,12 +118,14 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
     """Every f and f_backward of the package, at values drawn from `rng`."""
     N, D, H, L = sizes or Sizes()
     normal = rng.standard_normal
-    noise, penalties = normal((N, L)), rng.random(L)
+    noise, penalties, labels = normal((N, L)), rng.random(L), rng.integers(3, size=N)
     dense, units = Dense("encoder.0", D, L), Standardization(normal(D), 0.5 + rng.random(D))
     layers: list[tuple[str, Layer, int]] = [
         ("Dense", dense, D),
         *((activation.__name__, activation(), H) for activation in ACTIVATIONS.values()),
         ("Sequential", Sequential([units, *mlp("mlp", (D, H, H + 1, L), "tanh").layers]), D),
+        ("Condition", Labelled(Condition("encoder.0", D, L, 3, before=units), labels), D),
+        ("Condition, every class", Labelled(Condition("encoder.0", D, L, 3), None), D),
         ("TiedDense", Sequential([dense, Tanh(), TiedDense("decoder.0", dense)]), D),
     ]
     functions: list[tuple[str, Callable[..., Any], Callable[..., Any], list[tuple[int, ...]]]] = [
@@ -160,60 +160,71 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
     return [
         *(_layer_pair(name, layer, normal((N, n_in)), rng) for name, layer, n_in in layers),
         *(_pair(name, f, g, [normal(s) for s in shapes], rng) for name, f, g, shapes in functions),
-        *(_likelihood_pair(p, N, D, rng) for p in LIKELIHOODS),
+        *(_likelihood_pair(p, N, D, rng) for p in EXAMPLES),
+        *(_prior_pair(p, (N, L), rng) for p in PRIORS),
     ]
 
 
-LIKELIHOODS: tuple[Likelihood, ...] = (
-    Bernoulli(),
-    Binomial(16),
-    Gaussian(0.5),
-    Gaussian("shared"),
-    Gaussian("per_dimension"),
-)
+PRIORS: tuple[Prior, ...] = (StandardNormal(),)
+LIKELIHOODS = EXAMPLES
 
 
 def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
-    """Whole models. The VAE with every likelihood, every activation, several depths, beta not 1."""
-    N, D, H, L = sizes or Sizes()
-    bernoulli, binomial, squared = LIKELIHOODS[:3]
-    cases: list[tuple[str, tuple[int, ...], Likelihood]] = [
-        *(("tanh", (H,), p) for p in LIKELIHOODS),
-        *((activation, (H + 2, H), binomial) for activation in ACTIVATIONS),
-        *(("relu", depth, bernoulli) for depth in ((), (H,), (H + 2, H, H + 1))),
-    ]
-    vaes = [VAE(D, L, h, a, p, beta=0.7, dtype=np.float64) for a, h, p in cases]
-    common: dict[str, Any] = {"hidden_dims": (H + 2, H), "activation": "tanh", "dtype": np.float64}
-    corruptions = GaussianNoise(0.3), Masking(0.4), SaltAndPepper(0.4)
-    family: list[EncoderDecoder] = [
-        VAE(D, L, (H,), "tanh", binomial, beta=np.inf, dtype=np.float64),
-        *(Autoencoder(D, L, likelihood=p, **common) for p in LIKELIHOODS),
-        Autoencoder(D, L, tied=True, **common),
-        Autoencoder(D, L, (), penalties=rng.random(L).tolist(), dtype=np.float64),
-        *(DenoisingAutoencoder(D, L, corruption=c, **common) for c in corruptions),
-        NoisyAutoencoder(D, L, code_noise=0.3, likelihood=squared, **common),
-    ]
-    return [_model_pair(model, N, rng) for model in (*vaes, *family)]
+    """The examples of every model in MODELS, at random parameters (biases too) and random data.
+
+    Of a model with several players each has a row: its own loss, by its own parameters.
+    """
+    sizes = sizes or Sizes()
+    examples = [model for kind in MODELS.values() for model in kind.examples(sizes)]
+    return [pair for model in examples for pair in model_pairs(model, sizes.n, rng)]
 
 
-def _model_pair(model: EncoderDecoder, n: int, rng: np.random.Generator) -> Pair:
-    """A model's loss and gradient, at random parameters (biases too) and random data."""
+def model_pairs(model: Model, n: int, rng: np.random.Generator) -> list[Pair]:
+    """A model's loss and gradient on n examples; what it holds constant is held at the point."""
     theta = 0.3 * rng.standard_normal(model.layout.size)  # more, and exp(log_var) drowns the rest
-    x = draw_data(model.likelihood, (n, model.data_dim), rng)
-    noise = model.draw_noise(rng, n)
-    f = partial(model.loss, x=x, noise=noise)
-    return Pair(repr(model), f, partial(_gradient_of, model, x, noise), theta)
+    data, noise = model.draw_data(rng, n), model.draw_noise(rng, n)
+    held = model.held(model.layout.views(theta), data, noise)
+    players = model.players or {"loss": ("",)}
+    return [
+        _player_pair(model, player, tuple(prefixes), theta, data, noise, held)
+        for player, prefixes in players.items()
+    ]
+
+
+def _player_pair(
+    model: Model,
+    player: str,
+    prefixes: tuple[str, ...],
+    theta: Array,
+    data: Any,
+    noise: Any,
+    held: Any,
+) -> Pair:
+    """One loss as a function of the parameters that descend it, all others as they are."""
+    mine = [where for name, where in model.layout.slices.items() if name.startswith(prefixes)]
+    index = np.concatenate([np.arange(where.start, where.stop) for where in mine])
+
+    def whole(part: Array) -> Array:
+        full = theta.astype(part.dtype)
+        full[index] = part
+        return full
+
+    def f(part: Array) -> Any:
+        return model.losses(whole(part), data, noise, held)[player]
+
+    def grad(part: Array) -> Array:
+        return model.loss_and_grad(whole(part), data, noise)[1][index]
+
+    name = repr(model) if not model.players else f"{model!r}, {player}"
+    return Pair(name, f, grad, theta[index])
 
 
 def draw_data(likelihood: Likelihood, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Data in a likelihood's support: coins, counts or normal numbers."""
-    if isinstance(likelihood, Binomial):
-        return rng.integers(0, likelihood.total_count, shape, endpoint=True).astype(np.float64)
-    return rng.standard_normal(shape)
-
-
-def _gradient_of(model: EncoderDecoder, x: Array, noise: Array, theta: Array) -> Array:
-    return model.loss_and_grad(theta, x, noise)[1]
+    """Data in a likelihood's support, (N, D), without any sense."""
+    n, data_dim = shape
+    params = {name: np.zeros(shape) for name, shape in likelihood.shapes.items()}
+    output = rng.standard_normal((n, likelihood.output_dim(data_dim)))
+    return likelihood.sample(params, output, rng)
 
 
 def _pair(
@@ -256,6 +267,37 @@ def _layer_pair(name: str, layer: Layer, x: Array, rng: np.random.Generator) -> 
 
     values = [rng.standard_normal(shape) for shape in layer.shapes.values()]
     return _pair(name, f, f_backward, [x, *values], rng)
+
+
+class Labelled:
+    """A layer of (x, labels) as a layer of x, with these labels."""
+
+    def __init__(self, layer: Condition, labels: Array | None) -> None:
+        self.layer, self.labels, self.shapes = layer, labels, layer.shapes
+
+    def forward(self, params: Any, x: Array) -> tuple[Array, Any]:
+        return self.layer.forward(params, (x, self.labels))
+
+    def backward(self, params: Any, grads: Any, dy: Array, cache: Any) -> Array:
+        return self.layer.backward(params, grads, dy, cache)
+
+    def backward_input(self, params: Any, dy: Array, cache: Any) -> Array:
+        return self.layer.backward_input(params, dy, cache)
+
+
+def _prior_pair(prior: Prior, shape: tuple[int, int], rng: np.random.Generator) -> Pair:
+    """Log p(z) as a function of z and the prior's own parameters."""
+
+    def f(z: Array, *values: Array) -> tuple[Array, Any]:
+        return prior.log_prob(dict(zip(prior.shapes, values, strict=True)), z)
+
+    def f_backward(dlog_prob: Array, cache: Any) -> Sequence[Array]:
+        grads = {name: np.zeros(shape) for name, shape in prior.shapes.items()}
+        dz = prior.log_prob_backward({}, grads, dlog_prob, cache)
+        return dz, *grads.values()
+
+    values = [rng.standard_normal(shape) for shape in prior.shapes.values()]
+    return _pair(repr(prior), f, f_backward, [rng.standard_normal(shape), *values], rng)
 
 
 def _likelihood_pair(p: Likelihood, n: int, data_dim: int, rng: np.random.Generator) -> Pair:

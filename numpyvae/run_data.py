@@ -26,7 +26,6 @@ __all__ = [
     "dtype_for",
     "load_all",
     "load_data",
-    "parse_likelihood",
     "standardized",
 ]
 
@@ -244,23 +243,3 @@ def dtype_for(likelihood: Likelihood) -> np.dtype[Any]:
     units = likelihood.standardization
     far = units is not None and (abs(units.shift) > FAR * units.scale).any()
     return np.dtype(np.float64 if far else np.float32)
-
-
-def parse_likelihood(text: str) -> Likelihood:
-    """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `gaussian:per_dimension`."""
-    name, _, argument = text.partition(":")
-    problem = ""
-    try:
-        if name == "bernoulli" and not argument:
-            return Bernoulli()
-        if name == "binomial":
-            return Binomial(int(argument))
-        if name == "gaussian":
-            learned = argument in ("shared", "per_dimension")
-            return Gaussian(argument if learned else float(argument))
-    except ValueError as error:
-        problem = f" ({error})"
-    raise ValueError(
-        f"unknown likelihood {text!r}{problem}: expected bernoulli, binomial:COUNT, "
-        "gaussian:VARIANCE, gaussian:shared or gaussian:per_dimension"
-    )

@@ -56,6 +56,9 @@ class Standardization:
         return y, None
 
     def backward(self, params: Params, grads: Grads, dy: Array, cache: None) -> Array:
+        return self.backward_input(params, dy, cache)
+
+    def backward_input(self, params: Params, dy: Array, cache: None) -> Array:
         return dy / self.scale.astype(dy.dtype)
 
     def undo(self, y: Array) -> Array:

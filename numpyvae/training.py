@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,7 +22,13 @@ from numpyvae.progress import Progress
 from numpyvae.threads import one_blas_thread
 from numpyvae.validation import positive_int
 
-__all__ = ["Callback", "DivergenceError", "History", "fit"]
+__all__ = ["Callback", "Data", "DivergenceError", "History", "Noise", "Trainable", "fit"]
+
+Data = Array | tuple[Array, ...]
+"""x (N, D), or (x, y) with labels y (N,)."""
+
+Noise = Array | tuple[Array, ...]
+"""What a model's `draw_noise` gives."""
 
 Callback = Callable[[Any, dict[str, float]], Any]
 """Called as callback(model, record) after each epoch.
@@ -54,7 +60,8 @@ class History(list[dict[str, float]]):
     """One record for each epoch: what was measured, by name, as numbers.
 
     "loss" and the terms that it is made of ("log_px", "kl") are means over the epoch's minibatches
-    as they were trained on, "elbo" is log_px - kl, all in nats per example. With "validation_"
+    as they were trained on, "elbo" is the model's bound on log p(x), if it has one (for a VAE
+    log_px - kl), all in nats per example. With "validation_"
     before it, the same of validation data at the epoch's end. "seconds" is the epoch's time.
     """
 
@@ -75,19 +82,55 @@ class History(list[dict[str, float]]):
                 file.write((",".join(row) + "\n").encode())
 
 
+class Trainable(Protocol):
+    """What `fit` asks of a model."""
+
+    seed: int
+    epochs_trained: int
+    history: History
+    optimizer: Optimizer | None
+
+    @property
+    def theta(self) -> Array:
+        """The parameters (P,), which training changes in place."""
+
+    def check_data(self, data: Data) -> Any:
+        """The data as arrays; an error names what the model cannot have."""
+
+    def draw_noise(self, rng: np.random.Generator, n: int) -> Any:
+        """All noise that one step on n examples needs."""
+
+    def loss_and_terms(
+        self, theta: Array, data: Data, noise: Noise, grad: Array | None = None
+    ) -> tuple[Any, dict[str, Array]]:
+        """The loss and the terms (N,) it is made of; its gradient is written into `grad`."""
+
+    def bound(self, terms: Mapping[str, Any]) -> Any:
+        """What of the terms, or of their means, bounds log p(x); None: nothing."""
+
+    def state(self) -> Mapping[str, Array]:
+        """What training changes besides theta: the arrays themselves, by name."""
+
+    def after_step(self, data: Data, noise: Noise) -> None:
+        """Change it, after a step on these data."""
+
+    def largest_column(self, x: Array) -> tuple[int, str, str] | None:
+        """The column whose units are too large for networks, its size, and a remedy."""
+
+
 @one_blas_thread
 def fit(
-    model: Any,
-    x: Array,
+    model: Trainable,
+    data: Data,
     epochs: int = 50,
     batch_size: int = 128,
     optimizer: Optimizer | None = None,
-    validation_data: Array | None = None,
+    validation_data: Data | None = None,
     callbacks: Sequence[Callback] = (),
     transform: Callable[..., Array] | None = None,
     verbose: bool = True,
 ) -> History:
-    """Minimise `model.loss` over the rows of x by minibatch steps on `model.theta`, in place.
+    """Minimise a model's loss over the rows of the data by minibatch steps on its theta, in place.
 
     Epoch e of a model (counted over all calls) draws its order and noise from a generator seeded by
     (model.seed, e): the same seed gives the same bits, and stopping and going on changes nothing,
@@ -98,20 +141,21 @@ def fit(
     where NumPy uses another library.
 
     Args:
-        x: (N, D), also a `numpy.memmap` larger than memory: only minibatches are copied.
+        data: x (N, D), also a `numpy.memmap` larger than memory: only minibatches are copied. Or
+            (x, y) with labels y (N,), which go wherever their rows go.
         epochs, batch_size: at least 1.
         optimizer: default `model.optimizer`, that of the last fit, which goes on where it stopped;
             `Adam()` if there was none.
-        validation_data: (N', D), evaluated after each epoch with one fixed draw of the noise.
+        validation_data: as `data`, evaluated after each epoch with one fixed draw of the noise.
         callbacks: see `Callback`.
-        transform: `transform(batch)` or `transform(batch, rng)`, applied to each minibatch.
+        transform: `transform(batch)` or `transform(batch, rng)`, applied to x of each minibatch.
         verbose: show progress: a live line on a terminal, a line for each epoch elsewhere.
 
     Returns:
         `model.history`, which grew by one record for each epoch.
 
     Raises:
-        ValueError: an argument or an entry of x is not usable; it says which.
+        ValueError: an argument or an entry of the data is not usable; it says which.
         DivergenceError: the loss became NaN or infinite; it says at which epoch and step.
     """
     epochs = positive_int("epochs", epochs)
@@ -120,7 +164,7 @@ def fit(
         optimizer = Adam() if model.optimizer is None else model.optimizer
     _check_objects(optimizer, callbacks)
     if transform is None:
-        x = model.check_data(x)
+        data = model.check_data(data)
         if validation_data is not None:
             validation_data = model.check_data(validation_data)
     done = model.epochs_trained
@@ -128,7 +172,9 @@ def fit(
     try:
         for i in range(epochs):
             with _all_or_nothing(model, optimizer), np.errstate(over="ignore", invalid="ignore"):
-                record = _train_epoch(model, x, batch_size, optimizer, transform, progress, i == 0)
+                record = _train_epoch(
+                    model, data, batch_size, optimizer, transform, progress, i == 0
+                )
                 if validation_data is not None:
                     terms = evaluate_terms(model, validation_data, batch_size, transform)
                     record.update({f"validation_{name}": value for name, value in terms.items()})
@@ -150,14 +196,16 @@ def fit(
 
 
 @contextmanager
-def _all_or_nothing(model: Any, optimizer: Optimizer) -> Iterator[None]:
+def _all_or_nothing(model: Trainable, optimizer: Optimizer) -> Iterator[None]:
     """An epoch that is trained to its end, or else, whatever ended it, has never begun."""
-    theta, epochs, n_records = model.theta.copy(), model.epochs_trained, len(model.history)
+    epochs, n_records = model.epochs_trained, len(model.history)
+    before = [(array, array.copy()) for array in (model.theta, *model.state().values())]
     state = optimizer.state() if hasattr(optimizer, "state") else None
     try:
         yield
     except BaseException:
-        np.copyto(model.theta, theta)
+        for array, copy in before:
+            np.copyto(array, copy)
         model.epochs_trained = epochs
         del model.history[n_records:]
         if state is not None:
@@ -174,55 +222,62 @@ def _check_objects(optimizer: Optimizer, callbacks: Sequence[Callback]) -> None:
 
 
 def _train_epoch(
-    model: Any,
-    x: Array,
+    model: Trainable,
+    data: Data,
     batch_size: int,
     optimizer: Optimizer,
     transform: Callable[..., Array] | None,
     progress: Progress | None,
     is_first: bool,
 ) -> dict[str, float]:
-    """One pass over x in random order: a step for each minibatch. Returns the epoch's record."""
+    """One pass over the data in random order, a step for each minibatch: the epoch's record."""
     started = time.perf_counter()
     epoch = model.epochs_trained + 1
     rng = np.random.default_rng([model.seed, epoch])
     grad = aligned_empty(len(model.theta), model.theta.dtype)
-    means = _RunningMeans()
-    for step, batch in enumerate(minibatches(x, batch_size, rng, transform), start=1):
+    means, n_rows = _RunningMeans(model), _n_rows(data)
+    for step, batch in enumerate(minibatches(data, batch_size, rng, transform), start=1):
         if transform is not None:
             _check_transformed(model, batch)
-        noise = model.draw_noise(rng, len(batch))
-        loss, _, terms = model.loss_grad_and_terms(model.theta, batch, noise, out=grad)
+        n = _n_rows(batch)
+        noise = model.draw_noise(rng, n)
+        loss, terms = model.loss_and_terms(model.theta, batch, noise, grad)
         if not math.isfinite(loss):
             raise _diverged(model, batch, step, loss, None if is_first and step == 1 else optimizer)
         optimizer.step(model.theta, grad)
-        means.add(loss, terms, len(batch))
+        model.after_step(batch, noise)
+        means.add(loss, terms, n)
         if progress:
-            progress.during_epoch(means.count / len(x), means.values)
-    loss = model.loss(model.theta, batch, noise)  # the last step has not been seen by any loss yet
+            progress.during_epoch(means.count / n_rows, means.values)
+    loss, _ = model.loss_and_terms(model.theta, batch, noise)  # no loss has seen the last step yet
     if not math.isfinite(loss):
         raise _diverged(model, batch, step, loss, optimizer)
     return {"epoch": epoch, **means.values(), "seconds": time.perf_counter() - started}
 
 
 def evaluate_terms(
-    model: Any, x: Array, batch_size: int, transform: Callable[..., Array] | None = None
+    model: Trainable, data: Data, batch_size: int, transform: Callable[..., Array] | None = None
 ) -> dict[str, float]:
-    """The loss and its terms, averaged over the rows of x, with one fixed draw of the noise."""
+    """The loss and its terms, averaged over the rows, with one fixed draw of the noise."""
     rng = np.random.default_rng([model.seed, 0])
-    means = _RunningMeans()
-    for batch in minibatches(x, batch_size, rng, transform, shuffle=False):
+    means = _RunningMeans(model)
+    for batch in minibatches(data, batch_size, rng, transform, shuffle=False):
         if transform is not None:
             _check_transformed(model, batch)
-        loss, terms = model.loss_and_terms(model.theta, batch, model.draw_noise(rng, len(batch)))
-        means.add(loss, terms, len(batch))
+        n = _n_rows(batch)
+        means.add(*model.loss_and_terms(model.theta, batch, model.draw_noise(rng, n)), n)
     return means.values()
+
+
+def _n_rows(data: Data) -> int:
+    return len(data[0]) if isinstance(data, tuple) else len(data)
 
 
 class _RunningMeans:
     """Means over examples of the loss and its terms, gathered a minibatch at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Trainable) -> None:
+        self.bound = model.bound
         self.count = 0
         self.sums: dict[str, float] = {}
 
@@ -234,12 +289,11 @@ class _RunningMeans:
 
     def values(self) -> dict[str, float]:
         means = {name: total / self.count for name, total in self.sums.items()}
-        if "kl" in means:
-            means["elbo"] = means["log_px"] - means["kl"]
-        return means
+        bound = self.bound(means)
+        return means if bound is None else {**means, "elbo": bound}
 
 
-def _check_transformed(model: Any, batch: Array) -> None:
+def _check_transformed(model: Trainable, batch: Data) -> None:
     """What `fit` checks of x beforehand, for a minibatch that `transform` has made."""
     try:
         model.check_data(batch)
@@ -249,7 +303,7 @@ def _check_transformed(model: Any, batch: Array) -> None:
 
 
 def _diverged(
-    model: Any, batch: Array, step: int, loss: float, optimizer: Optimizer | None
+    model: Trainable, batch: Data, step: int, loss: float, optimizer: Optimizer | None
 ) -> DivergenceError:
     """What to say of a loss that is no number; `optimizer` is None if it has not stepped yet."""
     epoch = model.epochs_trained + 1
@@ -257,7 +311,7 @@ def _diverged(
     when = f"epoch {epoch}, step {step}" + ("" if optimizer else ", before any update")
     event = f"training diverged at {when}: the loss is {loss}. The {kept} are kept."
     rate = f"a smaller learning rate (now {optimizer.learning_rate:g})" if optimizer else ""
-    large = model.largest_column(batch) if hasattr(model, "largest_column") else None
+    large = model.largest_column(batch[0] if isinstance(batch, tuple) else batch)
     if large is not None:
         column, size, remedy = large
         remedy += f", or try {rate}." if rate else "."

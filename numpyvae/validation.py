@@ -12,6 +12,7 @@ from numpyvae.numerics import Array
 
 __all__ = [
     "EntryError",
+    "as_labels",
     "as_matrix",
     "check_finite",
     "exact_text",
@@ -109,6 +110,24 @@ def as_matrix(name: str, x: Any, columns: int, axes: str) -> Array:
     if len(x) == 0:
         raise ValueError(f"{name} is empty: expected at least one row, got shape {x.shape}")
     return x
+
+
+def as_labels(name: str, y: Any, n: int, n_classes: int, unknown: bool = False) -> Array:
+    """`y` as integers (n,), each of 0, ..., `n_classes` - 1, or -1 where that may be `unknown`."""
+    y = np.asarray(y)
+    if y.shape != (n,):
+        raise ValueError(f"{name} must have shape (N,) = ({n},), a label a row, got {y.shape}")
+    if y.dtype.kind not in "iufb":
+        raise TypeError(f"{name} must hold whole numbers, got an array of {y.dtype}")
+    with np.errstate(invalid="ignore"):  # NaN is no whole number either
+        labels = y if y.dtype.kind == "i" else y.astype(np.intp)
+    least = -1 if unknown else 0
+    outside = (labels < least) | (labels >= n_classes) | (labels != y)
+    if outside.any():
+        row = int(np.argmax(outside))
+        expected = f"0, ..., {n_classes - 1}" + (" or -1" if unknown else "")
+        raise ValueError(f"{name}[{row}] = {y[row]} is no label: expected {expected}")
+    return labels
 
 
 def first_entry(where: Array) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from numpyvae import (
     Bernoulli,
     DenoisingAutoencoder,
     Gaussian,
+    LinearAutoencoder,
     NoisyAutoencoder,
 )  # fmt: skip
 from numpyvae.corruptions import (
@@ -86,7 +87,7 @@ def test_penalties_turn_the_axes_to_the_principal_components(correlated):
     x = correlated - correlated.mean(axis=0)
     penalties = np.array([0.1, 0.3, 0.6])
     variances = PCA(6).fit(x).explained_variance
-    model = Autoencoder(6, 3, (), penalties=penalties.tolist(), dtype=np.float64)
+    model = LinearAutoencoder(6, 3, penalties=penalties.tolist(), dtype=np.float64)
     full_batch(model, x, 20_000, 0.05)
     decoder = model.layout.views(model.theta)["decoder.0.W"]
     lengths = (decoder**2).sum(axis=1)
@@ -194,7 +195,7 @@ def test_learned_noise_collapses_without_a_kl_and_stays_with_it():
 
 
 @pytest.mark.parametrize("model", [
-    Autoencoder(5, 2, (4,), tied=True), Autoencoder(5, 2, (), penalties=[0.1, 0.2]),
+    Autoencoder(5, 2, (4,), tied=True), LinearAutoencoder(5, 2, penalties=[0.1, 0.2]),
     Autoencoder(5, 2, likelihood=Bernoulli()), NoisyAutoencoder(5, 2, code_noise=0.5),
     *(DenoisingAutoencoder(5, 2, corruption=c) for c in CORRUPTIONS), VAE(5, 2, beta=math.inf),
 ], ids=repr)  # fmt: skip
@@ -211,10 +212,14 @@ def test_save_load_and_fit(model, tmp_path, rng):
 
 def test_bad_arguments():
     for make, error, message in [
-        (lambda: Autoencoder(5, 2, (4,), penalties=[1, 2]), ValueError, r"hidden_dims=\(\)"),
-        (lambda: Autoencoder(5, 2, (), penalties=[1]), ValueError, "one for each latent"),
-        (lambda: Autoencoder(5, 2, (), penalties=[1, -1]), ValueError, "penalties must be"),
-        (lambda: Autoencoder(5, 2, (), tied=True, penalties=[1, 2]), ValueError, "not tied"),
+        (
+            lambda: LinearAutoencoder(5, 2, hidden_dims=(4,), penalties=[1, 2]),
+            ValueError,
+            r"hidden_dims=\(\)",
+        ),
+        (lambda: LinearAutoencoder(5, 2, penalties=[1]), ValueError, "one for each latent"),
+        (lambda: LinearAutoencoder(5, 2, penalties=[1, -1]), ValueError, "penalties must be"),
+        (lambda: LinearAutoencoder(5, 2, tied=True, penalties=[1, 2]), ValueError, "not tied"),
         (
             lambda: Autoencoder(5, 2, likelihood=Gaussian("per_dimension"), tied=True),
             ValueError,

@@ -14,10 +14,10 @@ from numpyvae import (
     SGD,
     VAE,
     Adam,
-    Autoencoder,
     Bernoulli,
     Binomial,
     Gaussian,
+    LinearAutoencoder,
     Momentum,
     NoisyAutoencoder,
 )
@@ -34,7 +34,7 @@ from numpyvae.data import (
 from numpyvae.exact import PCA, ProbabilisticPCA, marginal_log_likelihood
 from numpyvae.layers import LeakyReLU
 from numpyvae.likelihoods import likelihood_from_config
-from numpyvae.models import encoder_decoder
+from numpyvae.models import model
 from numpyvae.storage import write_npz
 from numpyvae.training import DivergenceError
 from numpyvae.validation import (
@@ -118,7 +118,7 @@ def test_what_is_too_large_for_the_dtype(place):
 
 @pytest.mark.parametrize("row", [0, 9, 10, 19, 20, 24])
 def test_rows_are_counted_through_all_chunks(row, monkeypatch):
-    monkeypatch.setattr(encoder_decoder, "CHUNK", 10)
+    monkeypatch.setattr(model, "CHUNK", 10)
     vae = VAE(4, 2, (3,), likelihood=Gaussian())
     for value, message in ((np.nan, "is NaN"), (1e39, "= 1e+39 is too large")):
         x = np.zeros((25, 4))
@@ -387,7 +387,7 @@ EDGES = {  # what makes it -> (what is still taken, what is not), by the docstri
     "latent_dim": (lambda v: VAE(4, v), (1, 7), (0,)),
     "hidden_dims": (lambda v: VAE(4, 2, (3, v)), (1, 7), (0,)),
     "code_noise": (lambda v: NoisyAutoencoder(4, 2, code_noise=v), (1e-9, 3), (0, -1)),
-    "penalties": (lambda v: Autoencoder(4, 2, (), penalties=(1, v)), (0, 2), (-0.1, np.nan)),
+    "penalties": (lambda v: LinearAutoencoder(4, 2, penalties=(1, v)), (0, 2), (-0.1, np.nan)),
     "n_components": (PCA, (1, 3), (0, -1, True, 1.0)),
     "latent_dim of PPCA": (ProbabilisticPCA, (1, 3), (0, -1, True, 1.0)),
     "noise_variance": (lambda v: LinearGaussian([[1.0]], [0.0], v), (1e-9, 3), (0, -1)),

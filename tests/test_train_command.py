@@ -71,7 +71,7 @@ def test_a_signal_leaves_a_run_that_goes_on_to_the_same_bits(where, signals, cap
 
     with monkeypatch.context() as patch:
         if where == "in an epoch":
-            at_call(patch, VAE, "loss_grad_and_terms", 4 * STEPS + 2, send)
+            at_call(patch, VAE, "backward", 4 * STEPS + 2, send)
         elif where == "while saving":
             at_call(patch, run_folder, "write_npz", 2, send)  # the first is the rehearsal
         else:
@@ -115,7 +115,7 @@ def test_a_signal_while_the_best_epoch_is_noted(monkeypatch):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_before_anything_is_learned_leaves_what_was_there(number, capsys, monkeypatch):
     with monkeypatch.context() as patch:
-        at_call(patch, VAE, "loss_grad_and_terms", 2, lambda: signal.raise_signal(number))
+        at_call(patch, VAE, "backward", 2, lambda: signal.raise_signal(number))
         assert train(epochs=6) == SIGNALS[number]
     assert "nothing was learned, and nothing was written." in capsys.readouterr().out
     assert not Path("run").exists()
@@ -123,7 +123,7 @@ def test_a_signal_before_anything_is_learned_leaves_what_was_there(number, capsy
     before = {path: path.read_bytes() for path in Path("run").iterdir()}
     for how in (["--overwrite"], ["--resume", "run"]):
         with monkeypatch.context() as patch:
-            at_call(patch, VAE, "loss_grad_and_terms", 2, lambda: signal.raise_signal(number))
+            at_call(patch, VAE, "backward", 2, lambda: signal.raise_signal(number))
             assert train(*how, epochs=6) == SIGNALS[number]
         assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
     assert "run is as it was, after 2 epochs." in capsys.readouterr().out
@@ -137,9 +137,7 @@ def test_a_signal_before_anything_is_learned_leaves_what_was_there(number, capsy
 def test_a_signal_that_is_ignored_stays_ignored(monkeypatch):
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    at_call(
-        monkeypatch, VAE, "loss_grad_and_terms", 2, lambda: list(map(signal.raise_signal, SIGNALS))
-    )
+    at_call(monkeypatch, VAE, "backward", 2, lambda: list(map(signal.raise_signal, SIGNALS)))
     assert train(epochs=2) == 0
     assert all(signal.getsignal(number) == signal.SIG_IGN for number in SIGNALS)
 

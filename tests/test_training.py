@@ -264,9 +264,9 @@ def test_a_saved_model_goes_on_to_the_same_bits(ending, make, digits, tmp_path, 
             steps.append(1)
             if len(steps) == 3:
                 raise KeyboardInterrupt
-            return VAE.loss_grad_and_terms(broken, *args, **kwargs)
+            return VAE.loss_and_terms(broken, *args, **kwargs)
 
-        monkeypatch.setattr(broken, "loss_grad_and_terms", interrupt)
+        monkeypatch.setattr(broken, "loss_and_terms", interrupt)
         with pytest.raises(KeyboardInterrupt):
             broken.fit(x, 2, verbose=False)
         assert len(broken.history) == broken.epochs_trained == broken.optimizer.n_steps // 3 == 2

@@ -8,10 +8,10 @@ sum_{i>k} s_i + sum_{i<=k} (2 lambda_i - lambda_i^2 / s_i), at the principal axe
     subspace distance  1 - tr(U U^T Q Q^T) / k,             Q an orthonormal basis of W2's columns
     loss gap           loss / minimum - 1
 
-All go to 0. The loss depends on the data through their covariance alone, so `Autoencoder(penalties=
-...)` is trained, full batch, on D + 1 rows that have exactly this covariance. Synthetic case:
-D = 50, k = 5, eigenvalues 5, 4, 3, 2, 1 and 45 times .1, lambda from .1 to .8, float64, Adam 3e-2
-to 3e-5 (cosine). MNIST: centred pixels in [0, 1], k = 20, lambda from .2 to .58, below s_20 = .608,
+All go to 0. The loss depends on the data through their covariance alone, so a `LinearAutoencoder`
+is trained, full batch, on D + 1 rows that have exactly this covariance. Synthetic case: D = 50,
+k = 5, eigenvalues 5, 4, 3, 2, 1 and 45 times .1, lambda from .1 to .8, float64, Adam 3e-2 to 3e-5
+(cosine). MNIST: centred pixels in [0, 1], k = 20, lambda from .2 to .58, below s_20 = .608,
 float32, Adam 1e-2 to 1e-5 (cosine); for comparison without the penalties. Two axes i < j in each
 other's place cost only (lambda_j^2 - lambda_i^2)(1/s_j - 1/s_i) more, so small lambda are slow.
 `--figure` draws the learned axes.
@@ -35,7 +35,7 @@ from common import (
     train,
 )
 
-from numpyvae.models.autoencoder import Autoencoder
+from numpyvae import LinearAutoencoder
 
 
 def axes_of(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,19 +44,19 @@ def axes_of(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return variances[::-1], axes[:, ::-1]
 
 
-def fitted(covariance, k, penalties, steps, rate, work, dtype) -> tuple[Autoencoder, float]:
+def fitted(covariance, k, penalties, steps, rate, work, dtype) -> tuple[LinearAutoencoder, float]:
     """A linear autoencoder trained on the covariance (D, D), and the seconds it took."""
     data_dim = len(covariance)
-    model = Autoencoder(data_dim, k, (), penalties=penalties, seed=0, dtype=dtype)
+    model = LinearAutoencoder(data_dim, k, penalties=penalties, seed=0, dtype=dtype)
     x = rows_with_moments(np.zeros(data_dim), covariance).astype(dtype)
-    name = f"linear_{data_dim}_{k}_{'plain' if penalties is None else 'penalties'}_{steps}.npz"
+    name = f"linear_{data_dim}_{k}_{'penalties' if penalties.any() else 'plain'}_{steps}.npz"
     records = train(
         model, x, steps, len(x), cosine(rate, rate / 1000), work / name, every=max(1, steps // 5)
     )
     return model, seconds(records)
 
 
-def distances(model: Autoencoder, covariance, penalties) -> tuple[float, float, float]:
+def distances(model: LinearAutoencoder, covariance, penalties) -> tuple[float, float, float]:
     """Alignment, subspace distance, relative loss gap."""
     s, axes = axes_of(covariance)
     k = model.latent_dim
@@ -68,9 +68,8 @@ def distances(model: Autoencoder, covariance, penalties) -> tuple[float, float, 
     subspace = 1.0 - ((axes[:, :k].T @ q) ** 2).sum() / k
     residual = np.eye(len(s)) - encoder @ decoder
     loss = np.trace(residual.T @ covariance @ residual)
-    lam = np.zeros(k) if penalties is None else np.sort(penalties)
-    weights = np.zeros(k) if penalties is None else np.asarray(penalties)
-    loss += (weights * ((encoder**2).sum(axis=0) + (decoder**2).sum(axis=1))).sum()
+    lam = np.sort(penalties)
+    loss += (penalties * ((encoder**2).sum(axis=0) + (decoder**2).sum(axis=1))).sum()
     least = s[k:].sum() + (2 * lam - lam**2 / s[:k]).sum()
     return float(alignment), float(subspace), float(loss / least - 1.0)
 
@@ -87,7 +86,7 @@ def draw(covariance, models) -> None:
     for name, model in models:
         decoder = model.layout.views(model.theta)["decoder.0.W"]
         size = (decoder**2).sum(axis=1)
-        if model.penalties is not None:  # the longest column belongs to the largest eigenvalue
+        if any(model.penalties):  # the longest column belongs to the largest eigenvalue
             decoder = decoder[np.argsort(-size)]
         decoder = decoder[:shown] / np.linalg.norm(decoder[:shown], axis=1, keepdims=True)
         signs = np.sign((decoder * axes[:, :shown].T).sum(axis=1, keepdims=True))
@@ -137,9 +136,11 @@ def main() -> None:
         penalties = np.linspace(0.2, 0.58, 20)
         steps = options.mnist_steps
         model, took = fitted(covariance, 20, penalties, steps, 1e-2, options.work, np.float32)
-        plain, more = fitted(covariance, 20, None, steps // 4, 1e-2, options.work, np.float32)
+        plain, more = fitted(
+            covariance, 20, 0 * penalties, steps // 4, 1e-2, options.work, np.float32
+        )
         rows += report("MNIST, k=20", distances(model, covariance, penalties), (1e-2, 1e-4, 1e-3))
-        alignment, subspace, gap = distances(plain, covariance, None)
+        alignment, subspace, gap = distances(plain, covariance, 0 * penalties)
         if options.figure:
             draw(covariance, [("with\npenalties", model), ("without", plain)])
     print(table(rows))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,23 +16,25 @@ __all__ = ["binarize_pixels", "minibatches", "scale_pixels"]
 
 
 def minibatches(
-    x: Array,
+    data: Array | tuple[Array, ...],
     batch_size: int,
     rng: np.random.Generator | None,
     transform: Callable[..., Array] | None = None,
     *,
     shuffle: bool = True,
-) -> Iterator[Array]:
+) -> Iterator[Any]:
     """Each row of x (N, D) once, `batch_size` rows at a time; the last minibatch may be smaller.
+
+    Of a tuple (x, y) each minibatch is a tuple, too: rows of x, and their own entries of y.
 
     Every minibatch is a new array that the caller may keep or change. Of x itself nothing but the
     rows of one minibatch is ever copied, so it may be a `numpy.memmap` larger than memory.
 
     Args:
-        x: (N, D) of any dtype, N at least 1.
+        data: x (N, D) of any dtype, N at least 1, or a tuple of x and other arrays of N rows.
         batch_size: B, at least 1.
         rng: shuffles the rows, and is handed to a transform that draws. None: rows in their order.
-        transform: `transform(batch)` or `transform(batch, rng)`, applied to each minibatch. It gets
+        transform: `transform(x)` or `transform(x, rng)`, applied to x of each minibatch. It gets
             the generator if its second argument is called `rng` or has no default.
         shuffle: False keeps the order of the rows while `rng` serves the transform alone.
 
@@ -40,24 +44,34 @@ def minibatches(
             that is no generator, a transform that draws without one.
     """
     batch_size = positive_int("batch_size", batch_size)
+    x, *others = data if isinstance(data, tuple) else (data,)
     if not isinstance(x, np.ndarray):
         raise TypeError(f"x must be a NumPy array (N, D), got {type(x).__name__}")
     if x.ndim != 2 or len(x) == 0:
         raise ValueError(f"x must have shape (N, D) with at least one row, got {x.shape}")
+    for other in others:
+        if np.shape(other)[:1] != (len(x),):
+            raise ValueError(f"expected {len(x)} labels, as many as rows, got {np.shape(other)}")
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator or None, got {rng!r}")
     draws = transform is not None and _takes_rng(transform)
     if draws and rng is None:
         raise ValueError("transform takes (batch, rng): expected a Generator as rng, got None")
     order = rng.permutation(len(x)) if shuffle and rng is not None else None
-    batches = _gather(np.asarray(x), batch_size, order)
-    if transform is None:
-        return batches
-    return (transform(batch, rng) for batch in batches) if draws else map(transform, batches)
+    apply = partial(_applied, transform, rng if draws else None) if transform else None
+    if not isinstance(data, tuple):
+        batches = _gather(np.asarray(x), batch_size, order)
+        return map(apply, batches) if apply else batches
+    together = zip(*(_gather(np.asarray(a), batch_size, order) for a in data), strict=True)
+    return ((apply(x), *rest) for x, *rest in together) if apply else together
+
+
+def _applied(transform: Callable[..., Array], rng: np.random.Generator | None, x: Array) -> Array:
+    return transform(x) if rng is None else transform(x, rng)
 
 
 def _gather(x: Array, batch_size: int, order: Array | None) -> Iterator[Array]:
-    """Copies of `batch_size` rows of x (N, D) in the given order (N,)."""
+    """Copies of `batch_size` rows of x (N, ...) in the given order (N,)."""
     for start in range(0, len(x), batch_size):
         stop = start + batch_size
         # x.take(rows, axis=0) saves a microsecond, but first copies all of an x that is not in C

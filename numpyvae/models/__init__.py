@@ -1,1 +1,20 @@
-"""One file for each model; they share `encoder_decoder.py`."""
+"""One file for each model, of which `model.py` says what they all are."""
+
+from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
+from numpyvae.models.linear_autoencoder import LinearAutoencoder
+from numpyvae.models.model import MODELS, Model
+from numpyvae.models.vae import VAE
+
+__all__ = [
+    "MODELS",
+    "VAE",
+    "Autoencoder",
+    "DenoisingAutoencoder",
+    "LinearAutoencoder",
+    "Model",
+    "NoisyAutoencoder",
+    "load",
+]
+
+load = Model.load
+"""The model in a file that `save` wrote, whichever it is."""

@@ -9,36 +9,30 @@ to the code is a constant, and passes the gradient through unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyvae.corruptions import Corruption, corruption_from_config
-from numpyvae.layers import Grads, Params, Sequential, tied_decoder
-from numpyvae.likelihoods import Gaussian, Likelihood
-from numpyvae.models.encoder_decoder import EncoderDecoder
+from numpyvae.corruptions import Corruption, GaussianNoise, Masking, SaltAndPepper
+from numpyvae.layers import ACTIVATIONS, Grads, Params, tied_decoder
+from numpyvae.likelihoods import EXAMPLES, Gaussian, Likelihood
+from numpyvae.models.model import Model, Sizes
+from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
 from numpyvae.numerics import Array
-from numpyvae.objectives import (
-    reconstruction_loss,
-    reconstruction_loss_backward,
-    ridge,
-    ridge_backward,
-)
-from numpyvae.validation import one_of, positive_number
+from numpyvae.objectives import reconstruction_loss, reconstruction_loss_backward
+from numpyvae.validation import as_matrix, check_finite, one_of, positive_int, positive_number
 
 __all__ = ["Autoencoder", "DenoisingAutoencoder", "NoisyAutoencoder"]
 
 
-class Autoencoder(EncoderDecoder):
+class Autoencoder(Model):
     """loss = mean_n -log p(x_n | code_n), with code = encoder(x): a deterministic autoencoder.
 
     `Gaussian(0.5)` (the default) makes it the squared error, up to a constant; `Bernoulli()` the
     cross-entropy. `hidden_dims=()` makes it linear.
     """
-
-    n_heads = 1  # the encoder gives the code itself
 
     def forward(
         self, params: Params, x: Array, noise: Array
@@ -48,14 +42,12 @@ class Autoencoder(EncoderDecoder):
         output, decoder_cache = self.decoder.forward(params, self.perturb(code, noise))  # (N, D')
         log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)  # (N,)
         loss, loss_cache = reconstruction_loss(log_px)  # scalar
-        penalty, penalty_cache = self._penalty(params)
-        cache = encoder_cache, decoder_cache, likelihood_cache, loss_cache, penalty_cache
-        return loss + penalty, {"log_px": log_px}, cache
+        cache = encoder_cache, decoder_cache, likelihood_cache, loss_cache
+        return loss, {"log_px": log_px}, cache
 
     def backward(self, params: Params, grads: Grads, cache: tuple[Any, ...]) -> None:
         """The same lines from the bottom up."""
-        encoder_cache, decoder_cache, likelihood_cache, loss_cache, penalty_cache = cache
-        self._penalty_backward(grads, penalty_cache)
+        encoder_cache, decoder_cache, likelihood_cache, loss_cache = cache
         (dlog_px,) = reconstruction_loss_backward(1.0, loss_cache)
         doutput = self.likelihood.log_prob_backward(params, grads, dlog_px, likelihood_cache)
         dcode = self.decoder.backward(params, grads, doutput, decoder_cache)
@@ -69,7 +61,6 @@ class Autoencoder(EncoderDecoder):
         activation: str = "relu",
         likelihood: Likelihood | None = None,
         tied: bool = False,
-        penalties: Sequence[float] | None = None,
         seed: int = 0,
         dtype: DTypeLike = np.float32,
     ) -> None:
@@ -79,29 +70,24 @@ class Autoencoder(EncoderDecoder):
             data_dim, latent_dim, hidden_dims, activation, seed, dtype: as for `VAE`.
             likelihood: p(x | code); default `Gaussian(0.5)`, the squared error.
             tied: the decoder uses the encoder's weights, transposed, and biases of its own.
-            penalties: Lambda (L,), for a linear autoencoder: adds tr(W1^T Lambda W1) +
-                tr(W2 Lambda W2^T) to the loss, which turns the axes of the code towards the
-                principal components if all are different. Source: Bao et al. 2020, eq. 4.
         """
-        likelihood = Gaussian(0.5) if likelihood is None else likelihood
+        p = Gaussian(0.5) if likelihood is None else likelihood
+        D, L = positive_int("data_dim", data_dim), positive_int("latent_dim", latent_dim)
+        H = hidden_widths(hidden_dims)
+        self.latent_dim, self.hidden_dims = L, H
+        self.activation = one_of("activation", activation, ACTIVATIONS)
+        check_likelihood(p)
         self.tied = bool(one_of("tied", tied, (False, True)))
-        if self.tied and likelihood.output_dim(data_dim) != data_dim:
-            raise ValueError(f"tied weights need one output a dimension, {likelihood!r} needs more")
-        super().__init__(data_dim, latent_dim, hidden_dims, activation, likelihood, seed, dtype)
-        self.penalties = (
-            None
-            if penalties is None
-            else tuple(positive_number("penalties", value, zero=True) for value in penalties)
+        if self.tied and p.output_dim(D) != D:
+            raise ValueError(f"tied weights need one output a dimension, {p!r} needs more")
+        self.encoder = encoder_of(D, H, L, activation, p)
+        self.decoder = (
+            tied_decoder(self.encoder, activation)
+            if self.tied
+            else decoder_of(D, H, L, activation, p)
         )
-        if self.penalties is not None and (self.hidden_dims or len(self.penalties) != latent_dim):
-            raise ValueError("penalties are for hidden_dims=(), one for each latent dimension")
-        if self.penalties is not None and self.tied:
-            raise ValueError("penalties are for weights that are not tied")
-
-    @property
-    def noise_dim(self) -> int:
-        """A step needs no random numbers."""
-        return 0
+        parts = (self.encoder, self.decoder, p)
+        super().__init__(D, p, parts, (0,), seed, dtype)  # a step needs no noise
 
     def corrupt(self, x: Array, noise: Array) -> Array:
         """What the encoder is shown in place of x (N, D): here x itself."""
@@ -111,40 +97,32 @@ class Autoencoder(EncoderDecoder):
         """What the decoder is given in place of the code (N, L): here the code itself."""
         return code
 
-    def _penalty(self, params: Params) -> tuple[Any, Any]:
-        """tr(W1^T Lambda W1) + tr(W2 Lambda W2^T), of the linear autoencoder of Bao et al."""
-        if self.penalties is None:
-            return 0.0, None
-        penalties = np.array(self.penalties, params["encoder.0.W"].real.dtype)
-        encoder_term, encoder_cache = ridge(params["encoder.0.W"].T, penalties)  # W1 is (L, D)
-        decoder_term, decoder_cache = ridge(params["decoder.0.W"], penalties)
-        return encoder_term + decoder_term, (encoder_cache, decoder_cache)
-
-    def _penalty_backward(self, grads: Grads, cache: Any) -> None:
-        if cache is not None:
-            encoder_cache, decoder_cache = cache
-            grads["encoder.0.W"] += ridge_backward(1.0, encoder_cache)[0].T
-            grads["decoder.0.W"] += ridge_backward(1.0, decoder_cache)[0]
-
-    def make_decoder(self, widths: Sequence[int]) -> Sequential:
-        """The mirrored decoder; its weights are the encoder's if they are tied."""
-        if self.tied:
-            return tied_decoder(self.encoder, self.activation)
-        return super().make_decoder(widths)
-
     def encode(self, x: Array) -> Array:
         """The code of each row of x: (N, D) -> (N, L)."""
-        x, params = self.check_data(x), self.layout.views(self.theta)
-        return self._by_chunks(x, lambda x: self.encoder.forward(params, x)[0])
+        x, params = self.check_data(x), self.params
+        return self.by_chunks(lambda x: self.encoder.forward(params, x)[0], x)
+
+    def decode(self, z: Array) -> Array:
+        """E[x|z], the means of p(x|z): z (N, L) -> (N, D)."""
+        z, params = as_matrix("z", z, self.latent_dim, "(N, L)"), self.params
+        check_finite("z", z)
+        return self.by_chunks(lambda z: self.likelihood.mean(self.decoder.forward(params, z)[0]), z)
 
     def reconstruct(self, x: Array) -> Array:
         """E[x | code] at code = encoder(x), without noise: (N, D) -> (N, D)."""
         return self.decode(self.encode(x))
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        penalties = None if self.penalties is None else list(self.penalties)
-        return {**super().config(), "tied": self.tied, "penalties": penalties}
+    @classmethod
+    def examples(cls, sizes: Sizes) -> Iterable[Autoencoder]:
+        """Every likelihood, and tied weights."""
+        for likelihood in EXAMPLES:
+            yield cls(*sizes[1::2], **_small(sizes), likelihood=likelihood)
+        yield cls(*sizes[1::2], **_small(sizes), tied=True)
+
+
+def _small(sizes: Sizes) -> dict[str, Any]:
+    H = sizes.hidden_dim
+    return {"hidden_dims": (H + 2, H), "activation": "tanh", "dtype": np.float64}
 
 
 class DenoisingAutoencoder(Autoencoder):
@@ -165,11 +143,7 @@ class DenoisingAutoencoder(Autoencoder):
             raise TypeError(f"corruption must be an object such as Masking(), got {corruption!r}")
         self.corruption = corruption
         super().__init__(data_dim, latent_dim, **arguments)
-
-    @property
-    def noise_dim(self) -> int:
-        """One random number for each entry of the data."""
-        return self.data_dim
+        self.noise_shape = (self.data_dim,)  # one random number for each entry of the data
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> Array:
         """All noise that one step on n examples needs, (n, D), as the corruption wants it."""
@@ -183,15 +157,11 @@ class DenoisingAutoencoder(Autoencoder):
         """r(x) - x, (N, D): which way, and how far, the autoencoder moves each point."""
         return self.reconstruct(x) - x
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return {**super().config(), "corruption": self.corruption.config()}
-
     @classmethod
-    def arguments_from_config(cls, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The constructor's arguments that `config` described."""
-        corruption = corruption_from_config(config["corruption"])
-        return {**super().arguments_from_config(config), "corruption": corruption}
+    def examples(cls, sizes: Sizes) -> Iterable[DenoisingAutoencoder]:
+        """Every corruption."""
+        for corruption in (GaussianNoise(0.3), Masking(0.4), SaltAndPepper(0.4)):
+            yield cls(*sizes[1::2], **_small(sizes), corruption=corruption)
 
 
 class NoisyAutoencoder(Autoencoder):
@@ -210,16 +180,13 @@ class NoisyAutoencoder(Autoencoder):
     ) -> None:
         self.code_noise = positive_number("code_noise", code_noise)
         super().__init__(data_dim, latent_dim, **arguments)
-
-    @property
-    def noise_dim(self) -> int:
-        """One random number for each entry of the code."""
-        return self.latent_dim
+        self.noise_shape = (self.latent_dim,)
 
     def perturb(self, code: Array, noise: Array) -> Array:
         """The code with noise on it."""
         return code + self.code_noise * noise
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return {**super().config(), "code_noise": self.code_noise}
+    @classmethod
+    def examples(cls, sizes: Sizes) -> Iterable[NoisyAutoencoder]:
+        """One: the noise is all that is new."""
+        yield cls(*sizes[1::2], **_small(sizes), code_noise=0.3)

@@ -9,34 +9,34 @@ f_backward(dvalue, cache).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyvae import evaluation
 from numpyvae.gaussian import (
+    kl_to_standard_normal,
+    kl_to_standard_normal_backward,
     mean_and_log_var,
     mean_and_log_var_backward,
     reparameterize,
     reparameterize_backward,
 )
-from numpyvae.layers import Grads, Params
-from numpyvae.likelihoods import Bernoulli, Likelihood
-from numpyvae.models.encoder_decoder import EncoderDecoder
+from numpyvae.layers import ACTIVATIONS, Grads, Params
+from numpyvae.likelihoods import EXAMPLES, Bernoulli, Binomial, Likelihood
+from numpyvae.models.latent import LatentModel
+from numpyvae.models.model import Sizes
 from numpyvae.numerics import Array
 from numpyvae.objectives import negative_elbo, negative_elbo_backward
 from numpyvae.priors import StandardNormal
-from numpyvae.validation import positive_int, positive_number
+from numpyvae.validation import positive_number
 
 __all__ = ["VAE"]
 
 
-class VAE(EncoderDecoder):
+class VAE(LatentModel):
     """Encoder q(z|x) = N(mean, exp(log_var)), prior p(z) = N(0, I), decoder p(x|z)."""
-
-    n_heads = 2  # the encoder gives mean and log_var of each latent dimension
 
     def forward(
         self, params: Params, x: Array, noise: Array
@@ -47,7 +47,7 @@ class VAE(EncoderDecoder):
         z, sample_cache = reparameterize(mean, log_var, noise)  # z = mean + sigma noise, (N, L)
         output, decoder_cache = self.decoder.forward(params, z)  # (N, D')
         log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)  # (N,)
-        kl, kl_cache = self.prior.kl(mean, log_var)  # (N,)
+        kl, kl_cache = kl_to_standard_normal(mean, log_var)  # KL(q(z|x) || p(z)), (N,)
         loss, loss_cache = negative_elbo(log_px, kl, self.beta)  # scalar
         cache = encoder_cache, sample_cache, decoder_cache, likelihood_cache, kl_cache, loss_cache
         return loss, {"log_px": log_px, "kl": kl}, cache
@@ -56,10 +56,10 @@ class VAE(EncoderDecoder):
         """The same lines from the bottom up. dz means d loss / d z; its shape is that of z."""
         encoder_cache, sample_cache, decoder_cache, likelihood_cache, kl_cache, loss_cache = cache
         dlog_px, dkl = negative_elbo_backward(1.0, loss_cache)
-        dmean_kl, dlog_var_kl = self.prior.kl_backward(dkl, kl_cache)  # route 1: around the sample
+        dmean_kl, dlog_var_kl = kl_to_standard_normal_backward(dkl, kl_cache)  # route 1: around z
         doutput = self.likelihood.log_prob_backward(params, grads, dlog_px, likelihood_cache)
         dz = self.decoder.backward(params, grads, doutput, decoder_cache)
-        dmean_z, dlog_var_z = reparameterize_backward(dz, sample_cache)  # route 2: through it
+        dmean_z, dlog_var_z = reparameterize_backward(dz, sample_cache)  # route 2: through z
         dheads = mean_and_log_var_backward(dmean_z + dmean_kl, dlog_var_z + dlog_var_kl)
         self.encoder.backward_params(params, grads, dheads, encoder_cache)  # dx is not needed
 
@@ -86,57 +86,19 @@ class VAE(EncoderDecoder):
             seed: of the parameters, and of the order and noise of training.
             dtype: float32 to train, float64 to check gradients.
         """
-        self.prior = StandardNormal()
         self.beta = math.inf if beta == math.inf else positive_number("beta", beta, zero=True)
-        super().__init__(
-            data_dim, latent_dim, hidden_dims, activation, likelihood or Bernoulli(), seed, dtype
-        )
+        p, prior = likelihood or Bernoulli(), StandardNormal()
+        super().__init__(data_dim, latent_dim, hidden_dims, activation, p, prior, seed, dtype)
 
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON can hold them."""
-        return {**super().config(), "beta": self.beta}
-
-    def elbo_terms(self, theta: Array, x: Array, noise: Array) -> tuple[Array, Array]:
-        """Log p(x|z) and KL(q(z|x) || p(z)) of each example, (N,) and (N,), in nats.
-
-        Their difference is a one-sample estimate of the evidence lower bound, whatever beta is.
-        """
-        _, terms = self.loss_and_terms(theta, x, noise)
-        return terms["log_px"], terms["kl"]
-
-    # The fitted model, at its current theta.
-
-    def encode(self, x: Array) -> tuple[Array, Array]:
-        """q(z|x): mean (N, L) and log_var (N, L), the logarithm of the variance."""
-        x = self.check_data(x)
-        params = self.layout.views(self.theta)
-        heads = self._by_chunks(x, lambda x: self.encoder.forward(params, x)[0])
-        return mean_and_log_var(heads)
-
-    def reconstruct(self, x: Array) -> Array:
-        """E[x|z] at the posterior mean z = mean(x): (N, D) -> (N, D)."""
-        return self.decode(self.encode(x)[0])
-
-    def sample(self, n: int, rng: np.random.Generator | None = None) -> Array:
-        """E[x|z] at n draws z ~ p(z): (n, D). `rng=None` draws from the model's seed."""
-        z = self.prior.sample(self.generator(rng), positive_int("n", n), self.latent_dim)
-        return self.decode(z)
-
-    def elbo(self, x: Array, n_samples: int = 1, rng: np.random.Generator | None = None) -> Array:
-        """The evidence lower bound on log p(x) of each example, (N,) nats (higher is better).
-
-        The expectation of log p(x|z) is averaged over `n_samples` draws of z; beta plays no part.
-        `rng=None` draws from the model's seed, the same each time.
-        """
-        log_px, kl = evaluation.elbo_terms(self, x, n_samples, rng)
-        return log_px - kl
-
-    def log_likelihood(
-        self, x: Array, n_samples: int = 500, rng: np.random.Generator | None = None
-    ) -> Array:
-        """log p(x) of each example by importance sampling from q(z|x), (N,) nats.
-
-        In expectation it approaches log p(x) from below as `n_samples` grows. `rng=None` as in
-        `elbo`.
-        """
-        return evaluation.importance_weighted_log_likelihood(self, x, n_samples, rng)
+    @classmethod
+    def examples(cls, sizes: Sizes) -> Iterable[VAE]:
+        """Every likelihood, every activation, several depths, beta not 1."""
+        _, D, H, L = sizes
+        cases: list[tuple[str, tuple[int, ...], Likelihood]] = [
+            *(("tanh", (H,), p) for p in EXAMPLES),
+            *((activation, (H + 2, H), Binomial(16)) for activation in ACTIVATIONS),
+            *(("relu", depth, Bernoulli()) for depth in ((), (H,), (H + 2, H, H + 1))),
+        ]
+        for activation, depth, likelihood in cases:
+            yield cls(D, L, depth, activation, likelihood, beta=0.7, dtype=np.float64)
+        yield cls(D, L, (H,), "tanh", Binomial(16), beta=math.inf, dtype=np.float64)

@@ -1,0 +1,56 @@
+"""p(x|z): how the decoder's output becomes a distribution over data.
+
+A new likelihood is a class with the members of `Likelihood`, and its name in `LIKELIHOODS`: the
+proofs, the command's options and the files of models read them there. All log-probabilities are
+complete (normalising constants included), in nats, one per example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpyvae.likelihoods.binomial import Bernoulli, Binomial
+from numpyvae.likelihoods.gaussian import Gaussian
+from numpyvae.likelihoods.likelihood import Likelihood
+from numpyvae.validation import from_config
+
+__all__ = [
+    "EXAMPLES",
+    "LIKELIHOODS",
+    "Bernoulli",
+    "Binomial",
+    "Gaussian",
+    "Likelihood",
+    "likelihood_from_config",
+    "likelihood_from_text",
+]
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    kind.__name__: kind for kind in (Bernoulli, Binomial, Gaussian)
+}
+
+EXAMPLES: tuple[Likelihood, ...] = tuple(
+    example for kind in LIKELIHOODS.values() for example in kind.examples()
+)
+"""One of each kind, for the proofs."""
+
+
+def likelihood_from_config(config: Mapping[str, Any]) -> Likelihood:
+    """The likelihood that `config()` described. ValueError when it names none."""
+    likelihood: Likelihood = from_config("likelihood", config, LIKELIHOODS)
+    return likelihood
+
+
+def likelihood_from_text(text: str) -> Likelihood:
+    """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `gaussian:per_dimension`."""
+    name, _, argument = text.partition(":")
+    problem = ""
+    for kind in LIKELIHOODS.values():
+        if kind.__name__.lower() == name:
+            try:
+                return kind.from_text(argument)
+            except ValueError as error:
+                problem = f" ({error})"
+    expected = ", ".join(kind.text for kind in LIKELIHOODS.values())
+    raise ValueError(f"unknown likelihood {text!r}{problem}: expected {expected}")

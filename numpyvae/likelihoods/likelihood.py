@@ -1,0 +1,64 @@
+"""What a model asks of p(x|z)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from numpyvae.layers import Grads, Params
+from numpyvae.numerics import Array
+from numpyvae.standardization import Standardization
+
+__all__ = ["Likelihood"]
+
+
+class Likelihood(Protocol):
+    """What a VAE asks of p(x|z). D data dimensions, D' = `output_dim(D)` decoder outputs."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    """Parameters of the likelihood's own, name -> shape; mostly none."""
+
+    data_scale: float
+    """The size of the data; the encoder's first weights start that much smaller."""
+
+    standardization: Standardization | None
+    """What the encoder's input passes through first; None leaves it as it is."""
+
+    def output_dim(self, data_dim: int) -> int:
+        """D', how many numbers the decoder must give for D data dimensions."""
+
+    def log_prob(self, params: Params, x: Array, output: Array) -> tuple[Array, Any]:
+        """Log p(x|z) summed over dimensions: x (N, D), decoder output (N, D') -> (N,), cache."""
+
+    def log_prob_backward(
+        self, params: Params, grads: Grads, dlog_prob: Array, cache: Any
+    ) -> Array:
+        """dlog_prob (N,) -> doutput (N, D'); own parameters' gradients are added to `grads`."""
+
+    def initialize(self, params: Params, rng: np.random.Generator) -> None:
+        """Write the initial values of the likelihood's own parameters."""
+
+    def mean(self, output: Array) -> Array:
+        """E[x|z] from the decoder's output, (N, D') -> (N, D)."""
+
+    def sample(self, params: Params, output: Array, rng: np.random.Generator) -> Array:
+        """One draw x ~ p(x|z) for each row of the decoder's output, (N, D') -> (N, D)."""
+
+    def check(self, x: Array, first_row: int = 0) -> None:
+        """EntryError naming the first entry of x (N, D) that this likelihood cannot produce."""
+
+    def config(self) -> dict[str, Any]:
+        """{"name": ..., and the constructor's arguments}, as JSON can hold it."""
+
+    text: ClassVar[str]
+    """How the command line writes it: "binomial:COUNT"."""
+
+    @classmethod
+    def from_text(cls, argument: str) -> Likelihood:
+        """What follows the colon on the command line as a likelihood; ValueError if it cannot."""
+
+    @classmethod
+    def examples(cls) -> Sequence[Likelihood]:
+        """One of each kind, for the proofs of `numpyvae check`."""

@@ -1,0 +1,50 @@
+"""What a model with labels has more than another: data (x, y), checked and fitted together."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from numpyvae.models.model import Model
+from numpyvae.numerics import Array
+from numpyvae.training import Data, History
+from numpyvae.validation import as_labels, as_matrix
+
+__all__ = ["Labelled"]
+
+
+class Labelled(Model):
+    """A model of (x, y), with y (N,) of the classes 0, ..., K - 1."""
+
+    n_classes: int
+    """K."""
+
+    unknown_labels: ClassVar[bool] = False
+    """Whether y may be -1: not known."""
+
+    def fit(self, x: Array, y: Array | None = None, *arguments: Any, **options: Any) -> History:  # type: ignore[override]
+        """Minimise the loss over the rows of x (N, D) and their labels y (N,).
+
+        The other arguments are those of every model, after y: epochs, batch_size, ...;
+        `validation_data` is (x', y'). See `numpyvae.training.fit`.
+        """
+        if y is None:
+            raise TypeError(f"{type(self).__name__} needs labels: fit(x, y) with y (N,)")
+        return super().fit(x, *arguments, **options, y=y)
+
+    def as_data(self, data: Data) -> tuple[Array, Array]:
+        """x (N, D) and y (N,) of shapes and types that fit, not copied.
+
+        Raises TypeError where y is missing or is not made of whole numbers, ValueError for a wrong
+        length, and for the first label that is out of range.
+        """
+        if not isinstance(data, tuple) or len(data) != 2:
+            raise TypeError(f"{type(self).__name__} takes (x, y): labels beside the data")
+        x = as_matrix("x", data[0], self.data_dim, "(N, D)")
+        return x, as_labels("y", data[1], len(x), self.n_classes, self.unknown_labels)
+
+    def draw_data(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+        """n examples and labels that this model can have, without any sense: for proofs."""
+        least = -1 if self.unknown_labels else 0
+        return super().draw_data(rng, n), rng.integers(least, self.n_classes, n)

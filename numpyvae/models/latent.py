@@ -1,0 +1,154 @@
+"""What is asked of every model that encodes x as a Gaussian over z and decodes a sample of it.
+
+Its gradient path is in the model's own file; here are the questions to a fitted one, and the two
+doors through which `numpyvae.evaluation` sees it: the encoder's Gaussian, and log p(x, z) with its
+derivative by z.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from numpyvae import evaluation
+from numpyvae.gaussian import LOG_2PI, mean_and_log_var, reparameterize
+from numpyvae.layers import ACTIVATIONS, Params
+from numpyvae.likelihoods import Likelihood
+from numpyvae.models.model import Model
+from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
+from numpyvae.numerics import Array
+from numpyvae.priors import Prior
+from numpyvae.training import Data, Noise
+from numpyvae.validation import as_matrix, check_finite, one_of, positive_int
+
+__all__ = ["LatentModel"]
+
+
+class LatentModel(Model):
+    """Encoder D-H-...-C and mirrored decoder L-...-H-D' about a Gaussian code z (N, L).
+
+    Of a model with labels both are told y. What a subclass changes of this is what is new in it.
+    """
+
+    def __init__(
+        self,
+        data_dim: int,
+        latent_dim: int,
+        hidden_dims: Sequence[int],
+        activation: str,
+        likelihood: Likelihood,
+        prior: Prior,
+        seed: int,
+        dtype: DTypeLike,
+        *,
+        n_heads: int = 2,
+        n_classes: int | None = None,
+    ) -> None:
+        """C = `n_heads` L numbers leave the encoder."""
+        D = positive_int("data_dim", data_dim)
+        L = self.latent_dim = positive_int("latent_dim", latent_dim)
+        H = self.hidden_dims = hidden_widths(hidden_dims)
+        self.activation = one_of("activation", activation, ACTIVATIONS)
+        check_likelihood(likelihood)
+        self.prior = prior
+        self.encoder = encoder_of(D, H, n_heads * L, activation, likelihood, n_classes)
+        self.decoder = decoder_of(D, H, L, activation, likelihood, n_classes)
+        parts = (self.encoder, self.decoder, likelihood, prior)
+        super().__init__(D, likelihood, parts, (L,), seed, dtype)
+
+    # The doors of evaluation, as functions of the parameters.
+
+    def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
+        """The encoder's q(z|x): mean (N, L) and log_var (N, L)."""
+        return mean_and_log_var(self.encoder.forward(params, data)[0])
+
+    def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
+        """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache."""
+        x, code = (data[0], (z, data[1])) if isinstance(data, tuple) else (data, z)
+        output, decoder_cache = self.decoder.forward(params, code)
+        log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)
+        log_pz, prior_cache = self.prior.log_prob(params, z)
+        return log_px + log_pz, (params, decoder_cache, likelihood_cache, prior_cache)
+
+    def log_joint_backward(self, dlog_joint: Array, cache: Any) -> Array:
+        """dlog_joint (N,) -> dz (N, L), the parameters held fixed."""
+        params, decoder_cache, likelihood_cache, prior_cache = cache
+        unused: Any = defaultdict(float)  # gradients of parameters, which nobody asks for
+        dz_prior = self.prior.log_prob_backward(params, unused, dlog_joint, prior_cache)
+        doutput = self.likelihood.log_prob_backward(params, unused, dlog_joint, likelihood_cache)
+        return self.decoder.backward_input(params, doutput, decoder_cache) + dz_prior
+
+    def log_weight(self, params: Params, data: Data, noise: Array) -> Array:
+        """Log p(x, z) - log q(z|x) at z = mean + sigma noise, (N,) nats: its mean is the ELBO.
+
+        Log q is written by the noise: (z - mean) / sigma would lose digits that noise still has.
+        """
+        mean, log_var = self.posterior(params, data)
+        z, _ = reparameterize(mean, log_var, noise)
+        log_qz = -0.5 * (LOG_2PI + log_var + noise * noise).sum(axis=-1)
+        return self.log_joint(params, data, z)[0] - log_qz
+
+    # The fitted model, at its current theta.
+
+    def elbo_terms(self, theta: Array, x: Data, noise: Noise) -> tuple[Array, Array]:
+        """Log p(x|z) and KL(q(z|x) || p(z)) of each example, (N,) and (N,), in nats.
+
+        Their difference is a one-sample estimate of the evidence lower bound, whatever beta is.
+        """
+        _, terms = self.loss_and_terms(theta, x, noise)
+        return terms["log_px"], terms["kl"]
+
+    def bound(self, terms: Mapping[str, Any]) -> Any:
+        """The evidence lower bound: log p(x|z) - KL, whatever weighs the KL in the loss."""
+        return terms["log_px"] - terms["kl"]
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """q(z|x): mean (N, L) and log_var (N, L), the logarithm of the variance."""
+        x, params = self.check_data(x), self.params
+        heads = self.by_chunks(lambda x: self.encoder.forward(params, x)[0], x)
+        return mean_and_log_var(heads)
+
+    def decode(self, z: Array) -> Array:
+        """E[x|z], the means of p(x|z): z (N, L) -> (N, D)."""
+        z, params = as_matrix("z", z, self.latent_dim, "(N, L)"), self.params
+        check_finite("z", z)
+        return self.by_chunks(lambda z: self.likelihood.mean(self.decoder.forward(params, z)[0]), z)
+
+    def reconstruct(self, x: Array) -> Array:
+        """E[x|z] at the posterior mean z = mean(x): (N, D) -> (N, D)."""
+        return self.decode(self.encode(x)[0])
+
+    def sample(self, n: int, rng: np.random.Generator | None = None, mean: bool = True) -> Array:
+        """n codes z ~ p(z) decoded: the means E[x|z] (n, D), or with `mean=False` draws x ~ p(x|z).
+
+        `rng=None` draws from the model's seed, the same each time.
+        """
+        rng, params = self.generator(rng), self.params
+        z = self.prior.sample(params, rng, positive_int("n", n), self.latent_dim)
+        if mean:
+            return self.decode(z)
+        return self.by_chunks(
+            lambda z: self.likelihood.sample(params, self.decoder.forward(params, z)[0], rng), z
+        )
+
+    def elbo(self, x: Array, n_samples: int = 1, rng: np.random.Generator | None = None) -> Array:
+        """The evidence lower bound on log p(x) of each example, (N,) nats (higher is better).
+
+        The expectation is averaged over `n_samples` draws of z; beta plays no part. `rng=None`
+        draws from the model's seed, the same each time.
+        """
+        return evaluation.elbo(self, x, n_samples, rng)
+
+    def log_likelihood(
+        self, x: Array, n_samples: int = 500, rng: np.random.Generator | None = None
+    ) -> Array:
+        """log p(x) of each example by importance sampling from q(z|x), (N,) nats.
+
+        In expectation it approaches log p(x) from below as `n_samples` grows. `rng=None` as in
+        `elbo`.
+        """
+        return evaluation.importance_weighted_log_likelihood(self, x, n_samples, rng)
