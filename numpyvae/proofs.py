@@ -213,12 +213,13 @@ LIKELIHOODS = EXAMPLES
 
 
 def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
-    """The examples of every model in MODELS, at random parameters (biases too) and random data.
+    """The examples of every model of the package, at random parameters (biases too) and data.
 
     Of a model with several players each has a row: its own loss, by its own parameters.
     """
     sizes = sizes or Sizes()
-    examples = [model for kind in MODELS.values() for model in kind.examples(sizes)]
+    ours = [kind for kind in MODELS.values() if kind.__module__.startswith("numpyvae.")]
+    examples = [model for kind in ours for model in kind.examples(sizes)]
     return [pair for model in examples for pair in model_pairs(model, sizes.n, rng)]
 
 

@@ -30,7 +30,7 @@ from numpyvae.gradient_check.user_functions import load_point
 from numpyvae.layers import Dense
 from numpyvae.models import Model
 from numpyvae.priors import VampPrior
-from numpyvae.run_folder import open_run
+from numpyvae.run_files import open_run
 from numpyvae.storage import open_npz, write_npz
 from numpyvae.validation import from_config
 

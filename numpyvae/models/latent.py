@@ -22,6 +22,7 @@ from numpyvae.models.model import Model
 from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
 from numpyvae.numerics import Array
 from numpyvae.priors import Prior
+from numpyvae.threads import one_blas_thread
 from numpyvae.training import Data, Noise
 from numpyvae.validation import as_matrix, check_finite, one_of, positive_int
 
@@ -97,6 +98,7 @@ class LatentModel(Model):
 
     # The fitted model, at its current theta.
 
+    @one_blas_thread
     def elbo_terms(self, theta: Array, x: Data, noise: Noise) -> tuple[Array, Array]:
         """Log p(x|z) and KL(q(z|x) || p(z)) of each example, (N,) and (N,), in nats.
 
