@@ -1,18 +1,22 @@
 """One file for each model, of which `model.py` says what they all are."""
 
 from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, NoisyAutoencoder
+from numpyvae.models.conditional import ConditionalVAE
 from numpyvae.models.linear_autoencoder import LinearAutoencoder
 from numpyvae.models.model import MODELS, Model
 from numpyvae.models.vae import VAE
+from numpyvae.models.vector_quantized import VectorQuantizedVAE
 
 __all__ = [
     "MODELS",
     "VAE",
     "Autoencoder",
+    "ConditionalVAE",
     "DenoisingAutoencoder",
     "LinearAutoencoder",
     "Model",
     "NoisyAutoencoder",
+    "VectorQuantizedVAE",
     "load",
 ]
 

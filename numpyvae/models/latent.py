@@ -67,11 +67,14 @@ class LatentModel(Model):
         return mean_and_log_var(self.encoder.forward(params, data)[0])
 
     def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
-        """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache."""
+        """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache.
+
+        Of data (x, y) both terms are given y: decoder and prior get (z, y) in place of z.
+        """
         x, code = (data[0], (z, data[1])) if isinstance(data, tuple) else (data, z)
         output, decoder_cache = self.decoder.forward(params, code)
         log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)
-        log_pz, prior_cache = self.prior.log_prob(params, z)
+        log_pz, prior_cache = self.prior.log_prob(params, code)
         return log_px + log_pz, (params, decoder_cache, likelihood_cache, prior_cache)
 
     def log_joint_backward(self, dlog_joint: Array, cache: Any) -> Array:
