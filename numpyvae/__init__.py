@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpyvae.callbacks import EarlyStopping, KeepBest
-    from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
+    from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, StructuredGaussian
     from numpyvae.models import (
         VAE,
         Autoencoder,
+        ConditionalVAE,
         DenoisingAutoencoder,
         LinearAutoencoder,
         NoisyAutoencoder,
+        SemiSupervisedVAE,
+        VectorQuantizedVAE,
     )
     from numpyvae.optimizers import SGD, Adam, Momentum
 
@@ -27,6 +30,7 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "Binomial",
+    "ConditionalVAE",
     "DenoisingAutoencoder",
     "EarlyStopping",
     "Gaussian",
@@ -34,10 +38,15 @@ __all__ = [
     "LinearAutoencoder",
     "Momentum",
     "NoisyAutoencoder",
+    "SemiSupervisedVAE",
+    "StructuredGaussian",
+    "VectorQuantizedVAE",
 ]
 
 _HOME = {
-    **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
+    **dict.fromkeys(
+        ("Bernoulli", "Binomial", "Gaussian", "StructuredGaussian"), "numpyvae.likelihoods"
+    ),
     **dict.fromkeys(("EarlyStopping", "KeepBest"), "numpyvae.callbacks"),
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }

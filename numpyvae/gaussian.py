@@ -100,7 +100,7 @@ def kl_between_backward(
 ) -> tuple[Array, Array, Array, Array]:
     """dmean = dkl r w,  dlog_var = dkl expm1(t) / 2, and for the prior
 
-    dprior_mean = -dmean,  dprior_log_var = -dkl (expm1(t) + r^2 w) / 2, where r = mean - prior_mean.
+    dprior_mean = -dmean,  dprior_log_var = -dkl (expm1(t) + r^2 w) / 2; r = mean - prior_mean.
     """
     ratio_minus_1, difference, precision = cache
     dkl = dkl[:, None]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from numpyvae.classes import one_hot
 from numpyvae.numerics import Array
 
@@ -20,7 +18,7 @@ __all__ = ["Held", "hold", "nearest", "quantize", "quantize_backward"]
 class Held(NamedTuple):
     """What the gradient counts as constant: the choice of codes, z_e and z_q at this point."""
 
-    index: Array
+    code: Array
     z_e: Array
     z_q: Array
 
@@ -53,11 +51,11 @@ def quantize(z_e: Array, codebook: Array, held: Held | None = None) -> tuple[Any
         z_q = codebook[index]
         squared = ((z_e - z_q) ** 2).sum(axis=(1, 2))
         return (z_q, squared, squared), (index, z_e - z_q, codebook.shape)
-    chosen = codebook[held.index]
+    chosen = codebook[held.code]
     z = z_e + (held.z_q - held.z_e)
     codebook_cost = ((held.z_e - chosen) ** 2).sum(axis=(1, 2))
     commitment_cost = ((z_e - held.z_q) ** 2).sum(axis=(1, 2))
-    return (z, codebook_cost, commitment_cost), (held.index, z_e - chosen, codebook.shape)
+    return (z, codebook_cost, commitment_cost), (held.code, z_e - chosen, codebook.shape)
 
 
 def quantize_backward(dvalue: tuple[Array, Array, Array], cache: Any) -> tuple[Array, Array]:

@@ -4,6 +4,7 @@ from numpyvae.models.autoencoder import Autoencoder, DenoisingAutoencoder, Noisy
 from numpyvae.models.conditional import ConditionalVAE
 from numpyvae.models.linear_autoencoder import LinearAutoencoder
 from numpyvae.models.model import MODELS, Model
+from numpyvae.models.semi_supervised import SemiSupervisedVAE
 from numpyvae.models.vae import VAE
 from numpyvae.models.vector_quantized import VectorQuantizedVAE
 
@@ -16,6 +17,7 @@ __all__ = [
     "LinearAutoencoder",
     "Model",
     "NoisyAutoencoder",
+    "SemiSupervisedVAE",
     "VectorQuantizedVAE",
     "load",
 ]

@@ -29,7 +29,7 @@ class ClassNormal:
         learned: without it there are no parameters, and every class has N(0, I).
     """
 
-    def __init__(self, n_classes: int, latent_dim: int, learned: bool) -> None:
+    def __init__(self, n_classes: int, latent_dim: int, learned: bool = False) -> None:
         self.table, self.learned = (n_classes, latent_dim), learned
         self.shapes: Mapping[str, tuple[int, ...]] = (
             {MEAN: self.table, LOG_VAR: self.table} if learned else {}

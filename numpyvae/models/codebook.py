@@ -1,4 +1,4 @@
-"""The codebook: K codes, how they begin, and how they follow what chooses them without a gradient."""
+"""The codebook: K codes, how they begin, and how they follow their choosers without a gradient."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class ConditionalVAE(LabelledLatentModel):
     def forward(
         self, params: Params, data: tuple[Array, Array], noise: Array
     ) -> tuple[Any, dict[str, Array], tuple[Any, ...]]:
-        """x (N, D), y (N,), noise (N, L) -> mean_n(-log p(x|z, y) + beta KL(q(z|x, y) || p(z|y)))."""
+        """x (N, D), y (N,), noise (N, L) -> mean_n(-log p(x|z,y) + beta KL(q(z|x,y) || p(z|y)))."""
         x, y = data
         heads, encoder_cache = self.encoder.forward(params, (x, y))  # (N, 2L)
         mean, log_var = mean_and_log_var(heads)  # q(z|x, y), (N, L) each
@@ -54,7 +54,9 @@ class ConditionalVAE(LabelledLatentModel):
 
     def backward(self, params: Params, grads: Grads, cache: tuple[Any, ...]) -> None:
         """The same lines from the bottom up; the labels have no gradient."""
-        y, encoder_cache, sample_cache, decoder_cache, likelihood_cache, kl_cache, loss_cache = cache
+        y, encoder_cache, sample_cache, decoder_cache, likelihood_cache, kl_cache, loss_cache = (
+            cache
+        )
         dlog_px, dkl = negative_elbo_backward(1.0, loss_cache)
         dmean_kl, dlog_var_kl, *dprior = kl_between_backward(dkl, kl_cache)
         self.prior.backward(grads, *dprior, y)  # the prior moves towards q
@@ -63,8 +65,6 @@ class ConditionalVAE(LabelledLatentModel):
         dmean_z, dlog_var_z = reparameterize_backward(dz, sample_cache)
         dheads = mean_and_log_var_backward(dmean_z + dmean_kl, dlog_var_z + dlog_var_kl)
         self.encoder.backward_params(params, grads, dheads, encoder_cache)  # and encoder.0.W_y
-
-    prior: ClassNormal
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class ConditionalVAE(LabelledLatentModel):
     def examples(cls, sizes: Sizes) -> Iterable[ConditionalVAE]:
         """With and without a learned prior, one class, data that are standardised, linear."""
         _, D, H, L = sizes
-        small = {"activation": "tanh", "dtype": np.float64}
+        small: dict[str, Any] = {"activation": "tanh", "dtype": np.float64}
         units = Gaussian("shared", shift=0.5, scale=2.0)
         yield cls(D, L, 4, (H,), likelihood=Binomial(16), beta=0.7, **small)
         yield cls(D, L, 4, (H + 2, H), prior_network=True, **small)

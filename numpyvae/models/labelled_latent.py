@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from numpyvae import evaluation
+from numpyvae.classes import of_class
 from numpyvae.gaussian import mean_and_log_var
 from numpyvae.layers import Params
 from numpyvae.models.labelled import Labelled
@@ -24,6 +25,9 @@ __all__ = ["LabelledLatentModel"]
 
 class LabelledLatentModel(Labelled, LatentModel):
     """The questions to a fitted model of (x, y), with y (N,) of the classes 0, ..., K - 1."""
+
+    prior: Any
+    """A `ClassNormal`, which is given (z, y) in place of z."""
 
     def labels(self, y: Any, n: int | None = None) -> Array:
         """`y` as known labels (n,); ValueError or TypeError says what else they are."""
@@ -63,29 +67,43 @@ class LabelledLatentModel(Labelled, LatentModel):
         time.
         """
         rng, params, y = self.generator(rng), self.params, self.labels(y)
-        z = self.prior.sample(params, rng, y)  # type: ignore[call-arg, arg-type]
+        z = self.prior.sample(params, rng, y)
         if mean:
             return self.decode(z, y)
         return self._decoded(z, y, lambda output: self.likelihood.sample(params, output, rng))
 
+    def with_labels(self, x: Array, y: Any) -> tuple[Array, Any]:
+        """(x, y), with labels that are not known for y = None, if there may be such."""
+        if y is None and not self.unknown_labels:
+            raise TypeError(f"{type(self).__name__} needs labels beside the data: y (N,)")
+        return x, np.full(len(x), -1) if y is None else y
+
     def elbo(  # type: ignore[override]
-        self, x: Array, y: Array, n_samples: int = 1, rng: np.random.Generator | None = None
+        self, x: Array, y: Any = None, n_samples: int = 1, rng: np.random.Generator | None = None
     ) -> Array:
-        """The evidence lower bound on log p(x|y) of each example, (N,) nats (higher is better).
+        """The model's bound on log p of each example, (N,) nats (higher is better): see `bound`.
 
         The expectation is averaged over `n_samples` draws of z. `rng=None` as in `sample`.
         """
-        return evaluation.elbo(self, (x, y), n_samples, rng)
+        return evaluation.elbo(self, self.with_labels(x, y), n_samples, rng)
 
     def log_likelihood(  # type: ignore[override]
-        self, x: Array, y: Array, n_samples: int = 500, rng: np.random.Generator | None = None
+        self, x: Array, y: Any = None, n_samples: int = 500, rng: Any = None
     ) -> Array:
         """log p(x|y) of each example by importance sampling from q(z|x, y), (N,) nats.
 
-        In expectation it approaches log p(x|y) from below as `n_samples` grows. `rng=None` as in
-        `sample`.
+        Of a model that sums over the class where y is -1 or None (then all of them) it is log p(x),
+        and log p(x, y) where y is known. In expectation it approaches these from below as
+        `n_samples` grows. `rng=None` as in `sample`.
         """
+        x, y = self.check_data(self.with_labels(x, y))
+        if self.unknown_labels:
+            return of_class(self.log_class_joint(x, n_samples, rng), y)
         return evaluation.importance_weighted_log_likelihood(self, (x, y), n_samples, rng)
+
+    def posterior(self, params: Params, data: Any) -> tuple[Array, Array]:
+        """q(z|x, y): mean and log_var (N, L); ValueError where y is not known, for a mixture."""
+        return super().posterior(params, (data[0], self.labels(data[1])))
 
     def log_class_weight(self, params: Params, x: Array, noise: Array) -> Array:
         """log p(x, z_k|k) - log q(z_k|x, k) with z_k drawn for each class, by noise (N, K, L).
@@ -102,8 +120,8 @@ class LabelledLatentModel(Labelled, LatentModel):
     ) -> Array:
         """log p(x|y) + log p(y) for every class, (N, K) nats; p(y) = 1/K.
 
-        log p(x|y) by importance sampling from q(z|x, y). Its logsumexp over the classes is log p(x),
-        and its softmax is p(y|x). `rng=None` as in `sample`.
+        log p(x|y) by importance sampling from q(z|x, y). The logsumexp over the classes is
+        log p(x), the softmax p(y|x). `rng=None` as in `sample`.
         """
         (x, _), rng = self.check_data((x, np.zeros(len(x), np.intp))), self.generator(rng)
         n_samples, params = positive_int("n_samples", n_samples), self.params

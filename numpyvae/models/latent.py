@@ -18,7 +18,7 @@ from numpyvae import evaluation
 from numpyvae.gaussian import LOG_2PI, mean_and_log_var, reparameterize
 from numpyvae.layers import ACTIVATIONS, Params
 from numpyvae.likelihoods import Likelihood
-from numpyvae.models.model import Model
+from numpyvae.models.model import Model, Part
 from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
 from numpyvae.numerics import Array
 from numpyvae.priors import Prior
@@ -47,8 +47,9 @@ class LatentModel(Model):
         *,
         n_heads: int = 2,
         n_classes: int | None = None,
+        others: Sequence[Part] = (),
     ) -> None:
-        """C = `n_heads` L numbers leave the encoder."""
+        """C = `n_heads` L numbers leave the encoder; `others` are parts beside the usual four."""
         D = positive_int("data_dim", data_dim)
         L = self.latent_dim = positive_int("latent_dim", latent_dim)
         H = self.hidden_dims = hidden_widths(hidden_dims)
@@ -57,7 +58,7 @@ class LatentModel(Model):
         self.prior = prior
         self.encoder = encoder_of(D, H, n_heads * L, activation, likelihood, n_classes)
         self.decoder = decoder_of(D, H, L, activation, likelihood, n_classes)
-        parts = (self.encoder, self.decoder, likelihood, prior)
+        parts: list[Part] = [self.encoder, self.decoder, likelihood, prior, *others]
         super().__init__(D, likelihood, parts, (L,), seed, dtype)
 
     # The doors of evaluation, as functions of the parameters.
@@ -71,6 +72,7 @@ class LatentModel(Model):
 
         Of data (x, y) both terms are given y: decoder and prior get (z, y) in place of z.
         """
+        code: Any  # z, or (z, y)
         x, code = (data[0], (z, data[1])) if isinstance(data, tuple) else (data, z)
         output, decoder_cache = self.decoder.forward(params, code)
         log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)
