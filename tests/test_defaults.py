@@ -199,7 +199,8 @@ def test_proofs_are_at_sizes_that_are_all_different():
     assert Sizes() == (5, 7, 6, 3)
     assert [repr(p) for p in LIKELIHOODS] == [
         "Bernoulli()", "Binomial(16)", "Gaussian(variance=0.5)", "Gaussian(variance='shared')",
-        "Gaussian(variance='per_dimension')",
+        "Gaussian(variance='per_dimension')", "StructuredGaussian(band=2)",
+        "StructuredGaussian(band=1, width=3)",
     ]  # fmt: skip
 
 
