@@ -98,16 +98,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     with np.errstate(all="ignore"):  # what overflows is seen in the results
         measured = evaluation.evaluate(vae, x, arguments.samples, rng)
-    rows = [
-        ("ELBO", measured["elbo"], "nats"),
-        ("  log p(x|z)", measured["log_px"], "nats"),
-        ("  KL(q(z|x) || p(z))", measured["kl"], "nats"),
-        (f"log p(x), {arguments.samples} samples", measured["log_likelihood"], "nats"),
-    ]
     print(f"{arguments.run}: {vae!r}\nmeans over {what}")
-    for name, value, unit in rows:
-        print(f"  {name:<28}{value:>12.3f} {unit}")
-    print(f"  {'active units':<28}{measured['active_units']:>8} of {vae.latent_dim}")
+    for line in evaluation.lines(measured, len(x), arguments.samples):
+        print(f"  {line}")
+    print(f"  {'active units':<32}{measured['active_units']:>8} of {vae.latent_dim}")
     return 0
 
 

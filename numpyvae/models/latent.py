@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyvae import evaluation
+from numpyvae import evaluation, marginal
+from numpyvae.evaluation import Estimate
 from numpyvae.gaussian import LOG_2PI, mean_and_log_var, reparameterize
 from numpyvae.layers import ACTIVATIONS, Params
-from numpyvae.likelihoods import Likelihood
+from numpyvae.likelihoods import Likelihood, log_prob_table
 from numpyvae.models.model import Model
 from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
 from numpyvae.numerics import Array
@@ -82,6 +83,23 @@ class LatentModel(Model):
         doutput = self.likelihood.log_prob_backward(params, unused, dlog_joint, likelihood_cache)
         return self.decoder.backward_input(params, doutput, decoder_cache) + dz_prior
 
+    def log_joint_table(self, params: Params, data: Data, z: Array) -> Array:
+        """Log p(x_n, z_g) of every example with every code z (G, L): (N, G) nats.
+
+        Each code is decoded once, or with labels once for each class that occurs.
+        """
+        log_pz, _ = self.prior.log_prob(params, z)  # (G,)
+        if not isinstance(data, tuple):
+            output, _ = self.decoder.forward(params, z)
+            return log_prob_table(self.likelihood, params, data, output) + log_pz
+        x, y = data
+        table = np.empty((len(x), len(z)), z.dtype)
+        for label in np.unique(y):
+            output, _ = self.decoder.forward(params, (z, np.full(len(z), label)))
+            rows = y == label
+            table[rows] = log_prob_table(self.likelihood, params, x[rows], output) + log_pz
+        return table
+
     def log_weight(self, params: Params, data: Data, noise: Array) -> Array:
         """Log p(x, z) - log q(z|x) at z = mean + sigma noise, (N,) nats: its mean is the ELBO.
 
@@ -143,12 +161,36 @@ class LatentModel(Model):
         """
         return evaluation.elbo(self, x, n_samples, rng)
 
+    @overload
     def log_likelihood(
-        self, x: Array, n_samples: int = 500, rng: np.random.Generator | None = None
-    ) -> Array:
-        """log p(x) of each example by importance sampling from q(z|x), (N,) nats.
+        self, x: Data, n_samples: int = ..., rng: np.random.Generator | None = ...,
+        method: str = ..., *, full: Literal[False] = ...
+    ) -> Array: ...  # fmt: skip
 
-        In expectation it approaches log p(x) from below as `n_samples` grows. `rng=None` as in
-        `elbo`.
+    @overload
+    def log_likelihood(
+        self, x: Data, n_samples: int = ..., rng: np.random.Generator | None = ...,
+        method: str = ..., *, full: Literal[True]
+    ) -> Estimate: ...  # fmt: skip
+
+    def log_likelihood(
+        self,
+        x: Data,
+        n_samples: int = 500,
+        rng: np.random.Generator | None = None,
+        method: str = "auto",
+        *,
+        full: bool = False,
+    ) -> Array | Estimate:
+        """log p(x) of each example, (N,) nats, by the best method there is for this model.
+
+        "auto" is "quadrature" over the codes for one or two latent dimensions and a standard normal
+        prior, where neither `n_samples` nor `rng` plays a part. Otherwise it is "refined":
+        importance sampling from a Gaussian that starts as the encoder's and is improved on each
+        example's own bound. "importance" samples from the encoder's as it is: in expectation a
+        lower bound, which can be many nats too low on examples that the encoder has not seen.
+        `full=True` gives an `evaluation.Estimate`: the standard error and the effective sample size
+        of each example beside it, and the method. `rng=None` as in `elbo`.
         """
-        return evaluation.importance_weighted_log_likelihood(self, x, n_samples, rng)
+        estimate = marginal.log_likelihood(self, x, n_samples, rng, method)
+        return estimate if full else estimate.log_likelihood
