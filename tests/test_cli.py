@@ -52,7 +52,16 @@ def test_train_evaluate_sample(here, capsys):
 
     assert main(["evaluate", "runs/digits-1", "--samples", "20"]) == 0
     text = capsys.readouterr().out
-    for words in ("ELBO", "log p(x|z)", "KL(q(z|x) || p(z))", "log p(x), 20 samples", "of 2"):
+    for words in (
+        "ELBO",
+        "log p(x|z)",
+        "KL(q(z|x) || p(z))",
+        "log p(x), 20 samples",
+        "of 2",
+        "log p(x), quadrature",
+        "standard error",
+        "amortisation",
+    ):
         assert words in text
     assert main(["sample", "runs/digits-1", "--n", "9"]) == 0
     assert (first / "samples_seed0.png").exists()
