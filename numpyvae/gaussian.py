@@ -17,6 +17,8 @@ __all__ = [
     "LOG_2PI",
     "gaussian_log_prob",
     "gaussian_log_prob_backward",
+    "kl_between",
+    "kl_between_backward",
     "kl_to_standard_normal",
     "kl_to_standard_normal_backward",
     "log_prob_by_noise",
@@ -77,6 +79,36 @@ def kl_to_standard_normal_backward(dkl: Array, cache: tuple[Array, Array]) -> tu
     mean, variance_minus_1 = cache
     dkl = dkl[:, None]
     return dkl * mean, 0.5 * dkl * variance_minus_1
+
+
+def kl_between(
+    mean: Array, log_var: Array, prior_mean: Array, prior_log_var: Array
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    """KL(N(mean, sigma^2) || N(prior_mean, prior_sigma^2)), all (N, L) -> (N,) nats.
+
+    1/2 sum_l (exp(t) - 1 - t + (mean - prior_mean)^2 w) with t = log_var - prior_log_var and
+    w = exp(-prior_log_var). At prior_mean = prior_log_var = 0 it is `kl_to_standard_normal`, to the
+    bit.
+    """
+    difference, log_ratio = mean - prior_mean, log_var - prior_log_var  # (N, L) each
+    precision, ratio_minus_1 = np.exp(-prior_log_var), np.expm1(log_ratio)
+    squared = difference * difference * precision
+    kl = 0.5 * (squared + (ratio_minus_1 - log_ratio)).sum(axis=-1)
+    return kl, (ratio_minus_1, difference, precision)
+
+
+def kl_between_backward(
+    dkl: Array, cache: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array, Array]:
+    """dmean = dkl r w,  dlog_var = dkl expm1(t) / 2, and for the prior
+
+    dprior_mean = -dmean,  dprior_log_var = -dkl (expm1(t) + r^2 w) / 2; r = mean - prior_mean.
+    """
+    ratio_minus_1, difference, precision = cache
+    dkl = dkl[:, None]
+    standardized = difference * precision
+    dmean, dlog_var = dkl * standardized, 0.5 * dkl * ratio_minus_1
+    return dmean, dlog_var, -dmean, -dlog_var - 0.5 * dmean * difference
 
 
 def gaussian_log_prob(x: Array, mean: Array, log_var: Array) -> tuple[Array, tuple[Array, Array]]:

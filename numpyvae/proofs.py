@@ -18,9 +18,19 @@ from numpyvae.cholesky import (
     cholesky_sample,
     cholesky_sample_backward,
 )
+from numpyvae.classes import (
+    cross_entropy,
+    cross_entropy_backward,
+    marginal_bound,
+    marginal_bound_backward,
+    semi_supervised_loss,
+    semi_supervised_loss_backward,
+)
 from numpyvae.gaussian import (
     gaussian_log_prob,
     gaussian_log_prob_backward,
+    kl_between,
+    kl_between_backward,
     kl_to_standard_normal,
     kl_to_standard_normal_backward,
     log_prob_by_noise,
@@ -41,7 +51,7 @@ from numpyvae.layers import (
     TiedDense,
     mlp,
 )
-from numpyvae.likelihoods import EXAMPLES, Likelihood
+from numpyvae.likelihoods import EXAMPLES, Likelihood, StructuredGaussian
 from numpyvae.models import MODELS, Model
 from numpyvae.models.model import Sizes
 from numpyvae.numerics import Array
@@ -64,6 +74,7 @@ from numpyvae.priors import (
     gaussian_mixture_log_prob,
     gaussian_mixture_log_prob_backward,
 )
+from numpyvae.quantization import hold, quantize, quantize_backward
 from numpyvae.standardization import Standardization
 from numpyvae.threads import one_blas_thread
 
@@ -167,6 +178,20 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
             kl_to_standard_normal_backward,
             [(N, L)] * 2,
         ),
+        ("kl_between", kl_between, kl_between_backward, [(N, L)] * 4),
+        (
+            "cross_entropy",
+            lambda logits: cross_entropy(logits, labels),
+            cross_entropy_backward,
+            [(N, 3)],
+        ),
+        ("marginal_bound", marginal_bound, marginal_bound_backward, [(N, 3)] * 2),
+        (
+            "semi_supervised_loss",
+            lambda costs, logits: semi_supervised_loss(costs, logits, labels - 1, 0.7),
+            semi_supervised_loss_backward,
+            [(N, 3)] * 2,
+        ),
         ("gaussian_log_prob", gaussian_log_prob, gaussian_log_prob_backward, [(N, D)] * 3),
         (
             "negative_elbo",
@@ -209,13 +234,15 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
     return [
         *(_layer_pair(name, layer, normal((N, n_in)), rng) for name, layer, n_in in layers),
         *(_pair(name, f, g, [normal(s) for s in shapes], rng) for name, f, g, shapes in functions),
+        _quantize_pair(normal((N, 2, L)), normal((H, L)), rng),
         *(_likelihood_pair(p, N, D, rng) for p in EXAMPLES),
         *(_prior_pair(p, (N, D, H, L), rng) for p in PRIORS),
     ]
 
 
 PRIORS: tuple[Prior, ...] = (StandardNormal(), GaussianMixture(4), VampPrior(4))
-LIKELIHOODS = EXAMPLES
+LIKELIHOODS = tuple(p for p in EXAMPLES if not isinstance(p, StructuredGaussian))
+"""Those with independent dimensions, which `exact` knows, too."""
 
 
 def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
@@ -333,6 +360,21 @@ class Labelled:
 
     def backward_input(self, params: Any, dy: Array, cache: Any) -> Array:
         return self.layer.backward_input(params, dy, cache)
+
+
+def _quantize_pair(z_e: Array, codebook: Array, rng: np.random.Generator) -> Pair:
+    """The surrogate of `quantize`: what is held is held at this point."""
+    held, shape = hold(z_e, codebook), z_e.shape
+
+    def f(z_e: Array, codebook: Array) -> tuple[Array, Any]:
+        (z, *costs), cache = quantize(z_e, codebook, held)
+        return np.column_stack((z.reshape(len(z), -1), *costs)), cache
+
+    def f_backward(dvalue: Array, cache: Any) -> Sequence[Array]:
+        dz, dcosts = dvalue[:, :-2].reshape(shape), dvalue[:, -2:]
+        return quantize_backward((dz, dcosts[:, 0], dcosts[:, 1]), cache)
+
+    return _pair("quantize, its surrogate", f, f_backward, [z_e, codebook], rng)
 
 
 def _prior_pair(prior: Prior, sizes: tuple[int, ...], rng: np.random.Generator) -> Pair:

@@ -66,6 +66,7 @@ DEFAULTS = {
         "estimator": "dreg",
     },
     "models.learned_prior.LearnedPriorVAE": {**NETWORK, "beta": 1.0},
+    "models.latent.LatentModel": {"others": ()},
     "models.latent.LatentModel.elbo": {"n_samples": 1},
     "models.latent.LatentModel.log_likelihood": {"n_samples": 500},
     "models.latent.LatentModel.sample": {"mean": True},
@@ -201,12 +202,15 @@ def test_constants_have_their_documented_values(module, constants):
 
 
 def test_proofs_are_at_sizes_that_are_all_different():
+    from numpyvae.likelihoods import EXAMPLES
     from numpyvae.proofs import LIKELIHOODS, Sizes
 
     assert Sizes() == (5, 7, 6, 3)
-    assert [repr(p) for p in LIKELIHOODS] == [
+    assert EXAMPLES[: len(LIKELIHOODS)] == LIKELIHOODS
+    assert [repr(p) for p in EXAMPLES] == [
         "Bernoulli()", "Binomial(16)", "Gaussian(variance=0.5)", "Gaussian(variance='shared')",
-        "Gaussian(variance='per_dimension')",
+        "Gaussian(variance='per_dimension')", "StructuredGaussian(band=2)",
+        "StructuredGaussian(band=1, width=3)",
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from numpyvae import evaluation
 from numpyvae.gaussian import log_prob_by_noise, mean_and_log_var, reparameterize
 from numpyvae.layers import ACTIVATIONS, Params
 from numpyvae.likelihoods import Likelihood
-from numpyvae.models.model import Model
+from numpyvae.models.model import Model, Part
 from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
 from numpyvae.numerics import Array
 from numpyvae.priors import Prior
@@ -48,8 +48,12 @@ class LatentModel(Model):
         *,
         n_outputs: int | None = None,
         n_classes: int | None = None,
+        others: Sequence[Part] = (),
     ) -> None:
-        """C = `n_outputs` numbers leave the encoder; 2L if it is not given."""
+        """C = `n_outputs` numbers leave the encoder, 2L if it is not given.
+
+        `others` are parts beside the usual four.
+        """
         D = positive_int("data_dim", data_dim)
         L = self.latent_dim = positive_int("latent_dim", latent_dim)
         H = self.hidden_dims = hidden_widths(hidden_dims)
@@ -58,7 +62,7 @@ class LatentModel(Model):
         self.encoder = encoder_of(D, H, n_outputs or 2 * L, activation, likelihood, n_classes)
         self.decoder = decoder_of(D, H, L, activation, likelihood, n_classes)
         self.prior = prior.attach(D, L, likelihood, self.encoder)
-        parts = (self.encoder, self.decoder, likelihood, self.prior)
+        parts: list[Part] = [self.encoder, self.decoder, likelihood, self.prior, *others]
         super().__init__(D, likelihood, parts, (L,), seed, dtype)
 
     # The doors of evaluation, as functions of the parameters.
@@ -76,11 +80,15 @@ class LatentModel(Model):
         return reparameterize(mean, log_var, noise)[0], log_prob_by_noise(log_var, noise)[0]
 
     def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
-        """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache."""
+        """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache.
+
+        Of data (x, y) both terms are given y: decoder and prior get (z, y) in place of z.
+        """
+        code: Any  # z, or (z, y)
         x, code = (data[0], (z, data[1])) if isinstance(data, tuple) else (data, z)
         output, decoder_cache = self.decoder.forward(params, code)
         log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)
-        log_pz, prior_cache = self.prior.log_prob(params, z)
+        log_pz, prior_cache = self.prior.log_prob(params, code)
         return log_px + log_pz, (params, decoder_cache, likelihood_cache, prior_cache)
 
     def log_joint_backward(self, dlog_joint: Array, cache: Any) -> Array:
