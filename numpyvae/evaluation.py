@@ -253,10 +253,7 @@ NAMES = {
 
 def lines(measured: Mapping[str, Any], n: int, n_samples: int) -> Iterator[str]:
     """What `evaluate` measured on n examples, as a table to print."""
-    how = {
-        "log_likelihood": f", {n_samples} samples",
-        "sampled_log_likelihood": f", {n_samples} samples",
-    }
+    how = dict.fromkeys(("log_likelihood", "sampled_log_likelihood"), f", {n_samples} samples")
     twice = measured.get("method") == "quadrature"
     if twice:
         how["log_likelihood"] = ", quadrature"

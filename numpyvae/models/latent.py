@@ -148,6 +148,10 @@ class LatentModel(Model):
         heads = self.by_chunks(lambda x: self.encoder.forward(params, x)[0], x)
         return mean_and_log_var(heads)
 
+    def axis_posterior(self, x: Array) -> tuple[Array, Array]:
+        """Mean and log_var (N, L) of each z_l alone under q(z|x), whatever their covariance."""
+        return self.encode(x)
+
     def decode(self, z: Array) -> Array:
         """E[x|z], the means of p(x|z): z (N, L) -> (N, D)."""
         z, params = as_matrix("z", z, self.latent_dim, "(N, L)"), self.params
