@@ -26,7 +26,9 @@ CHAINS, STEPS = 8, 300
 
 def title(text):
     """The head of a table."""
-    print(f"\n{text}\n\n| estimate | nats | standard error | ESS < 5 |\n|---|---|---|---|", flush=True)
+    print(
+        f"\n{text}\n\n| estimate | nats | standard error | ESS < 5 |\n|---|---|---|---|", flush=True
+    )
 
 
 def row(name, values, estimate=None):
