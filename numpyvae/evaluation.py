@@ -80,7 +80,8 @@ class Estimate(NamedTuple):
     log_likelihood: Array
     standard_error: Array
     """Of the logarithm, by the delta method: sqrt((S / ESS - 1) / (S - 1)), inf of one sample. It
-    is itself read off the samples, and too small where they missed the mass (an ESS below 5, say).
+    is itself read off the samples, and too small where they missed mass: surely where the ESS is
+    below 5, and also where it is not but q is much narrower than the posterior or lacks a mode.
     Of quadrature it is the estimated error."""
     effective_sample_size: Array
     """ESS = (sum_s w_s)^2 / sum_s w_s^2, between 1 and S, not in nats; inf of quadrature."""
