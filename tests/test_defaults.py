@@ -59,6 +59,17 @@ DEFAULTS = {
     "likelihoods.gaussian.Gaussian.check": {"first_row": 0},
     "models.autoencoder.Autoencoder": {**NETWORK, "tied": False},
     "models.vae.VAE": {**NETWORK, "beta": 1.0},
+    "models.conditional.ConditionalVAE": {**NETWORK, "beta": 1.0, "prior_network": False},
+    "models.semi_supervised.SemiSupervisedVAE": {**NETWORK, "alpha": 1.0},
+    "models.vector_quantized.VectorQuantizedVAE": {**NETWORK, "commitment": 1.0},
+    "models.labelled_latent.LabelledLatentModel": {"n_heads": 2},
+    "models.labelled_latent.LabelledLatentModel.classify": {"n_samples": 100},
+    "models.labelled_latent.LabelledLatentModel.elbo": {"n_samples": 1},
+    "models.labelled_latent.LabelledLatentModel.log_class_joint": {"n_samples": 100},
+    "models.labelled_latent.LabelledLatentModel.log_likelihood": {"n_samples": 500},
+    "models.labelled_latent.LabelledLatentModel.sample": {"mean": True},
+    "models.discrete.DiscreteCodeModel.sample": {"mean": True},
+    "likelihoods.structured.StructuredGaussian": {"band": 1},
     "models.latent.LatentModel": {"n_heads": 2},
     "models.latent.LatentModel.elbo": {"n_samples": 1},
     "models.latent.LatentModel.log_likelihood": {"n_samples": 500},
@@ -77,9 +88,12 @@ DEFAULTS = {
 MODULES = (
     "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches",
     "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers",
-    "likelihoods.binomial", "likelihoods.gaussian", "models.autoencoder", "models.latent",
-    "models.linear_autoencoder", "models.model", "models.vae", "objectives", "optimizers",
-    "parameters", "plots", "priors", "training",
+    "likelihoods.binomial", "likelihoods.gaussian", "likelihoods.structured",
+    "models.autoencoder",
+    "models.conditional", "models.discrete", "models.labelled_latent", "models.latent",
+    "models.linear_autoencoder", "models.model", "models.semi_supervised", "models.vae",
+    "models.vector_quantized", "objectives", "optimizers", "parameters", "plots", "priors",
+    "training",
 )  # fmt: skip
 
 
@@ -199,8 +213,7 @@ def test_proofs_are_at_sizes_that_are_all_different():
     assert Sizes() == (5, 7, 6, 3)
     assert [repr(p) for p in LIKELIHOODS] == [
         "Bernoulli()", "Binomial(16)", "Gaussian(variance=0.5)", "Gaussian(variance='shared')",
-        "Gaussian(variance='per_dimension')", "StructuredGaussian(band=2)",
-        "StructuredGaussian(band=1, width=3)",
+        "Gaussian(variance='per_dimension')",
     ]  # fmt: skip
 
 

@@ -37,6 +37,8 @@ class StructuredGaussian(Gaussian):
         shift, scale: as for `Gaussian`.
     """
 
+    log_prob_table: Any = None  # none of its own: that of independent dimensions would be wrong
+
     def __init__(
         self, band: int = 1, width: int | None = None, shift: Any = None, scale: Any = None
     ) -> None:

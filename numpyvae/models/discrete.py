@@ -28,6 +28,14 @@ class DiscreteCodeModel(Model):
     code_dim: int
     n_codes: int
 
+    activation: str
+    hidden_dims: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        widths = "-".join(map(str, (self.data_dim, *self.hidden_dims, self.code_dim)))
+        codes = f"{self.n_positions} of {self.n_codes} codes"
+        return f"{type(self).__name__}({widths}, {self.activation}, {codes}, {self.likelihood})"
+
     def vectors(self, params: Params, x: Array) -> tuple[Array, Any]:
         """z_e (N, M, d) of x (N, D): what is to be quantised, and the cache of the encoder."""
         heads, cache = self.encoder.forward(params, x)

@@ -47,7 +47,7 @@ class LatentModel(Model):
         *,
         n_heads: int = 2,
         n_classes: int | None = None,
-        others: Sequence[Part] = (),
+        others: Sequence[Part] | None = None,
     ) -> None:
         """C = `n_heads` L numbers leave the encoder; `others` are parts beside the usual four."""
         D = positive_int("data_dim", data_dim)
@@ -58,7 +58,7 @@ class LatentModel(Model):
         self.prior = prior
         self.encoder = encoder_of(D, H, n_heads * L, activation, likelihood, n_classes)
         self.decoder = decoder_of(D, H, L, activation, likelihood, n_classes)
-        parts: list[Part] = [self.encoder, self.decoder, likelihood, prior, *others]
+        parts: list[Part] = [self.encoder, self.decoder, likelihood, prior, *(others or ())]
         super().__init__(D, likelihood, parts, (L,), seed, dtype)
 
     # The doors of evaluation, as functions of the parameters.
