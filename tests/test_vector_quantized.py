@@ -268,6 +268,13 @@ def test_a_saved_model_comes_back_and_trains_on_to_the_same_bits(tmp_path, x, em
         assert (again.codebook.counts != 1.0).any()
 
 
+def test_a_description_of_any_size_costs_nothing():
+    """A file names its sizes before anything of them is read or built."""
+    model = VectorQuantizedVAE(D, M, d, 10**12)
+    assert model.layout.size > 10**24
+    assert "counts" not in vars(model.codebook)
+
+
 def test_shapes_names_and_values(x, capsys):
     model = VectorQuantizedVAE(D, M, d, K, (6,), likelihood=Binomial(4))
     assert model.layout.shapes["codebook"] == (K, d)

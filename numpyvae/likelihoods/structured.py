@@ -15,6 +15,9 @@ from numpyvae.validation import positive_int
 
 __all__ = ["StructuredGaussian"]
 
+MOST_NEIGHBOURS = 10_000
+"""Far more than can be trained, and few enough that a file which names them costs nothing."""
+
 
 class StructuredGaussian(Gaussian):
     """x ~ N(mean, (B B^T)^-1) with B lower triangular and banded, for series and images.
@@ -47,6 +50,8 @@ class StructuredGaussian(Gaussian):
         self.width = None if width is None else positive_int("width", width)
         rows, reach = (0, self.band) if self.width is None else (self.band, self.width - 1)
         reach = min(self.band, reach)
+        if (rows + 1) * (2 * reach + 1) > MOST_NEIGHBOURS:
+            raise ValueError(f"band {self.band} is too wide: at most {MOST_NEIGHBOURS} neighbours")
         self.neighbours = [
             (down, step)
             for down in range(rows + 1)
