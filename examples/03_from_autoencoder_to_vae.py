@@ -27,7 +27,7 @@ from numpyvae.drawing import (
     describe,
     new_figure,
 )
-from numpyvae.plots import CLASS_COLOURS
+from numpyvae.posterior_drawing import CLASS_COLOURS
 
 SETTINGS = {"data_dim": 64, "latent_dim": 2, "hidden_dims": (128,), "likelihood": Binomial(16)}
 FIXED = 1.0  # standard deviation of the noise in step 1

@@ -6,6 +6,7 @@ matplotlib is imported when something is drawn, and pyplot never.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,9 +32,12 @@ __all__ = [
     "in_which_units",
     "line_pairs",
     "line_tiles",
+    "name_columns",
     "new_figure",
     "number_text",
     "one_unit",
+    "plain_text",
+    "plane_labels",
     "point_pairs",
     "show_tiles",
     "tile_shape",
@@ -41,6 +45,8 @@ __all__ = [
 ]
 
 DPI, LABEL_SIZE, TICK_SIZE = 150, 13, 11
+MOST_NAMED = 30
+"""More columns than this are not named on an axis."""
 # For colour-blind readers: Okabe & Ito 2008.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 
@@ -121,7 +127,7 @@ def one_unit(ax: Axes, x: Array) -> None:
         ax.set_aspect("equal", adjustable="datalim")
 
 
-def point_pairs(x: Array, mean: Array, title: str) -> Figure:
+def point_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] | None = None) -> Figure:
     """Points of the plane, each joined to its reconstruction."""
     from matplotlib.collections import LineCollection
 
@@ -132,7 +138,7 @@ def point_pairs(x: Array, mean: Array, title: str) -> Figure:
     ax.scatter(*mean.T, s=16, color=ORANGE, marker="D", lw=0, label="reconstruction", zorder=3)
     one_unit(ax, x)
     ax.legend(fontsize=LABEL_SIZE, markerscale=2)
-    describe(ax, title, "x[0]", "x[1]")
+    describe(ax, title, *plane_labels(columns))
     return figure
 
 
@@ -160,13 +166,14 @@ def decoded_lines(figure: Figure, ax: Axes, x: Array, z: Array, dims: tuple[int,
     ax.autoscale_view()
 
 
-def line_pairs(x: Array, mean: Array, title: str) -> Figure:
+def line_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] | None = None) -> Figure:
     """A panel for each example: its values over the data dimensions, and its reconstruction's."""
     from matplotlib.ticker import MaxNLocator
 
-    columns = min(len(x), 5)
-    rows = math.ceil(len(x) / columns)
-    figure, axes = new_figure(max(2.4 * columns, 6.0), 2.0 * rows + 1.2, rows, columns, share=True)
+    n = min(len(x), 5)
+    rows = math.ceil(len(x) / n)
+    figure, axes = new_figure(max(2.4 * n, 6.0), 2.0 * rows + 1.2, rows, n, share=True)
+    axes[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     marker = "o" if x.shape[1] <= 30 else ""
     for i, ax in enumerate(axes.flat):
         ax.set_visible(i < len(x))
@@ -174,15 +181,17 @@ def line_pairs(x: Array, mean: Array, title: str) -> Figure:
             ax.plot(x[i], color=BLUE, marker=marker, ms=4, label="original")
             ax.plot(mean[i], "--", color=ORANGE, marker=marker, ms=4, label="reconstruction")
             describe(ax, f"x[{i}]", "data dimension", "value")
+            name_columns(ax, columns)
             ax.label_outer()
-    axes[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     figure.suptitle(title, fontsize=LABEL_SIZE, x=0.02, ha="left")
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=2, fontsize=LABEL_SIZE, frameon=False)
     return figure
 
 
-def line_tiles(figure: Figure, ax: Axes, x: Array, n_side: int) -> None:
+def line_tiles(
+    figure: Figure, ax: Axes, x: Array, n_side: int, columns: Sequence[str] | None = None
+) -> None:
     """The values over data dimensions, x (n_side^2, D), as a small curve in each cell."""
     from matplotlib.collections import LineCollection
 
@@ -193,7 +202,10 @@ def line_tiles(figure: Figure, ax: Axes, x: Array, n_side: int) -> None:
     ax.add_collection(LineCollection(list(np.stack([along, down], axis=2)), colors=BLUE, lw=1))
     ax.set(xlim=(0, n_side), ylim=(n_side, 0), aspect="equal")
     values = f"{number_text(low)} to {number_text(high)}"
-    add_caption(figure, f"in each cell: values from {values} over the {x.shape[1]} data dimensions")
+    over = f"the {x.shape[1]} data dimensions"
+    if columns and len(columns) <= 6:
+        over = ", ".join(map(plain_text, columns))
+    add_caption(figure, f"in each cell: values from {values} over {over}")
 
 
 # What the figures share.
@@ -219,6 +231,28 @@ def describe(ax: Axes, title: str, x_label: str = "", y_label: str = "") -> None
     ax.set_title(title, fontsize=LABEL_SIZE, loc="left")
     ax.set_xlabel(x_label, fontsize=LABEL_SIZE)
     ax.set_ylabel(y_label, fontsize=LABEL_SIZE)
+
+
+def name_columns(ax: Axes, columns: Sequence[str] | None) -> None:
+    """Name the data dimensions along the x axis, if they have names and not too many."""
+    if columns and len(columns) <= MOST_NAMED:
+        names = [plain_text(name) for name in columns]
+        upright = len(names) > 4 or max(map(len, names)) > 4
+        ax.set_xticks(range(len(names)), names, rotation=90 if upright else 0)
+        ax.set_xlabel("")
+
+
+def plane_labels(columns: Sequence[str] | None) -> tuple[str, str]:
+    """What the axes of the plane show: columns by name, or x[0] and x[1]."""
+    first, second = columns or ("x[0]", "x[1]")
+    return plain_text(first), plain_text(second)
+
+
+def plain_text(value: Any) -> str:
+    """A name from a user's file in a figure: one line, not too long, and no formula."""
+    text = " ".join(str(value).split())
+    text = text if len(text) <= 18 else text[:17] + "\N{HORIZONTAL ELLIPSIS}"
+    return text.replace("$", r"\$")
 
 
 def add_caption(figure: Figure, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The diagonal Gaussian: two heads, sample, log-density and KL, each with its backward.
+"""The diagonal Gaussian: two heads, sample, log-densities and KL, each with its backward.
 
 Throughout, `log_var` is the logarithm of the variance, so the standard deviation is
 sigma = exp(log_var / 2). Densities are complete (normalising constants included), in nats, and
@@ -21,6 +21,8 @@ __all__ = [
     "kl_between_backward",
     "kl_to_standard_normal",
     "kl_to_standard_normal_backward",
+    "log_prob_by_noise",
+    "log_prob_by_noise_backward",
     "mean_and_log_var",
     "mean_and_log_var_backward",
     "reparameterize",
@@ -132,3 +134,22 @@ def gaussian_log_prob_backward(
     standardized = residual * precision  # (x - mean) / sigma^2
     dmean = dlog_prob * standardized
     return -dmean, dmean, 0.5 * dlog_prob * (standardized * residual - 1.0)
+
+
+def log_prob_by_noise(log_var: Array, noise: Array) -> tuple[Array, Array]:
+    """Log q(z) at z = mean + sigma noise: -1/2 sum_l (log 2 pi + log_var + noise^2).
+
+    log_var, noise (N, L) -> (N,) nats; any axes before the last. (z - mean) / sigma is the noise
+    itself, which still has the digits that this quotient would lose.
+    """
+    return -0.5 * (LOG_2PI + log_var + noise * noise).sum(axis=-1), noise
+
+
+def log_prob_by_noise_backward(dlog_prob: Array, cache: Array) -> tuple[Array]:
+    """dlog_var = -dlog_prob / 2, of the shape of the noise; for z and mean there is nothing.
+
+    At fixed noise a larger mean moves z along with it, so the quotient (z - mean) / sigma stays.
+    Both ways, through z and directly, are in this -1/2: nothing of log q goes through z.
+    """
+    noise = cache
+    return (np.broadcast_to(-0.5 * dlog_prob[..., None], noise.shape),)

@@ -172,6 +172,10 @@ class Adam(_VectorOptimizer):
 
     with c = (1 - beta2) / (1 - beta2^t), eps = epsilon / sqrt(c) and
     rate = learning_rate (1 - beta1) / (1 - beta1^t) / sqrt(c).
+
+    With an epsilon of 1e-12 or less in float32, second moments are subnormal, and steps slow, for
+    thousands of steps (of 1e-14 or less for ever): beside such an epsilon they still count, so they
+    cannot be set to zero.
     """
 
     setting_names = ("learning_rate", "beta1", "beta2", "epsilon")

@@ -5,15 +5,16 @@ when a figure is drawn, and pyplot never: no window, no backend, no global state
 
 Data of D = side^2 dimensions (1, 16, 25, ..., 784; not 4 and 9) are shown as images, dark where a
 value is high, like ink on paper; `image_shape=(height, width)` does so for any other D. Data of two
-dimensions are shown as points, all else as lines. Latent dimensions are called z[0], z[1], ... as
-in the arrays.
+dimensions are shown as points, all else as lines; `columns` are the names of their D dimensions.
+Latent dimensions are called z[0], z[1], ... as in the arrays.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +30,11 @@ from numpyvae.drawing import (
     in_which_units,
     line_pairs,
     line_tiles,
+    name_columns,
     new_figure,
     number_text,
     one_unit,
+    plane_labels,
     point_pairs,
     show_tiles,
     tile_shape,
@@ -39,6 +42,7 @@ from numpyvae.drawing import (
 )
 from numpyvae.gaussian import kl_to_standard_normal
 from numpyvae.numerics import Array
+from numpyvae.posterior_drawing import class_name, ellipses, intervals
 from numpyvae.validation import as_matrix, positive_int
 
 if TYPE_CHECKING:
@@ -58,13 +62,6 @@ __all__ = [
     "samples",
 ]
 
-# For colour-blind readers: Petroff 2021, arXiv 2107.02270.
-CLASS_COLOURS = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
-    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
-)  # fmt: skip
-CLASS_MARKERS = ("o", "^", "s")
-"""A marker for each ten classes, which share their colours."""
 MAX_CLASSES = 30
 """More classes than this are not named in a figure."""
 MAX_POINTS = 2000
@@ -88,7 +85,8 @@ def learning_curves(history: History) -> Figure:
         "log_px": r"Reconstruction, $\log\,p(x|z)$",
         "kl": r"$\mathrm{KL}(q(z|x)\,\|\,p(z))$",
     }
-    if np.isnan(history.column("elbo")).all():
+    titles = {name: title for name, title in titles.items() if name in history.names()}
+    if "elbo" not in titles:
         titles = {"loss": "Loss (lower is better)"}
     figure, axes = new_figure(max(9.0, 4.5 * len(titles)), 4.5, 1, len(titles))
     for ax, (name, title) in zip(axes.flat, titles.items(), strict=True):
@@ -106,7 +104,11 @@ def learning_curves(history: History) -> Figure:
 
 
 def reconstructions(
-    vae: VAE, x: Array, n: int = 10, image_shape: tuple[int, int] | None = None
+    vae: VAE,
+    x: Array,
+    n: int = 10,
+    image_shape: tuple[int, int] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Figure:
     """The first n rows of x (N, D) beside their reconstructions, E[x|z] at z = mean(x).
 
@@ -119,7 +121,7 @@ def reconstructions(
     mean, title = vae.reconstruct(x), "Originals, and $E[x|z]$ at their posterior means"
     if not shape:
         x, mean, title = as_lines(vae, x), as_lines(vae, mean), title + in_which_units(vae)
-        return (point_pairs if vae.data_dim == 2 else line_pairs)(x, mean, title)
+        return (point_pairs if vae.data_dim == 2 else line_pairs)(x, mean, title, columns)
     width = min(max(len(x), 5), 12)
     figure, axes = new_figure(width + 1.4, 2 * width / len(x) * shape[0] / shape[1] + 0.7)
     show_tiles(figure, axes[0, 0], np.concatenate([x, mean]), shape, len(x), value_range(vae, x))
@@ -133,26 +135,28 @@ def samples(
     n: int = 64,
     rng: np.random.Generator | None = None,
     image_shape: tuple[int, int] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Figure:
     """E[x|z] at n draws z ~ p(z); `rng=None` draws from the model's seed."""
     x, shape = vae.sample(n, rng), tile_shape(vae.data_dim, image_shape)
-    columns, title = math.ceil(math.sqrt(n)), f"$E[x|z]$ at {n} draws of $z$ from the prior"
+    n_columns, title = math.ceil(math.sqrt(n)), f"$E[x|z]$ at {n} draws of $z$ from the prior"
     height = 5.0 if vae.data_dim > 2 else 7.0
     if shape:
-        height = 7.0 * math.ceil(n / columns) / columns * shape[0] / shape[1] + 0.6
+        height = 7.0 * math.ceil(n / n_columns) / n_columns * shape[0] / shape[1] + 0.6
     figure, axes = new_figure(7.0 if shape or vae.data_dim == 2 else 9.0, height)
     ax = axes[0, 0]
     if shape:
-        show_tiles(figure, ax, x, shape, columns, value_range(vae, x))
+        show_tiles(figure, ax, x, shape, n_columns, value_range(vae, x))
         describe(ax, title)
     elif vae.data_dim == 2:
         ax.scatter(*x.T, s=24, color=BLUE, alpha=0.7, lw=0)
         one_unit(ax, x)
-        describe(ax, title, "x[0]", "x[1]")
+        describe(ax, title, *plane_labels(columns))
     else:
         title += in_which_units(vae)
         ax.plot(as_lines(vae, x).T, color=BLUE, alpha=max(0.05, min(0.9, 20 / n)), lw=1.2)
         describe(ax, title, "data dimension", "value")
+        name_columns(ax, columns)
     return figure
 
 
@@ -168,10 +172,10 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
     one_class = np.zeros(len(mean))
     classes, index = np.unique(one_class if labels is None else labels, return_inverse=True)
     named = labels is not None and len(classes) <= MAX_CLASSES
-    names = [_class_name(value) for value in classes] if named else []
+    names = [class_name(value) for value in classes] if named else []
     dims = informative_dims(vae, x) if vae.latent_dim > 2 else tuple(range(vae.latent_dim))
     figure, axes = new_figure(8.8, 7.8 if len(dims) == 2 else max(6.0, 0.27 * len(names)))
-    draw = _ellipses if len(dims) == 2 else _intervals
+    draw = ellipses if len(dims) == 2 else intervals
     sd = np.exp(np.minimum(0.5 * log_var, 3.0))  # 20 fills any picture, and 1e20 cannot be drawn
     draw(axes[0, 0], mean[:, dims], sd[:, dims], index, names)
     title = f"Latent space: $q(z|x)$ of {len(mean)} examples"
@@ -187,13 +191,6 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
     return figure
 
 
-def _class_name(value: Any) -> str:
-    """A class as text: 1 for 1.0, and not more of a long one than fits beside the figure."""
-    whole = isinstance(value, float | np.floating) and value == np.floor(value)
-    text = str(int(value)) if whole else str(value)
-    return text if len(text) <= 18 else text[:17] + "\N{HORIZONTAL ELLIPSIS}"
-
-
 def informative_dims(vae: VAE, x: Array) -> tuple[int, ...]:
     """The two latent dimensions with the largest mean KL (if L = 1, the one), largest first."""
     order = np.argsort(-_kl_by_dim(*vae.encode(x)), kind="stable")
@@ -205,6 +202,7 @@ def manifold(
     n_side: int = 20,
     dims: tuple[int, ...] = (0, 1),
     image_shape: tuple[int, int] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Figure:
     """E[x|z] over `prior_grid`: the two latent dimensions `dims` (`informative_dims` finds them).
 
@@ -223,13 +221,16 @@ def manifold(
     ax = axes[0, 0]
     if not shape and (flat or vae.data_dim == 2):
         decoded_lines(figure, ax, x.reshape(-1, n_side, vae.data_dim), z[:, dims[0]], dims)
-        axis_labels = ("x[0]", "x[1]") if vae.data_dim == 2 else ("data dimension", "value")
-        describe(ax, title, *axis_labels)
+        if vae.data_dim == 2:
+            describe(ax, title, *plane_labels(columns))
+        else:
+            describe(ax, title, "data dimension", "value")
+            name_columns(ax, columns)
         return figure
     if shape:
         show_tiles(figure, ax, x, shape, n_side, value_range(vae, x))
     else:
-        line_tiles(figure, ax, x, n_side)
+        line_tiles(figure, ax, x, n_side, columns)
     ticks = [n_side * NormalDist().cdf(z) for z in TICKS]
     names = [number_text(z) for z in TICKS]
     ax.set_xticks(ticks, names)
@@ -257,7 +258,7 @@ def prior_grid(n_side: int, latent_dim: int, dims: tuple[int, ...]) -> Array:
     return z.reshape(-1, latent_dim)
 
 
-# The panels of learning_curves and latent_space.
+# The panels of learning_curves.
 
 
 def _first_epoch(n_epochs: int) -> int:
@@ -298,77 +299,3 @@ def _kl_by_dim(mean: Array, log_var: Array) -> Array:
     """KL(q(z_l|x) || p(z_l)), averaged over the examples: (N, L), (N, L) -> (L,) nats."""
     each, _ = kl_to_standard_normal(mean.reshape(-1, 1), log_var.reshape(-1, 1))  # (N L,)
     return each.reshape(mean.shape).mean(axis=0)
-
-
-def _ellipses(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -> None:
-    """Posteriors in the plane: mean (N, 2), sd (N, 2)."""
-    from matplotlib.collections import EllipseCollection
-    from matplotlib.colors import to_rgba_array
-    from matplotlib.patheffects import withStroke
-
-    reach = np.minimum(sd, 1)  # a posterior much wider than the prior must not set the scale
-    low = np.minimum((mean - reach).min(axis=0), -2.1)
-    high = np.maximum((mean + reach).max(axis=0), 2.1)
-    middle, half = (low + high) / 2, 0.52 * (high - low).max()
-    crowding = np.pi * reach.prod(axis=1).sum() / (2 * half) ** 2
-    opacity = min(0.3, 0.3 / max(crowding, 1.0))
-    colours = np.take(CLASS_COLOURS, index, mode="wrap")
-    ellipses = EllipseCollection(
-        widths=2 * sd[:, 0],
-        heights=2 * sd[:, 1],
-        angles=np.zeros(len(sd)),
-        units="xy",
-        offsets=mean,
-        offset_transform=ax.transData,
-        facecolors=to_rgba_array(colours, opacity),
-        edgecolors=to_rgba_array(colours, 2.5 * opacity),
-        linewidths=0.6,
-    )
-    ax.add_collection(ellipses)
-    for i in range(index.max() // len(CLASS_COLOURS) + 1):
-        rows = index // len(CLASS_COLOURS) == i
-        marker = CLASS_MARKERS[i % len(CLASS_MARKERS)]
-        x, y, size = mean[rows, 0], mean[rows, 1], 14 if i == 0 else 22
-        style: dict[str, Any] = {"lw": 0.4, "edgecolors": "white", "zorder": 2}
-        ax.scatter(x, y, s=size, c=colours[rows], marker=marker, **style)
-    angle = np.linspace(0, 2 * np.pi, 200)
-    for radius in (1, 2):
-        ax.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=1, zorder=3)
-    for k, name in enumerate(names):
-        colour, marker = (
-            CLASS_COLOURS[k % len(CLASS_COLOURS)],
-            CLASS_MARKERS[k // len(CLASS_COLOURS)],
-        )
-        ax.scatter([], [], s=60, color=colour, marker=marker, label=name)
-        if len(names) > 10 and len(name) > 3:
-            continue  # so many words would cover the points
-        halo = [withStroke(linewidth=3, foreground="white")]
-        x, y = np.median(mean[index == k], axis=0)
-        size = TICK_SIZE if len(names) > 10 else 18 if len(name) < 3 else LABEL_SIZE
-        ax.text(x, y, name, size=size, weight="bold", ha="center", va="center", path_effects=halo)
-    if names:
-        many = len(names) > 15
-        ax.legend(
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-            fontsize=TICK_SIZE if many else LABEL_SIZE,
-            ncols=2 if many else 1,
-            columnspacing=0.8,
-            frameon=False,
-        )
-    ax.set(xlim=middle[0] + [-half, half], ylim=middle[1] + [-half, half], aspect="equal")
-
-
-def _intervals(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -> None:
-    """Posteriors on the line, mean (N, 1), sd (N, 1): a band for each class."""
-    colours = np.take(CLASS_COLOURS, index, mode="wrap")
-    height = np.empty(len(mean))
-    for k in range(index.max() + 1):
-        rows = np.flatnonzero(index == k)
-        height[rows[np.argsort(mean[rows, 0])]] = k + np.linspace(-0.4, 0.4, len(rows))
-    low, high = (mean - sd)[:, 0], (mean + sd)[:, 0]
-    ax.hlines(height, low, high, colors=list(colours), lw=1.5, alpha=0.5)
-    ax.scatter(mean[:, 0], height, s=6, c=colours, lw=0, zorder=2)
-    for z in (-2, -1, 1, 2):
-        ax.axvline(z, ls="--", color="0.5", lw=1, zorder=0)
-    ax.set_yticks(range(len(names)), names, fontsize=LABEL_SIZE)

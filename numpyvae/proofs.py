@@ -10,6 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpyvae.cholesky import (
+    cholesky_heads,
+    cholesky_heads_backward,
+    cholesky_kl,
+    cholesky_kl_backward,
+    cholesky_sample,
+    cholesky_sample_backward,
+)
 from numpyvae.classes import (
     cross_entropy,
     cross_entropy_backward,
@@ -25,6 +33,8 @@ from numpyvae.gaussian import (
     kl_between_backward,
     kl_to_standard_normal,
     kl_to_standard_normal_backward,
+    log_prob_by_noise,
+    log_prob_by_noise_backward,
     mean_and_log_var,
     mean_and_log_var_backward,
     reparameterize,
@@ -46,6 +56,8 @@ from numpyvae.models import MODELS, Model
 from numpyvae.models.model import Sizes
 from numpyvae.numerics import Array
 from numpyvae.objectives import (
+    iw_bound,
+    iw_bound_backward,
     negative_elbo,
     negative_elbo_backward,
     reconstruction_loss,
@@ -54,7 +66,8 @@ from numpyvae.objectives import (
     ridge_backward,
 )
 from numpyvae.parameters import ParameterLayout
-from numpyvae.priors import Prior, StandardNormal
+from numpyvae.priors import GaussianMixture, Prior, StandardNormal, VampPrior
+from numpyvae.priors.mixture import gaussian_mixture_log_prob, gaussian_mixture_log_prob_backward
 from numpyvae.quantization import hold, quantize, quantize_backward
 from numpyvae.standardization import Standardization
 from numpyvae.threads import one_blas_thread
@@ -129,6 +142,7 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
     """Every f and f_backward of the package, at values drawn from `rng`."""
     N, D, H, L = sizes or Sizes()
     normal = rng.standard_normal
+    n_off = L * (L - 1) // 2
     noise, penalties, labels = normal((N, L)), rng.random(L), rng.integers(3, size=N)
     dense, units = Dense("encoder.0", D, L), Standardization(normal(D), 0.5 + rng.random(D))
     layers: list[tuple[str, Layer, int]] = [
@@ -180,6 +194,35 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
             [(N,)] * 2,
         ),
         ("reconstruction_loss", reconstruction_loss, reconstruction_loss_backward, [(N,)]),
+        ("iw_bound", iw_bound, iw_bound_backward, [(N, L + 1)]),
+        (
+            "log_prob_by_noise",
+            lambda log_var: log_prob_by_noise(log_var, noise),
+            log_prob_by_noise_backward,
+            [(N, L)],
+        ),
+        (
+            "cholesky_heads",
+            lambda output: (np.concatenate(cholesky_heads(output), axis=1), None),
+            lambda dvalue, _: (cholesky_heads_backward(*cholesky_heads(dvalue)),),
+            [(N, 2 * L + n_off)],
+        ),
+        (
+            "cholesky_sample",
+            lambda mean, log_var, off: cholesky_sample(mean, log_var, off, noise),
+            cholesky_sample_backward,
+            [(N, L), (N, L), (N, n_off)],
+        ),
+        ("cholesky_kl", cholesky_kl, cholesky_kl_backward, [(N, L), (N, L), (N, n_off)]),
+        *(
+            (
+                f"gaussian_mixture_log_prob({K})",
+                gaussian_mixture_log_prob,
+                gaussian_mixture_log_prob_backward,
+                [(N, L), (K,), (K, L), (K, L)],
+            )
+            for K in (4, 17)
+        ),
         ("ridge", lambda weights: ridge(weights, penalties), ridge_backward, [(L, D)]),
     ]
     return [
@@ -187,22 +230,23 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
         *(_pair(name, f, g, [normal(s) for s in shapes], rng) for name, f, g, shapes in functions),
         _quantize_pair(normal((N, 2, L)), normal((H, L)), rng),
         *(_likelihood_pair(p, N, D, rng) for p in EXAMPLES),
-        *(_prior_pair(p, (N, L), rng) for p in PRIORS),
+        *(_prior_pair(p, (N, D, H, L), rng) for p in PRIORS),
     ]
 
 
-PRIORS: tuple[Prior, ...] = (StandardNormal(),)
+PRIORS: tuple[Prior, ...] = (StandardNormal(), GaussianMixture(4), VampPrior(4))
 LIKELIHOODS = tuple(p for p in EXAMPLES if not isinstance(p, StructuredGaussian))
-"""Those under which the dimensions of x are independent given z: `exact` writes these again."""
+"""Those with independent dimensions, which `exact` knows, too."""
 
 
 def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
-    """The examples of every model in MODELS, at random parameters (biases too) and random data.
+    """The examples of every model of the package, at random parameters (biases too) and data.
 
     Of a model with several players each has a row: its own loss, by its own parameters.
     """
     sizes = sizes or Sizes()
-    examples = [model for kind in MODELS.values() for model in kind.examples(sizes)]
+    ours = [kind for kind in MODELS.values() if kind.__module__.startswith("numpyvae.")]
+    examples = [model for kind in ours for model in kind.examples(sizes)]
     return [pair for model in examples for pair in model_pairs(model, sizes.n, rng)]
 
 
@@ -327,19 +371,26 @@ def _quantize_pair(z_e: Array, codebook: Array, rng: np.random.Generator) -> Pai
     return _pair("quantize, its surrogate", f, f_backward, [z_e, codebook], rng)
 
 
-def _prior_pair(prior: Prior, shape: tuple[int, int], rng: np.random.Generator) -> Pair:
-    """Log p(z) as a function of z and the prior's own parameters."""
+def _prior_pair(prior: Prior, sizes: tuple[int, ...], rng: np.random.Generator) -> Pair:
+    """Log p(z) as a function of z, the prior's own parameters, and an encoder's if it has one."""
+    N, D, H, L = sizes
+    encoder = mlp("encoder", (D, H, 2 * L), "tanh")
+    prior = prior.attach(D, L, EXAMPLES[1], encoder)
+    shapes = {**prior.shapes, **(encoder.shapes if isinstance(prior, VampPrior) else {})}
 
     def f(z: Array, *values: Array) -> tuple[Array, Any]:
-        return prior.log_prob(dict(zip(prior.shapes, values, strict=True)), z)
+        params = dict(zip(shapes, values, strict=True))
+        log_prob, cache = prior.log_prob(params, z)
+        return log_prob, (params, cache)
 
     def f_backward(dlog_prob: Array, cache: Any) -> Sequence[Array]:
-        grads = {name: np.zeros(shape) for name, shape in prior.shapes.items()}
-        dz = prior.log_prob_backward({}, grads, dlog_prob, cache)
+        params, prior_cache = cache
+        grads = {name: np.zeros(shape) for name, shape in shapes.items()}
+        dz = prior.log_prob_backward(params, grads, dlog_prob, prior_cache)
         return dz, *grads.values()
 
-    values = [rng.standard_normal(shape) for shape in prior.shapes.values()]
-    return _pair(repr(prior), f, f_backward, [rng.standard_normal(shape), *values], rng)
+    values = [rng.standard_normal(shape) for shape in shapes.values()]
+    return _pair(repr(prior), f, f_backward, [rng.standard_normal((N, L)), *values], rng)
 
 
 def _likelihood_pair(p: Likelihood, n: int, data_dim: int, rng: np.random.Generator) -> Pair:

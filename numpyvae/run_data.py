@@ -12,13 +12,13 @@ import numpy as np
 from numpyvae.data import binarize_pixels, load_digits, load_mnist
 from numpyvae.data.csv_files import csv_names
 from numpyvae.data.files import check_file
-from numpyvae.data.npy import npz_names, read_npz
+from numpyvae.data.npy import npz_names
 from numpyvae.data.tables import Table, read_table
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
 from numpyvae.standardization import column_moments, row_chunks
-from numpyvae.validation import EntryError, check_finite
+from numpyvae.validation import EntryError, check_finite, first_entry, memory_for
 
 __all__ = [
     "NAMED_DATA",
@@ -39,6 +39,14 @@ PIXELS = 127
 
 FAR = 1e4
 """How many standard deviations from 0 a mean may lie in float32, which has seven digits."""
+
+WITHIN_FLOAT32 = 1e-30, 1e30
+"""Standard deviations that leave float32, which ends at 1e-38 and 1e38, room for outliers."""
+
+SMALLEST, LARGEST = 1e-100, 1e100
+"""The largest number of a column lies between them, or is 0: its square is a float64, too."""
+
+REMEDY = "take another unit, or leave the column out (--drop)"
 
 
 class Part(NamedTuple):
@@ -107,6 +115,11 @@ def load_data(source: str, **choice: Any) -> RunData:
     pixels), else Gaussian with one learned variance. Raises ValueError or FileNotFoundError that
     says what is wrong.
     """
+    with memory_for(source, _file_size(source)):
+        return _load(source, choice)
+
+
+def _load(source: str, choice: dict[str, Any]) -> RunData:
     if source in NAMED_DATA:
         if any(choice.values()):
             raise ValueError(f"{source}: columns, labels and arrays are chosen of a file alone")
@@ -118,10 +131,11 @@ def load_data(source: str, **choice: Any) -> RunData:
     train, test, labels = _split(source, choice)
     parts = [(part, _rows(part)) for part in (train, test)]
     for part, x in parts:
-        part.check(x, lambda x: check_finite("x", x))
+        part.check(x, _check_sizes)
     x_train, x_test = parts[0][1], parts[1][1]
+    _check_columns(train.table, x_train)
     likelihood, note = _likelihood_of(x_train, x_test)
-    notes = (*train.table.notes, *_constant_columns(train.table, x_train))
+    notes = (*test.table.notes, *_constant_columns(train.table, x_train))
     return RunData(x_train, x_test, labels, likelihood, None, (train, test), notes, note)
 
 
@@ -131,6 +145,11 @@ def load_all(source: str, names: tuple[str, ...] = (), **choice: Any) -> tuple[P
     `names` are the columns that the run was trained on, if they had names: of a file with names
     these are taken, of another one all. Without them `choice` is as for `load_data`.
     """
+    with memory_for(source, _file_size(source)):
+        return _load_all(source, names, choice)
+
+
+def _load_all(source: str, names: tuple[str, ...], choice: dict[str, Any]) -> tuple[Part, Array]:
     suffix = check_file(Path(source))
     choice["key"] = choice.get("key") if suffix == ".npz" else None
     if _has_split(source, choice):
@@ -140,8 +159,13 @@ def load_all(source: str, names: tuple[str, ...] = (), **choice: Any) -> tuple[P
         choice = {"key": choice["key"], "columns": names if named else None}
     table = read_table(source, **choice)
     part = Part("test" if choice["key"] == "x_test" else "", table, range(len(table.x)))
-    part.check(table.x, lambda x: check_finite("x", x))
+    part.check(table.x, _check_sizes)
     return part, table.x
+
+
+def _file_size(source: str) -> int:
+    path = Path(source)
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _has_split(source: str, choice: dict[str, Any]) -> bool:
@@ -157,18 +181,16 @@ def _split(source: str, choice: dict[str, Any]) -> tuple[Part, Part, Array | Non
         raise ValueError(f"{source}: expected digits, mnist or a file named .npy, .npz or .csv")
     if _has_split(source, choice):
         tables = [read_table(source, **{**choice, "key": key}) for key in ("x_train", "x_test")]
-        labels = tables[1].labels
-        if "y_test" in npz_names(source):
-            labels = read_npz(source, "y_test")
-            if labels.shape != (len(tables[1].x),):
-                raise ValueError(
-                    f"{source}: expected one y_test for each x_test, got {labels.shape}"
-                )
+        if tables[0].x.shape[1] != tables[1].x.shape[1]:
+            raise ValueError(
+                f"{source}: expected x_train and x_test of one width, got "
+                f"{tables[0].x.shape[1]} and {tables[1].x.shape[1]} columns"
+            )
         train, test = (
             Part(name, table, range(len(table.x)))
             for name, table in zip(("training", "test"), tables, strict=True)
         )
-        return train, test, labels
+        return train, test, tables[1].labels
     table = read_table(source, **choice)
     n = len(table.x)
     if n < 5:
@@ -205,6 +227,28 @@ def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
     return Binomial(count), f"{guess} ({remedy})"
 
 
+def _check_sizes(x: Array) -> None:
+    """EntryError for the first entry of x (N, D) that is not finite, or beyond LARGEST."""
+    for start, rows in row_chunks(x):
+        check_finite("x", rows, first_row=start)
+        if float(np.abs(rows).max()) > LARGEST:
+            row, column = first_entry(np.abs(rows) > LARGEST)
+            problem = f"= {rows[row, column]:g} is beyond {LARGEST:g}: {REMEDY}"
+            raise EntryError("x", start + row, column, problem)
+
+
+def _check_columns(table: Table, x: Array) -> None:
+    """ValueError that names the first column of x (N, D) whose numbers are below SMALLEST."""
+    largest = np.zeros(x.shape[1])
+    for _, rows in row_chunks(x):
+        np.maximum(largest, np.abs(rows).max(axis=0), out=largest)
+    tiny = (largest > 0) & (largest < SMALLEST)
+    if tiny.any():
+        j = int(np.argmax(tiny))
+        size = f"has no number above {largest[j]:.3g}, expected {SMALLEST:g} or more"
+        raise ValueError(f"{table.where}: column {table.column(j)} {size}: {REMEDY}")
+
+
 def _constant_columns(table: Table, x: Array) -> list[str]:
     """A note on the columns of a user's table that never change; pixels may."""
     if not table.names:
@@ -239,7 +283,12 @@ def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelih
 
 
 def dtype_for(likelihood: Likelihood) -> np.dtype[Any]:
-    """float32, or float64 where columns vary little about a large mean: seconds since 1970, say."""
-    units = likelihood.standardization
-    far = units is not None and (abs(units.shift) > FAR * units.scale).any()
-    return np.dtype(np.float64 if far else np.float32)
+    """float32, or float64 where columns vary little about a large mean: seconds since 1970, say.
+
+    So do columns whose standard deviation is not within float32.
+    """
+    units, (low, high) = likelihood.standardization, WITHIN_FLOAT32
+    if units is None:
+        return np.dtype(np.float32)
+    far = (abs(units.shift) > FAR * units.scale) | (units.scale < low) | (units.scale > high)
+    return np.dtype(np.float64 if far.any() else np.float32)

@@ -13,28 +13,23 @@ killed; the next one that writes into this place sweeps up what was left.
 from __future__ import annotations
 
 import contextlib
-import csv
 import itertools
 import json
-import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpyvae.data.files import atomic_write
-from numpyvae.data.untrusted import brief
 from numpyvae.locking import Lock
 from numpyvae.models.vae import VAE
 from numpyvae.numerics import Array
-from numpyvae.storage import open_npz, parse_description, write_npz
-from numpyvae.training import History
+from numpyvae.run_files import CONFIG, HISTORY, MODEL, shown
+from numpyvae.storage import write_npz
 
-__all__ = ["PICTURES", "RunFolder", "next_folder", "open_run", "open_stopped_run", "shown"]
+__all__ = ["PICTURES", "RunFolder", "next_folder"]
 
-MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
 PICTURES = ("learning_curves", "reconstructions", "samples", "latent_space", "manifold")
 FILES = (MODEL, CONFIG, HISTORY, *(f"{name}.png" for name in PICTURES))
 SAMPLES = re.compile(r"samples_seed\d+\.png")
@@ -42,12 +37,6 @@ SAMPLES = re.compile(r"samples_seed\d+\.png")
 PART = re.compile(r"\.[0-9a-f]{16}\.part")
 """What `atomic_write` leaves behind if it is killed."""
 LOCK, NEW = ".numpyvae-lock", ".numpyvae-new"
-MAY_DIFFER = {"data", "versions"}
-"""What config.json may say otherwise than model.npz: files of data are moved."""
-CONFIG_BYTES = 2**20
-"""What is read of a config.json, or as much as model.npz has, which holds a copy of it."""
-HISTORY_BYTES = 1000
-"""What is read of history.csv for each epoch."""
 LONGEST_NAME = 200
 """Bytes of a name that leave room for the endings above; file systems allow 255."""
 
@@ -63,7 +52,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, resume: bool = False) -> None:
-        self.name = shown(path)
+        self.given, self.name = path, shown(path)
         self.path = Path(os.path.realpath(path))  # through a link, or else it would be replaced
         self.saved = False
         """Whether the run in the folder is this one."""
@@ -217,87 +206,6 @@ def next_folder(source: str) -> RunFolder:
     raise AssertionError
 
 
-def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
-    """The model and the configuration of a run.
-
-    Raises FileNotFoundError if the folder holds none, and ValueError if model.npz and config.json
-    are damaged or not of one run.
-    """
-    path, name = Path(folder), shown(folder)
-    readable = (path / CONFIG).is_file()
-    if not readable and not (path / MODEL).is_file():
-        raise FileNotFoundError(f"{name} holds no run: there is no {CONFIG} in it")
-    config = _read_config(path) if readable else None
-    vae = VAE.load(path / MODEL)
-    with open_npz(path / MODEL) as saved:
-        copy = saved.description.get("run")  # None before version 0.2
-    if config is None:  # one moment of `RunFolder.save`
-        return vae, _checked(copy, f"{name} is damaged: there is no {CONFIG} in it")
-    _compare(name, config["model"], json.loads(json.dumps(vae.config())))
-    _compare(name, config, copy or {})
-    return vae, config
-
-
-def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
-    """As `open_run`, and the last epoch's theta, where the model has that of its best epoch.
-
-    Raises ValueError for a run that was saved without what it needs to go on.
-    """
-    vae, config = open_run(folder)
-    if vae.optimizer is None or len(vae.history) != vae.epochs_trained:
-        raise ValueError(
-            f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
-            "and history, by an older version; train anew"
-        )
-    _add_seconds(vae.history, Path(folder) / HISTORY)
-    last = vae.theta
-    with open_npz(Path(folder) / MODEL) as saved:
-        if "last_theta" in saved:
-            last = saved.read("last_theta", last.shape, last.dtype)
-    return vae, config, last
-
-
-def _add_seconds(history: History, path: Path) -> None:
-    """Give the epochs their times, which are in history.csv alone, as far as it is whole."""
-    with contextlib.suppress(OSError, ValueError, csv.Error), path.open("rb") as file:
-        text = file.read(HISTORY_BYTES * (1 + len(history))).decode()
-        for record, row in zip(history, csv.DictReader(text.splitlines()), strict=False):
-            seconds = float(row.get("seconds") or "nan")
-            if row.get("epoch") == str(record["epoch"]) and math.isfinite(seconds):
-                record["seconds"] = seconds
-
-
-def _compare(name: str, config: Mapping[str, Any], of_model: Mapping[str, Any]) -> None:
-    """ValueError for the first thing that both describe, and differently."""
-    for key in config:
-        if key in of_model and key not in MAY_DIFFER and config[key] != of_model[key]:
-            one, other = brief(repr(config[key])), brief(repr(of_model[key]))
-            raise ValueError(
-                f"{name}: {CONFIG} and {MODEL} are not of one run: {brief(key)} is {one} in "
-                f"{CONFIG} and {other} in {MODEL}"
-            )
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path, model = folder / CONFIG, folder / MODEL
-    problem = f"{shown(path)} is not a run's configuration, or is damaged"
-    most = max(CONFIG_BYTES, model.stat().st_size if model.is_file() else 0)
-    try:
-        with path.open("rb") as file:
-            return _checked(parse_description(file.read(most).decode()), problem)
-    except ValueError:
-        raise ValueError(problem) from None
-
-
-def _checked(config: Any, problem: str) -> dict[str, Any]:
-    expected = {"data": str, "model": dict}
-    if not isinstance(config, dict) or any(
-        not isinstance(config.get(key), kind) for key, kind in expected.items()
-    ):
-        raise ValueError(problem)
-    return config
-
-
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     with atomic_write(path) as file:
         file.write((json.dumps(value, indent=2) + "\n").encode())
@@ -350,9 +258,3 @@ def _sweep_after_the_dead(parent: Path) -> None:
                 path = file.with_name(file.name[1 : -len(LOCK)])
                 with contextlib.suppress(OSError), _locks(path):  # if no living process holds them
                     _sweep(path)
-
-
-def shown(path: str | Path) -> str:
-    """A path as it can stand in a line: as it is, or with escapes if it has line breaks or such."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)

@@ -103,12 +103,15 @@ def _pictures(vae: VAE, data: RunData) -> dict[str, Callable[[Path], None]]:
     """The pictures of a run, by name, each to be drawn into a file."""
     x = data.test_examples()[: plots.MAX_POINTS]
     labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
+    columns = data.columns
     figures: dict[str, Callable[[], Figure]] = {
         "learning_curves": lambda: plots.learning_curves(vae.history),
-        "reconstructions": lambda: plots.reconstructions(vae, x),
-        "samples": lambda: plots.samples(vae, rng=np.random.default_rng(vae.seed)),
+        "reconstructions": lambda: plots.reconstructions(vae, x, columns=columns),
+        "samples": lambda: plots.samples(vae, rng=np.random.default_rng(vae.seed), columns=columns),
         "latent_space": lambda: plots.latent_space(vae, x, labels),
-        "manifold": lambda: plots.manifold(vae, dims=tuple(sorted(plots.informative_dims(vae, x)))),
+        "manifold": lambda: plots.manifold(
+            vae, dims=tuple(sorted(plots.informative_dims(vae, x))), columns=columns
+        ),
     }
 
     def draw(figure: Callable[[], Figure], path: Path) -> None:

@@ -97,14 +97,17 @@ def column_moments(x: Array) -> tuple[Array, Array]:
     A constant column has standard deviation 0 exactly. Raises ValueError for NaN and infinity.
     """
     x = as_matrix("x", x, np.shape(x)[-1] if np.ndim(x) else 1, "(N, D)")
-    first = x[0].astype(np.float64)
-    total = np.zeros_like(first)
+    largest = np.zeros(x.shape[1])
     for start, rows in row_chunks(x):
         check_finite("x", rows, first_row=start)
-        total += (rows - first).sum(axis=0)  # about the first row: an offset takes no digits,
-    mean = first + total / len(x)  # and a constant is its mean exactly
-    squares = sum(((rows - mean) ** 2).sum(axis=0) for _, rows in row_chunks(x))
-    return mean, np.sqrt(squares / len(x))
+        np.maximum(largest, np.abs(rows.astype(np.float64)).max(axis=0), out=largest)
+    # In units of a power of two, which takes no digits, no square over- or underflows.
+    unit = np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1021, 1023))
+    first = x[0] / unit
+    # About the first row an offset takes no digits, and a constant is its mean exactly.
+    mean = first + sum((rows / unit - first).sum(axis=0) for _, rows in row_chunks(x)) / len(x)
+    squares = sum(((rows / unit - mean) ** 2).sum(axis=0) for _, rows in row_chunks(x))
+    return unit * mean, unit * np.sqrt(squares / len(x))
 
 
 def row_chunks(x: Array) -> Iterator[tuple[int, Array]]:

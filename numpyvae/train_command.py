@@ -8,45 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import SIGINT
 from typing import Any, NamedTuple
 
 from numpyvae import evaluation, run_data, runs
-from numpyvae.callbacks import EarlyStopping, KeepBest
 from numpyvae.interrupts import INTERRUPTED, Interrupted, Interrupts
 from numpyvae.models.vae import VAE
-from numpyvae.optimizers import Adam
-from numpyvae.run_folder import PICTURES, RunFolder, next_folder, open_stopped_run, shown
+from numpyvae.run_files import in_shell, shown
+from numpyvae.run_folder import PICTURES, RunFolder, next_folder
+from numpyvae.train_plan import Plan, is_stopped, new_plan, resumed_plan
 from numpyvae.training import DivergenceError
-from numpyvae.validation import positive_int
+from numpyvae.validation import memory_for
 
 __all__ = ["Console", "train"]
 
 DONE, NO_PICTURE = 0, 1
 
-RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data"}
-"""The options that may be given with --resume; all others stay as the run began."""
-
 SECONDS_BETWEEN_SAVES = 5.0
 LARGEST_SHARE = 0.02
 """Of the time, for saving between: a model that takes long to write is written less often."""
-
-
-class _Plan(NamedTuple):
-    """All that a training needs, known to be usable before it begins."""
-
-    vae: VAE
-    source: str
-    data: run_data.RunData
-    config: dict[str, Any]
-    epochs: int
-    """Still to be trained."""
-    stopping: EarlyStopping | None
-    best: KeepBest | None
-    notes: Sequence[str] = ()
-    """What was decided about the data, a sentence each."""
 
 
 class Console(NamedTuple):
@@ -72,7 +54,7 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
             return end.code
         run = _Training(folder, plan, interrupts, console)
         for note in plan.notes:
-            console.say(f"{Path(plan.source).name}: {note}")
+            console.say(f"{shown(Path(plan.source).name)}: {note}")
         console.say(
             f"{shown(plan.source)}: {len(plan.data.x_train)} examples of dimension "
             f"{plan.vae.data_dim} to train on, {len(plan.data.x_test)} to test on\n"
@@ -86,84 +68,19 @@ def _prepare(
     defaults: Mapping[str, Any],
     interrupts: Interrupts,
     stack: contextlib.ExitStack,
-) -> tuple[RunFolder, _Plan]:
+) -> tuple[RunFolder, Plan]:
     """The folder, held and known to be writable, and the plan."""
     options = {**defaults, **given}
     if "resume" in given:
         with interrupts.held():
             folder = stack.enter_context(RunFolder(given["resume"], resume=True))
-        plan = _resumed(given, defaults)
+        plan = resumed_plan(given, defaults)
     else:
-        plan = _new(options)
+        plan = new_plan(options)
         with interrupts.held():
             folder = stack.enter_context(_new_folder(options))
     folder.rehearse(plan.vae, plan.config)
     return folder, plan
-
-
-def _new(options: Mapping[str, Any]) -> _Plan:
-    """A run from its beginning; ValueError or TypeError for what is not usable."""
-    data = run_data.load_data(options["data"], **runs.chosen(options))
-    likelihood = run_data.standardized(
-        options["likelihood"] or data.likelihood, data.x_train, options["standardize"]
-    )
-    vae = VAE(
-        data_dim=data.x_train.shape[1],
-        latent_dim=options["latent_dim"],
-        hidden_dims=options["hidden_dims"],
-        activation=options["activation"],
-        likelihood=likelihood,
-        beta=options["beta"],
-        seed=options["seed"],
-        dtype=run_data.dtype_for(likelihood),
-    )
-    vae.optimizer = Adam(options["learning_rate"])
-    epochs = positive_int("epochs", options["epochs"])
-    positive_int("batch_size", options["batch_size"])
-    data.check(vae)
-    config = runs.describe(options, vae, data)
-    notes = _notes(data, vae, options["likelihood"] is None)
-    return _Plan(vae, options["data"], data, config, epochs, *_followers(options), notes)
-
-
-def _resumed(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Plan:
-    """A run from where it stopped; ValueError if it cannot go on as it would have."""
-    if fixed := sorted(given.keys() - RESUMABLE):
-        option = "--" + fixed[0].replace("_", "-")
-        raise ValueError(f"{option} cannot be given with --resume: the run goes on as it began")
-    vae, config, last_theta = open_stopped_run(given["resume"])
-    options = {**defaults, **{k: v for k, v in config.items() if k in defaults}, **given}
-    data = run_data.load_data(options["data"], **runs.chosen(options))
-    run, source = shown(given["resume"]), shown(options["data"])
-    runs.check_same_data(run, config, source, data, "--data FILE, if they have moved")
-    epochs = positive_int("epochs", options["epochs"]) - vae.epochs_trained
-    if epochs < 0:
-        raise ValueError(
-            f"--epochs {options['epochs']}: {shown(given['resume'])} has {vae.epochs_trained} "
-            "epochs already; expected at least as many, those included"
-        )
-    stopping, best = _followers(options)
-    for record in vae.history:  # theta is still that of the best epoch, if one was kept
-        if best and last_theta is not vae.theta:
-            best(vae, record)
-        if stopping:
-            stopping(vae, record)
-    if _is_stopped(stopping):
-        epochs = 0
-    vae.theta = last_theta
-    config = runs.describe(options, vae, data)
-    return _Plan(vae, options["data"], data, config, epochs, stopping, best)
-
-
-def _notes(data: run_data.RunData, vae: VAE, is_guess: bool) -> list[str]:
-    """What was decided about the data, a sentence each."""
-    notes = list(data.notes)
-    if data.guess and is_guess:
-        notes.append(data.guess)
-    if vae.likelihood.standardization is not None:
-        notes.append("the columns are standardised in the model; nats and samples are in the "
-                     "data's own units (--no-standardize leaves them as they are)")  # fmt: skip
-    return notes
 
 
 def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceError:
@@ -174,17 +91,6 @@ def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceErr
     remedy = f"Column {column} has {error.size}: add --standardize"
     remedy += f", or try {error.rate}" if error.rate else ""
     return DivergenceError(error.event, remedy)
-
-
-def _is_stopped(stopping: EarlyStopping | None) -> bool:
-    """Whether the last of the epochs that it has seen ends the training."""
-    return stopping is not None and stopping.waited >= stopping.patience
-
-
-def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBest | None]:
-    patience = options["early_stopping"]
-    stopping = None if patience is None else EarlyStopping(patience)
-    return stopping, KeepBest() if options["keep_best"] else None
 
 
 def _new_folder(options: Mapping[str, Any]) -> RunFolder:
@@ -200,7 +106,7 @@ class _Training:
     """The training of a plan: saved after its first epoch, now and then, and at its end."""
 
     def __init__(
-        self, folder: RunFolder, plan: _Plan, interrupts: Interrupts, console: Console
+        self, folder: RunFolder, plan: Plan, interrupts: Interrupts, console: Console
     ) -> None:
         self.folder, self.plan, self.interrupts = folder, plan, interrupts
         self.say, self.fail = console
@@ -214,8 +120,9 @@ class _Training:
         plan, started = self.plan, time.perf_counter()
         if not plan.epochs:
             return None
+        step = f"a step on {plan.config['batch_size']} examples (--batch-size)"
         try:
-            with self.interrupts.listening():
+            with self.interrupts.listening(), memory_for(step):
                 self.vae.fit(
                     plan.data.x_train,
                     plan.epochs,
@@ -254,7 +161,8 @@ class _Training:
         started = time.monotonic()
         self._follow()
         try:
-            self.folder.save(self.vae, self.plan.config, self.best.theta if self.best else None)
+            with memory_for(f"saving {self.folder.name}"):
+                self.folder.save(self.vae, self.plan.config, self.best.theta if self.best else None)
             self.epochs_saved, self.error = self.vae.epochs_trained, None
         except (OSError, MemoryError) as error:
             self.error = error
@@ -277,7 +185,7 @@ class _Training:
         except KeyboardInterrupt as second:  # in a hurry
             self.say(
                 f"Interrupted after {epochs} epochs: the model is in {name}/, its pictures are not "
-                f"complete. numpyvae train --resume {name} goes on."
+                f"complete. numpyvae train --resume {in_shell(self.folder.given)} goes on."
             )
             return _code(end if isinstance(end, KeyboardInterrupt) else second)
         except Exception as error:  # whatever it is, the model is not lost
@@ -289,11 +197,12 @@ class _Training:
             raise end
         complete = self._draw()
         if isinstance(end, Exception):
-            kept = (
-                f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}."
+            kept = f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}"
+            best = (
+                f", with the parameters of the best, epoch {self.best.epoch}" if self.best else ""
             )
-            return self.fail(end, kept)
-        if end is None and (stopping := self.plan.stopping) and _is_stopped(stopping):
+            return self.fail(end, f"{kept}{best}.")
+        if end is None and (stopping := self.plan.stopping) and is_stopped(stopping):
             self.say(f"Early stopping: no better test ELBO for {stopping.waited} epochs.")
         self.say(self._summary("Learned in" if end is None else "Interrupted after"))
         return _code(end) if end else DONE if complete else NO_PICTURE
@@ -327,7 +236,7 @@ class _Training:
             f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: test ELBO "
             f"{(log_px - kl).mean():.2f} nats = log p(x|z) {log_px.mean():.2f} - KL "
             f"{kl.mean():.2f}, {active} of {vae.latent_dim} units active.\n"
-            f"Pictures: {name}/ ({', '.join(pictures)})"
+            f"Pictures: {name}/ ({', '.join(pictures) or 'none'})"
         )
 
 

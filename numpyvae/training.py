@@ -219,6 +219,10 @@ def _check_objects(optimizer: Optimizer, callbacks: Sequence[Callback]) -> None:
         raise TypeError(f"optimizer must be an object such as Adam(), got {optimizer!r}")
     if callable(callbacks) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be a sequence of functions, got {callbacks!r}")
+    for callback in callbacks:
+        if isinstance(callback, type):
+            name = callback.__name__
+            raise TypeError(f"callbacks must be objects such as {name}(), got the class {name}")
 
 
 def _train_epoch(
@@ -309,7 +313,8 @@ def _diverged(
     epoch = model.epochs_trained + 1
     kept = f"parameters of the end of epoch {epoch - 1}" if epoch > 1 else "initial parameters"
     when = f"epoch {epoch}, step {step}" + ("" if optimizer else ", before any update")
-    event = f"training diverged at {when}: the loss is {loss}. The {kept} are kept."
+    best = " (with KeepBest those of the best epoch)" if epoch > 1 else ""
+    event = f"training diverged at {when}: the loss is {loss}. The {kept} are kept{best}."
     rate = f"a smaller learning rate (now {optimizer.learning_rate:g})" if optimizer else ""
     large = model.largest_column(batch[0] if isinstance(batch, tuple) else batch)
     if large is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ __all__ = [
     "float_dtype",
     "fraction",
     "from_config",
+    "memory_for",
     "one_of",
     "positive_int",
     "positive_number",
@@ -32,6 +35,22 @@ class EntryError(ValueError):
     def __init__(self, name: str, row: int, column: int, problem: str) -> None:
         super().__init__(f"{name}[{row}, {column}] {problem}")
         self.row, self.column, self.problem = row, column, problem
+
+
+@contextmanager
+def memory_for(what: str, n_bytes: int = 0) -> Iterator[None]:
+    """MemoryError in the block says what did not fit: a file or an option, and its `n_bytes`.
+
+    More bytes than can be addressed are refused before the block begins.
+    """
+    size = f" ({n_bytes / 1e9:.3g} GB)" if n_bytes else ""
+    if n_bytes > sys.maxsize:
+        raise MemoryError(f"{what}: not enough memory{size}")
+    try:
+        yield
+    except MemoryError as error:
+        reason = f": {error}" if str(error) and not size else ""
+        raise MemoryError(f"{what}: not enough memory{size}{reason}") from None
 
 
 def exact_text(value: Any) -> str:
@@ -49,8 +68,10 @@ def positive_int(name: str, value: Any, *, least: int = 1) -> int:
     return int(value)
 
 
-def positive_number(name: str, value: Any, *, zero: bool = False) -> float:
-    """`value` as a finite float above zero (`zero=True`: or equal to it)."""
+def positive_number(name: str, value: Any, *, zero: bool = False, infinity: bool = False) -> float:
+    """`value` as a finite float above zero (or `zero` itself, or `infinity`, where that may be)."""
+    if infinity and isinstance(value, float) and value == math.inf:
+        return math.inf
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:

@@ -62,7 +62,6 @@ DEFAULTS = {
     "models.conditional.ConditionalVAE": {**NETWORK, "beta": 1.0, "prior_network": False},
     "models.semi_supervised.SemiSupervisedVAE": {**NETWORK, "alpha": 1.0},
     "models.vector_quantized.VectorQuantizedVAE": {**NETWORK, "commitment": 1.0},
-    "models.labelled_latent.LabelledLatentModel": {"n_heads": 2},
     "models.labelled_latent.LabelledLatentModel.classify": {"n_samples": 100},
     "models.labelled_latent.LabelledLatentModel.elbo": {"n_samples": 1},
     "models.labelled_latent.LabelledLatentModel.log_class_joint": {"n_samples": 100},
@@ -70,7 +69,13 @@ DEFAULTS = {
     "models.labelled_latent.LabelledLatentModel.sample": {"mean": True},
     "models.discrete.DiscreteCodeModel.sample": {"mean": True},
     "likelihoods.structured.StructuredGaussian": {"band": 1},
-    "models.latent.LatentModel": {"n_heads": 2},
+    "models.full_covariance.FullCovarianceVAE": {**NETWORK, "beta": 1.0},
+    "models.importance_weighted.ImportanceWeightedVAE": {
+        **NETWORK,
+        "n_samples": 5,
+        "estimator": "dreg",
+    },
+    "models.learned_prior.LearnedPriorVAE": {**NETWORK, "beta": 1.0},
     "models.latent.LatentModel.elbo": {"n_samples": 1},
     "models.latent.LatentModel.log_likelihood": {"n_samples": 500},
     "models.latent.LatentModel.sample": {"mean": True},
@@ -89,11 +94,11 @@ MODULES = (
     "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches",
     "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers",
     "likelihoods.binomial", "likelihoods.gaussian", "likelihoods.structured",
-    "models.autoencoder",
-    "models.conditional", "models.discrete", "models.labelled_latent", "models.latent",
-    "models.linear_autoencoder", "models.model", "models.semi_supervised", "models.vae",
-    "models.vector_quantized", "objectives", "optimizers", "parameters", "plots", "priors",
-    "training",
+    "models.autoencoder", "models.conditional", "models.discrete", "models.full_covariance",
+    "models.importance_weighted", "models.labelled_latent", "models.latent",
+    "models.learned_prior", "models.linear_autoencoder", "models.model",
+    "models.semi_supervised", "models.vae", "models.vector_quantized", "objectives", "optimizers",
+    "parameters", "plots", "priors.mixture", "priors.vamp", "training",
 )  # fmt: skip
 
 
@@ -208,12 +213,15 @@ def test_constants_have_their_documented_values(module, constants):
 
 
 def test_proofs_are_at_sizes_that_are_all_different():
+    from numpyvae.likelihoods import EXAMPLES
     from numpyvae.proofs import LIKELIHOODS, Sizes
 
     assert Sizes() == (5, 7, 6, 3)
-    assert [repr(p) for p in LIKELIHOODS] == [
+    assert EXAMPLES[: len(LIKELIHOODS)] == LIKELIHOODS
+    assert [repr(p) for p in EXAMPLES] == [
         "Bernoulli()", "Binomial(16)", "Gaussian(variance=0.5)", "Gaussian(variance='shared')",
-        "Gaussian(variance='per_dimension')",
+        "Gaussian(variance='per_dimension')", "StructuredGaussian(band=2)",
+        "StructuredGaussian(band=1, width=3)",
     ]  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """What students hand in, under which names and in what wrapping: taken, or named in a sentence."""
 
+import bz2
+import csv
 import io
 import json
 import os
@@ -10,9 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from numpyvae import cli
 from numpyvae.exercises import cells, submissions
 from numpyvae.exercises.catalogue import EXERCISES, solution
+from numpyvae.exercises.cells import as_python, definitions, place
 from numpyvae.exercises.file_names import meant, student_of
+from numpyvae.exercises.judging import judge_source
 from numpyvae.exercises.notebooks import notebook_source
 
 FILES = [exercise.file for exercise in EXERCISES]
@@ -55,6 +60,8 @@ def in_every_wrapping(tmp_path, files):
     (tmp_path / "c.tar.gz").write_bytes(tarred(files))
     (tmp_path / "d.tgz").write_bytes(tarred(files))
     (tmp_path / "e.zip").write_bytes(zipped({"in/hw.zip": zipped(files)}))
+    (tmp_path / "f.tar.bz2").write_bytes(tarred(files, "w:bz2"))
+    (tmp_path / "g.tar.xz").write_bytes(tarred(files, "w:xz"))
     paths = [hand_in(tmp_path / "a", files), *tmp_path.glob("*.*z*")]
     return [submissions.read_one(path) for path in paths]
 
@@ -228,6 +235,48 @@ def test_a_notebooks_functions_find_all_they_use(sources):
     assert names["reparameterize_backward"](1, cache) in (1, cache)
 
 
+def test_a_line_of_what_was_gathered_is_named_by_its_cell():
+    sources = [
+        "import math\n\nC = 1\nD = 2",
+        "%%time\n\n" + FORWARD.format("", "1 / 0"),
+        "\n\n" + BACKWARD.format("D"),
+        "C = {}\n\n\nC['s'] = 1",
+        "def other():\n    pass",
+    ]
+    file = as_python(notebook(*sources), EXERCISES[3].marks, "a.ipynb")
+    history = notebook_source(EXERCISES[3].marks, run_cells(*sources))
+    for text in (file, history):
+        lines = text.splitlines()
+        assert place(text, lines.index("    return mean, 1 / 0") + 1) == "cell 2, line 4"
+        assert place(text, lines.index("    return D") + 1) == "cell 3, line 4"
+    assert place(file, file.splitlines().index("D = 2") + 1) == "cell 1, line 4"
+    assert place("x = 1\n# line 1: cell 5, line 7\ny = 2", 3) == "line 3"
+    two = definitions(["", "C = {}", "\nC['s'] = 1"])["C"]
+    assert two.origins == ((1, 1, 1), (2, 2, 2))
+
+
+def test_an_error_in_a_notebook_names_cell_and_line():
+    cell = FORWARD.format("", "no_name")
+    text = as_python(notebook("import numpy", "\n" + cell), EXERCISES[3].marks, "a.ipynb")
+    said = judge_source(EXERCISES[3], text).faults[0].text
+    assert said.startswith("NameError: name 'no_name' is not defined (cell 2, line 3)")
+    cell = FORWARD.format("", "1") + "\n\n    global mean"
+    text = as_python(notebook("import numpy", cell), EXERCISES[3].marks, "a.ipynb")
+    assert "cell 2, line 4 is not Python: name 'mean' is" in (
+        judge_source(EXERCISES[3], text).faults[0].text
+    )
+
+
+def test_lines_are_those_of_the_students_own_file():
+    source = THREE.replace("sigma = np", "exec(compile('\\n1 / 0', 'exec.py', 'exec')); sigma = np")
+    line = 1 + next(i for i, text in enumerate(source.splitlines()) if "exec" in text)
+    said = judge_source(EXERCISES[3], source).faults[0].text
+    assert said == f"ZeroDivisionError: division by zero (line {line} of {FILES[3]})"
+    said = judge_source(EXERCISES[3], "\n\nexec('x = (')").faults[0].text
+    assert said.startswith("SyntaxError: ")
+    assert said.endswith(f"(line 3 of {FILES[3]})")
+
+
 def test_arrays_of_a_notebook_and_what_nothing_uses_are_left():
     names = run_cells("import numpy as np\nW = np.ones(3)", "x = 3", FORWARD.format("", "W"))
     text = notebook_source(EXERCISES[3].marks, names)
@@ -280,6 +329,40 @@ def test_an_archive_that_leads_out_or_grows_costs_itself_alone(tmp_path, monkeyp
     assert [bool(s.problem) for s in found] == [False, True, True]
     assert "it unpacks to more than 1,000,000 bytes" in found[1].problem
     assert "is no .tar archive that can be read" in found[2].problem
+    for mode in ("bz2", "xz"):
+        packed = tarred({"big": "0" * 10**7, FILES[3]: "3"}, f"w:{mode}")
+        for content in (packed, packed[:100], packed[:30] + b"x" * 90):
+            (tmp_path / f"d.tar.{mode}").write_bytes(content)
+            assert "is no .tar archive" in submissions.read_one(tmp_path / f"d.tar.{mode}").problem
+    two = (
+        bz2.compress(tarred({FILES[3]: "3"}, "w")[:700]),
+        bz2.compress(tarred({FILES[3]: "3"}, "w")[700:]),
+    )
+    (tmp_path / "e.tbz").write_bytes(b"".join(two))
+    assert submissions.read_one(tmp_path / "e.tbz").sources == {FILES[3]: "3"}
+
+
+def test_an_xz_that_asks_for_much_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("numpyvae.exercises.hand_in.XZ_BYTES", 2**16)
+    (tmp_path / "a.txz").write_bytes(tarred({FILES[3]: "3"}, "w:xz"))
+    assert "is no .tar archive that can be read: Memory" in (
+        submissions.read_one(tmp_path / "a.txz").problem
+    )
+
+
+def test_a_rar_is_named_and_its_row_is_there(tmp_path, capsys):
+    for name in ("ann/hw.rar", "bob.7Z", "cy_78_2_hw.rar", f"dan/{FILES[3]}", "dan/old.rar"):
+        hand_in(tmp_path / "class", {name: "Rar!"})
+    arguments = ["exercises", "grade", str(tmp_path / "class"), "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "class.csv").read_text().splitlines()))
+    said = {row["student"]: row["other failures"] for row in rows}
+    assert list(said) == ["ann", "bob", "cy_78", "dan"]
+    assert said["ann"].endswith("hw.rar is not read: expected a .zip")
+    assert said["bob"] == "bob.7Z is not read: expected a .zip"
+    assert said["cy_78"].endswith("cy_78_2_hw.rar is not read: expected a .zip")
+    assert "old.rar is not read" in (tmp_path / "out" / "dan.txt").read_text()
+    assert capsys.readouterr().err == ""
 
 
 def test_many_files_are_not_all_looked_at(tmp_path, monkeypatch):

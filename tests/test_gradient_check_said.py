@@ -1,5 +1,7 @@
 """Every branch of what a check says and decides, by a case on each side of it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -818,3 +820,28 @@ def test_f_with_a_value_that_is_not_finite_for_complex_theta():
     report = check_grad(value, np.ones(2), 2 * np.ones(2))
     assert report.verdict == "pass"
     assert "for complex theta, although f(theta) is finite" in report.method_reason
+
+
+def said_of_the_worst(f, grad, theta, pattern):
+    """The numbers that the report prints of the worst entry."""
+    text = " ".join(str(check_grad(f, np.array(theta), grad, rtol=1e-6)).split())
+    return map(float, re.search(r"yours (\S+), numeric (\S+) \(.*?\), " + pattern, text).groups())
+
+
+@pytest.mark.parametrize("off", [0.5, 1e-5, 3e-9, 2e-11, 4e-14, 0.0])
+@pytest.mark.parametrize("slope", [1.0, -12345.678, 2.5e-7])
+def test_the_printed_values_give_the_printed_error(off, slope):
+    yours, numeric, error = said_of_the_worst(
+        lambda t: slope * t.sum(), lambda t: np.array([slope * (1 + off)]), [0.3],
+        r"relative error (\S+?)(?: |$)",
+    )  # fmt: skip
+    larger = max(abs(yours), abs(numeric))
+    assert error == pytest.approx(abs(yours - numeric) / larger, rel=0.08, abs=1e-15)
+
+
+def test_an_error_near_zero_says_what_it_is_relative_to():
+    yours, numeric, error, scale = said_of_the_worst(
+        lambda t: t[0] + 1e-11 * t[1], lambda t: np.array([1.0, 1.1e-11]), [0.3, 0.4],
+        r"relative error (\S+) of (\S+), since",
+    )  # fmt: skip
+    assert error == pytest.approx(abs(yours - numeric) / scale, rel=0.1)

@@ -120,6 +120,15 @@ def n_subnormal(optimizer):
     return sum(int(((m != 0) & (abs(m) < np.finfo(m.dtype).tiny)).sum()) for m in moments)
 
 
+@pytest.mark.parametrize(("epsilon", "kept"), [(1e-8, False), (1e-11, False), (1e-12, True)])
+def test_a_tiny_epsilon_keeps_subnormal_second_moments_as_documented(epsilon, kept):
+    adam, moments = Adam(epsilon=epsilon), np.full(1, 5e-39, np.float32)
+    adam.load_state({"n_steps": np.array(1), "first_moment": 0 * moments, "second_moment": moments})
+    for _ in range(200):
+        adam.step(np.ones(1, np.float32), np.zeros(1, np.float32))
+    assert n_subnormal(adam) == kept
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("factor", [0.5, 0.8, 0.9, 0.99])
 @pytest.mark.parametrize("kind", ["Adam", "Momentum"])

@@ -11,6 +11,7 @@ import pytest
 from numpyvae import VAE, Adam, Bernoulli, Binomial, Gaussian, plots
 from numpyvae.data import load_digits, spiral
 from numpyvae.gaussian import kl_to_standard_normal
+from numpyvae.posterior_drawing import CLASS_COLOURS
 from numpyvae.training import History
 
 DIGITS = load_digits()
@@ -476,7 +477,7 @@ def test_the_class_colours_stay_apart_for_colour_blind_readers():
         [1.9779984951, -2.4285922050, 0.4505937099],
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
-    for colours, least in ((plots.CLASS_COLOURS, 0.05), ((plots.BLUE, plots.ORANGE), 0.15)):
+    for colours, least in ((CLASS_COLOURS, 0.05), ((plots.BLUE, plots.ORANGE), 0.15)):
         rgb = np.array([to_rgb(colour) for colour in colours])
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         for name, matrix in sight.items():

@@ -10,7 +10,8 @@ import pytest
 
 from numpyvae import VAE, Adam, Gaussian, run_folder
 from numpyvae.locking import Lock
-from numpyvae.run_folder import RunFolder, next_folder, open_run, shown
+from numpyvae.run_files import open_run, shown
+from numpyvae.run_folder import RunFolder, next_folder
 
 FILES = {"model.npz", "config.json"}
 
@@ -307,7 +308,7 @@ def test_the_current_folder_can_be_a_run(tmp_path, monkeypatch):
 
 
 def test_the_best_parameters_are_in_front_and_the_last_are_kept(tmp_path):
-    from numpyvae.run_folder import open_stopped_run
+    from numpyvae.run_files import open_stopped_run
 
     vae, config = model()
     vae.optimizer = vae.optimizer or Adam()

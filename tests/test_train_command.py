@@ -13,7 +13,7 @@ import pytest
 from numpyvae import VAE, KeepBest, run_data, run_folder, runs
 from numpyvae.cli import main
 from numpyvae.interrupts import Interrupted, Interrupts
-from numpyvae.run_folder import open_run
+from numpyvae.run_files import open_run, open_stopped_run
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--data", "x.npy", "--hidden-dims", "4", "--batch-size", "16"]
@@ -180,7 +180,7 @@ def test_resuming_gives_the_same_file(extra):
     assert same_run("run", "straight")
     vae, config = open_run("run")
     assert config["epochs"] == vae.epochs_trained == 8
-    last = run_folder.open_stopped_run("run")[2]
+    last = open_stopped_run("run")[2]
     assert np.array_equal(last, vae.theta) == (not extra)
     if extra:
         best = int(np.argmax(vae.history.column("validation_elbo"))) + 1

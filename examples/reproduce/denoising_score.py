@@ -18,10 +18,9 @@ import time
 import numpy as np
 from common import FIGURES, Row, arguments, cosine, table
 
-from numpyvae import Adam
+from numpyvae import Adam, DenoisingAutoencoder
 from numpyvae.corruptions import GaussianNoise
 from numpyvae.data import THREE_GAUSSIANS, spiral
-from numpyvae.models.autoencoder import DenoisingAutoencoder
 
 
 def trained(truth, sigma: float, steps: int, seed: int = 0) -> DenoisingAutoencoder:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Header",
     "members",
+    "npy_array",
     "npz_names",
     "npz_usual",
     "read_header",
@@ -74,6 +75,12 @@ def read_npy(path: str | PathLike[str]) -> Array:
             return _read_elements(file, header, name)
         x: Array = np.memmap(path, header.dtype, "r", file.tell(), header.shape, header.order)
         return x
+
+
+def npy_array(content: bytes, name: str) -> Array:
+    """The array in the bytes of a .npy file. Raises ValueError as `read_npy` does."""
+    stream = io.BytesIO(content)
+    return _read_elements(stream, _read_header(stream, len(content), name), name)
 
 
 def npz_names(path: str | PathLike[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpyvae.data.csv_files import read_csv
+from numpyvae.data.csv_files import MISSING, read_csv
 from numpyvae.data.files import check_file, read_array
 from numpyvae.data.npy import npz_names, npz_usual, read_npz
 from numpyvae.numerics import Array
@@ -20,6 +20,8 @@ __all__ = ["Table", "read_table"]
 
 INDEX_NAME = re.compile(r"Unnamed: 0(\.\d+)?")
 ROW_NAMES = ("", "id", "index")
+PARTS = ("_train", "_test")
+"""How the names of arrays end that are a part of the examples, as in Keras' files."""
 LABEL_NAMES = ("label", "labels", "class", "classes", "target", "targets", "y")
 
 
@@ -71,7 +73,8 @@ def read_table(
     of a .csv file the row numbers that pandas writes (a first column without a name, "Unnamed: 0",
     or one that counts the rows). The labels are `label_column`, or else the column of a .csv file
     that is called label, class, target or y (this one not beside an x), or the array of an .npz
-    file that is; `label_column` may name an array of it, too.
+    file that is; `label_column` may name an array of it, too. Beside x_train they are y_train,
+    beside x_test y_test. Whole numbers and text are labels; a column of other numbers is data.
 
     Raises FileNotFoundError, and ValueError as `read_array` does, or for a column that is not
     in the file.
@@ -81,28 +84,46 @@ def read_table(
     if path.suffix.lower() == ".csv":
         check_file(path, key)
         return _read_csv_table(path, wish)
-    x, labels = read_array(path, key), None
-    where, names = str(path), []
+    x, labels, notes = read_array(path, key), None, []
+    where, names, part = str(path), [], ""
     if path.suffix.lower() == ".npz":
-        names = npz_names(path)
-        where = f"{path}: {key or npz_usual(names)}"
-        if label_column in names:
-            labels, wish = _labels_of(path, str(label_column), len(x)), wish._replace(label=None)
-    kept, label, notes = wish.select([], x.shape[1])
+        names, array = npz_names(path), key or npz_usual(npz_names(path)) or ""
+        where, part = f"{path}: {array}", next(filter(array.endswith, PARTS), "")
+        name = _array_of_part(label_column or "", part, names)
+        if name in names:
+            labels, wish = _labels_of(path, name, len(x)), wish._replace(label=None)
+            notes += _on_numbers(repr(name), labels)
+    kept, label, _ = wish.select([], x.shape[1])
     if label is not None:
-        labels = x[:, label]
-    if labels is None and label_column is None:
-        for name in [name for name in names if name in LABEL_NAMES and name != key][:1]:
-            try:
-                labels = _labels_of(path, name, len(x))
-            except ValueError as error:
-                notes.append(f"{str(error).removeprefix(f'{path}: ')}: no labels")
-            else:
-                notes.append(f"the array {name!r} gives the labels, for colours")
+        labels = _as_labels(x[:, label])
+        notes += _on_numbers(f"column {label_column}", labels)
+    if label_column is None:
+        usual = [name + part for name in LABEL_NAMES]
+        for name in [name for name in names if name in usual and name != key][:1]:
+            labels, note = _noticed_labels(path, name, len(x))
+            notes.append(note)
     if kept != list(range(x.shape[1])):
         x = x[:, kept]
-    labels = None if labels is None else _as_labels(labels)
     return Table(where, x, (), tuple(kept), None, labels, tuple(notes))
+
+
+def _noticed_labels(path: Path, name: str, n: int) -> tuple[Array | None, str]:
+    """Labels that nobody asked for, if the array can be that, and a note on it."""
+    try:
+        labels = _labels_of(path, name, n)
+    except ValueError as error:
+        if name.endswith(PARTS) and len(read_npz(path, name)) != n:
+            raise  # what belongs to x_test has as many rows
+        return None, f"{str(error).removeprefix(f'{path}: ')}: no labels"
+    if numbers := _no_classes(labels):
+        return None, f"{name!r} {numbers}: no labels"
+    return labels, f"the array {name!r} gives the labels, for colours"
+
+
+def _array_of_part(name: str, part: str, names: list[str]) -> str:
+    """The array of labels that is meant beside x_train, say: y_train for y, y_test and y_train."""
+    own = next((name.removesuffix(end) for end in PARTS if name.endswith(end)), name) + part
+    return own if part and own in names else name
 
 
 class _Wish(NamedTuple):
@@ -112,6 +133,8 @@ class _Wish(NamedTuple):
     columns: Sequence[str] | None
     drop: Sequence[str]
     label: str | None
+    noticing: bool = True
+    """Whether a column is taken for labels by its name."""
 
     def select(self, names: list[str], n: int) -> tuple[list[int], int | None, list[str]]:
         """The columns of the data and that of the labels, of n in all, and notes on them."""
@@ -126,7 +149,7 @@ class _Wish(NamedTuple):
                 out.add(j)
                 notes.append(f"{f'column {name!r}' if name else 'the column without a name'} "
                              "numbers the rows and is left out")  # fmt: skip
-        if label is None:
+        if label is None and self.noticing:
             label = self._noticed_label(names, out)
             if label is not None:
                 notes.append(f"column {names[label]!r} gives the labels, for colours, and is left "
@@ -163,13 +186,23 @@ class _Wish(NamedTuple):
 
 def _read_csv_table(path: Path, wish: _Wish) -> Table:
     notes: list[str] = []
+    noticed_label = ""
 
     def select(names: list[str], n: int) -> tuple[list[int], int | None]:
+        nonlocal noticed_label
         kept, label, noticed = wish.select(names, n)
         notes.extend(noticed)
+        noticed_label = names[label] if names and label is not None else ""
         return kept, label
 
     x, names, kept, lines, cells = read_csv(path, select)
+    labels = None if cells is None else _as_labels(np.array(cells))
+    if wish.label is not None and labels is not None:
+        notes += _on_numbers(f"column {wish.label!r}", labels)
+    elif labels is not None and (numbers := _no_classes(labels)):
+        table = _read_csv_table(path, wish._replace(noticing=False))
+        note = f"column {noticed_label!r} {numbers}, so it stays in the data (--drop leaves it out)"
+        return table._replace(notes=(*table.notes, note))
     if names and all(name.isdecimal() for name in names[1:]) and names[-1].isdecimal():
         shown = ", ".join(filter(None, names[:4])) + (", ..." if len(names) > 4 else "")
         notes.append(f"its first row ({shown}) names the columns: to have it as an example, put a "
@@ -184,7 +217,7 @@ def _read_csv_table(path: Path, wish: _Wish) -> Table:
         tuple(names[j] for j in kept) if names else (),
         tuple(kept),
         lines,
-        None if cells is None else _as_labels(np.array(cells)),
+        labels,
         tuple(notes),
     )
 
@@ -199,7 +232,7 @@ def _labels_of(path: Path, name: str, n: int) -> Array:
     if labels.size != n or len(labels) != n:
         raise ValueError(f"{path}: expected one label for each of {n} rows in {name!r}, "
                          f"got shape {labels.shape}")  # fmt: skip
-    return labels.reshape(n)
+    return _as_labels(labels.reshape(n))
 
 
 def _as_labels(labels: Array) -> Array:
@@ -213,3 +246,23 @@ def _as_labels(labels: Array) -> Array:
         whole_numbers: Array = numbers.astype(np.int64)
         return whole_numbers
     return numbers if labels.dtype.kind in "US" else labels
+
+
+def _no_classes(labels: Array) -> str:
+    """What speaks against labels: numbers that are not whole; "" if they are whole or text."""
+    if labels.dtype.kind in "US":
+        labels = labels[[value.strip().lower() not in MISSING for value in labels.tolist()]]
+    try:
+        numbers = labels.astype(np.float64)
+    except (TypeError, ValueError):
+        return ""
+    fractions = np.isfinite(numbers) & (numbers != np.floor(numbers))
+    if not fractions.any():
+        return ""
+    return f"holds {numbers[fractions][0]:g}, where labels are whole numbers or text"
+
+
+def _on_numbers(what: str, labels: Array) -> list[str]:
+    """A note on labels that somebody has asked for."""
+    numbers = _no_classes(labels)
+    return [f"{what} {numbers}; each of its numbers is a class of its own"] if numbers else []

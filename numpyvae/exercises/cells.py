@@ -10,19 +10,21 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-__all__ = ["Definition", "as_python", "definitions", "gather"]
+__all__ = ["Definition", "as_python", "definitions", "gather", "place"]
 
-CELL_CHARACTERS, CELLS = 50_000, 2_000  # more is not looked at
+CELL_CHARACTERS, CELLS, CHARACTERS = 50_000, 2_000, 500_000  # more is not looked at
 MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|.*[\w)]\?{1,2}[ \t]*)$", re.M)
 PYTHON_MAGIC = re.compile(r"\s*%%(?:time|timeit|capture|prun|python3?|writefile)\b.*\n?")
+ORIGIN = re.compile(r"# line (\d+): cell (\d+), line (\d+)")
 PLAIN = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
 
 
 class Definition(NamedTuple):
-    """The statements that give a name its value, and the names that they use."""
+    """The statements that give a name its value, what they use, and where they come from."""
 
     text: str
     uses: tuple[str, ...]
+    origins: tuple[tuple[int, int, int], ...] = ()  # line of the text, cell, line in the cell
 
 
 def as_python(text: str, names: Iterable[str], file: str) -> str:
@@ -39,7 +41,7 @@ def as_python(text: str, names: Iterable[str], file: str) -> str:
         ]  # fmt: skip
     except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(f"{file} is a damaged notebook: expected a .py file") from None
-    names, table = list(names), definitions(cells)
+    names, table = list(names), definitions(["", *cells])
     if not table.keys() & set(names):
         raise ValueError(
             f"{file} is a notebook, and no cell of it defines {' or '.join(names)}: "
@@ -48,23 +50,46 @@ def as_python(text: str, names: Iterable[str], file: str) -> str:
     return gather(names, table.get)
 
 
+def place(text: str, line: int) -> str:
+    """Where a line of a gathered text comes from, "cell 3, line 2"; "line 5" of any other text."""
+    origins = []
+    for row in reversed(text.splitlines()):
+        match = ORIGIN.fullmatch(row)
+        if match is None:
+            break
+        origins.append(tuple(map(int, match.groups())))
+    before = [origin for origin in origins if origin[0] <= line]
+    if not before:
+        return f"line {line}"
+    first, cell, start = max(before)
+    return f"cell {cell}, line {start + line - first}"
+
+
 def definitions(cells: Iterable[str]) -> dict[str, Definition]:
     """Name -> its last definition, and what changes it later. What is not Python is left out."""
     found: dict[str, Definition] = {}
-    for _, cell in zip(range(CELLS), cells, strict=False):
-        for node, text in _statements(cell):
+    left = CHARACTERS
+    for number, cell in zip(range(CELLS), cells, strict=False):
+        left -= len(cell)
+        for node, text, line in _statements(cell) if left >= 0 else ():
             uses = tuple(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
             given, changed = _names(node)
             for name in given | (changed & found.keys()):
                 anew = name in given and name != "*" and isinstance(node, PLAIN)
                 before = Definition("", ()) if anew else found.get(name, Definition("", ()))
-                found[name] = Definition(before.text + text, before.uses + uses)
+                origin = before.text.count("\n") + 1, number, line
+                found[name] = Definition(
+                    before.text + text, before.uses + uses, (*before.origins, origin)
+                )
     return found
 
 
 def gather(names: Iterable[str], find: Callable[[str], Definition | None]) -> str:
-    """The definitions of `names` and of all that they use, each after what it uses."""
-    parts: dict[str, None] = {}
+    """The definitions of `names` and of all that they use, each after what it uses.
+
+    Comments at the end say for `place` from which cells they are.
+    """
+    parts: dict[str, tuple[tuple[int, int, int], ...]] = {}
     seen: set[str] = set()
     waiting = [(name, False) for name in reversed(["*", *names])]
     while waiting:
@@ -73,18 +98,24 @@ def gather(names: Iterable[str], find: Callable[[str], Definition | None]) -> st
         if found is None:
             continue
         if ready:
-            parts[found.text] = None
+            parts[found.text] = found.origins
         else:
             seen.add(name)
             waiting += [(name, True), *((used, False) for used in reversed(found.uses))]
-    return "\n".join(parts)
+    comments, lines = "", 0
+    for text, origins in parts.items():
+        for line, number, start in origins:
+            comments += f"# line {lines + line}: cell {number}, line {start}\n"
+        lines += text.count("\n") + 1
+    return "\n".join(parts) + comments
 
 
-def _statements(cell: str) -> Iterator[tuple[ast.stmt, str]]:
-    """The statements of a cell without its magics, each with its lines."""
+def _statements(cell: str) -> Iterator[tuple[ast.stmt, str, int]]:
+    """The statements of a cell without its magics, each with its text and its first line."""
     if len(cell) > CELL_CHARACTERS:
         return
-    cell = PYTHON_MAGIC.sub("", cell, count=1) if PYTHON_MAGIC.match(cell) else cell
+    magic = PYTHON_MAGIC.match(cell)
+    cell, above = (cell[magic.end() :], magic[0].count("\n")) if magic else (cell, 0)
     for text in (cell, MAGIC.sub(r"\1pass", cell)):  # the first, if it is Python as it is
         try:
             with warnings.catch_warnings():
@@ -95,7 +126,7 @@ def _statements(cell: str) -> Iterator[tuple[ast.stmt, str]]:
         lines = text.splitlines()
         for node in nodes:
             first = min(n.lineno for n in (node, *getattr(node, "decorator_list", ())))
-            yield node, "\n".join(lines[first - 1 : node.end_lineno]) + "\n"
+            yield node, "\n".join(lines[first - 1 : node.end_lineno]) + "\n", first + above
         return
 
 

@@ -16,7 +16,7 @@ from numpyvae.exercises.catalogue import EXERCISES
 from numpyvae.exercises.judging import Verdict
 from numpyvae.exercises.report import summary, verdict_text
 
-__all__ = ["Grade", "Writer", "common_mistakes", "table"]
+__all__ = ["Grade", "Writer", "cell", "common_mistakes", "table"]
 
 CELL_CHARACTERS = 120
 
@@ -133,18 +133,18 @@ def table(grades: Sequence[Grade]) -> str:
         others = [grade.problem] if grade.problem else grade.unnamed
         writer.writerow(
             [
-                _cell(grade.name),
+                cell(grade.name),
                 grade.total,
                 *(verdict.total for verdict in grade.verdicts),
-                _cell("; ".join(grade.mistakes)),
-                _cell("; ".join(others)),
-                _cell("; ".join(grade.look)),
+                cell("; ".join(grade.mistakes)),
+                cell("; ".join(others)),
+                cell("; ".join(grade.look)),
             ]
         )
     return content.getvalue()
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula, in one line."""
     text = " ".join(text.split())
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
@@ -170,21 +170,21 @@ class Writer:
 
     def one(self, grade: Grade) -> None:
         """The results of one student. OSError if they cannot be written."""
-        self._write(f"{grade.file_name}.json", _json(grade.record()))
-        self._write(f"{grade.file_name}.txt", grade.text())
+        self.write(f"{grade.file_name}.json", _json(grade.record()))
+        self.write(f"{grade.file_name}.txt", grade.text())
         if self.gradescope:
             from numpyvae.exercises.gradescope import results
 
             folder = "." if self.alone else grade.file_name
             (self.out / folder).mkdir(exist_ok=True)
-            self._write(f"{folder}/results.json", _json(results(grade)))
+            self.write(f"{folder}/results.json", _json(results(grade)))
 
     def all_of(self, grades: Sequence[Grade]) -> None:
         """The class table, and the results of every student.
 
         What fails for one student does not keep the others' from being written; it is raised then.
         """
-        self._write("class.csv", table(grades))
+        self.write("class.csv", table(grades))
         failed: Exception | None = None
         for grade in grades:
             try:
@@ -209,7 +209,8 @@ class Writer:
             return " (no class.png)"
         return ", class.png"
 
-    def _write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str) -> None:
+        """A file of the results."""
         with atomic_write(self.out / name) as file:
             file.write(text.encode("utf-8", "replace"))
 

@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from numpyvae.exercises.catalogue import EXERCISES
-from numpyvae.exercises.hand_in import ARCHIVES, Entry, is_hidden
+from numpyvae.exercises.hand_in import ARCHIVES, UNREAD, Entry, is_hidden
+from numpyvae.exercises.meant import NAME_CHARACTERS, Name
+from numpyvae.exercises.meant import meant as meant_of
 
 __all__ = ["FILES", "Name", "choose", "is_code", "is_wanted", "meant", "others", "student_of"]
 
 FILES = tuple(exercise.file for exercise in EXERCISES)
-NAMES = {file.removesuffix(".py").replace("_", ""): file for file in FILES}
-STEMS = "|".join(file.removesuffix(".py").replace("_", "[ _-]?") for file in FILES)
-NAME = re.compile(
-    rf"(?P<before>(?:.*[^a-z0-9])?)(?P<stem>{STEMS})(?P<copy>[^a-z0-9.].*?)?"
-    r"(?P<end>(?:\.py|\.ipynb)+(?:\.txt|\.json)?|\.txt)",
-    re.IGNORECASE,
-)
 CANVAS = re.compile(r"(?P<student>.+?_)(?:late_)?(?P<user>\d+)_\d+_.*", re.IGNORECASE)
-KIT = ("given.py", "check.py", "yours.py", "cells.py", "gradient_check")
-NAME_CHARACTERS = 255
-
-
-class Name(NamedTuple):
-    """A file's name, read: `ann_12_34_ex0_dense (1).py` is ann_12's ex0_dense.py, copy 1."""
-
-    file: str  # the exercise's
-    before: str
-    rank: tuple[bool, bool, bool, int]  # the least is the best
+KIT = ("given.py", "check.py", "yours.py", "cells.py", "meant.py", "gradient_check")
 
 
 def meant(name: str) -> Name | None:
     """What a file's name says; None if it names no exercise."""
-    match = NAME.fullmatch(name) if len(name) <= NAME_CHARACTERS else None
-    if match is None:
-        return None
-    file = NAMES[re.sub("[ _-]", "", match["stem"]).lower()]
-    copy = match["copy"] or ""
-    number = max((int(n[:9]) for n in re.findall(r"\d+", copy)), default=0)
-    is_notebook = ".ipynb" in match["end"].lower()
-    return Name(file, match["before"], (name != file, is_notebook, bool(copy), -number))
+    return meant_of(name, FILES)
 
 
 def student_of(name: str) -> str:
@@ -60,7 +38,8 @@ def is_code(name: str) -> bool:
 
 def is_wanted(name: str) -> bool:
     """Whether a file is looked at: code, or an archive that may hold it."""
-    return not is_hidden(name) and (is_code(name) or name.lower().endswith(ARCHIVES))
+    is_packed = name.lower().endswith((*ARCHIVES, *UNREAD))
+    return not is_hidden(name) and (is_code(name) or is_packed)
 
 
 def choose(entries: Sequence[Entry]) -> tuple[dict[str, list[Entry]], list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import secrets
 import sys
 import threading
@@ -20,12 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpyvae.exercises import class_results, sandbox, submissions
+from numpyvae.exercises import alike, class_results, sandbox, submissions
 from numpyvae.exercises.catalogue import EXERCISES, Exercise, draw_points
 from numpyvae.exercises.class_results import Grade
 from numpyvae.exercises.compare import Fault
+from numpyvae.exercises.hand_in import UNREAD
 from numpyvae.exercises.judging import Verdict, judge
-from numpyvae.exercises.process import Trouble
+from numpyvae.exercises.process import FORKERS, Trouble
 from numpyvae.exercises.sandbox import LIMITS, Limits
 from numpyvae.exercises.submissions import Submission
 from numpyvae.validation import positive_int
@@ -47,6 +49,7 @@ class Run(NamedTuple):
     seed: str
     limits: Limits = LIMITS
     jobs: int = 1
+    compare: bool = False
 
 
 def add_to(commands: Any) -> None:
@@ -63,11 +66,14 @@ def add_to(commands: Any) -> None:
     option("--out", type=Path, default=Path("results"), metavar="FOLDER",
            help="where the results go (default: %(default)s)")  # fmt: skip
     option("--seed", help="of the numbers that all are checked with (default: drawn, and printed)")
-    option("--jobs", type=int, default=1, metavar="N", help="students at a time (default: 1)")
+    option("--jobs", type=int, default=_processors(), metavar="N",
+           help="students at a time (default: %(default)s, the processors)")  # fmt: skip
     option("--seconds", type=int, default=LIMITS.seconds, metavar="S",
            help="of the processor, for each exercise (default: %(default)s)")  # fmt: skip
     option("--memory", type=int, default=LIMITS.memory // 2**20, metavar="MIB",
            help="for each exercise (default: %(default)s)")  # fmt: skip
+    option("--compare", action="store_true",
+           help="write OUT/alike.csv, too: which submissions are alike, to look at")  # fmt: skip
     option("--gradescope", action="store_true", help="write results.json for Gradescope, too")
     option("--single", action="store_true", help="SUBMISSIONS is one submission, whatever it holds")
     add.set_defaults(command=grade)
@@ -82,11 +88,15 @@ def grade(arguments: argparse.Namespace) -> int:
             positive_int("--memory", arguments.memory, least=LEAST_MEMORY) * 2**20,
         ),
         positive_int("--jobs", arguments.jobs),
+        arguments.compare,
     )
     path, out = arguments.submissions, arguments.out
     found, ignored = submissions.find(path, [out], arguments.single)
+    unread = submissions.unread(ignored)
     for name in ignored:
-        _warn(f"numpyvae: {name} is neither a folder nor a .zip or .tar.gz, and is passed over")
+        if not name.lower().endswith(UNREAD):
+            _warn(f"numpyvae: {name} is neither a folder nor a .zip or .tar.gz, and is passed over")
+    found = sorted([*found, *unread], key=lambda submission: submission.name)
     out.mkdir(parents=True, exist_ok=True)
     alone = arguments.single or submissions.is_one(path)
     writer = class_results.Writer(out, arguments.gradescope, alone)
@@ -94,6 +104,10 @@ def grade(arguments: argparse.Namespace) -> int:
     grades, interrupted = _grade_and_show(found, run, writer)
     writer.all_of(grades)
     _say(f"{out}/: results of {len(grades)}, class.csv{writer.figure(grades)}")
+    if run.compare:
+        pairs = alike.pairs_of(grades)
+        writer.write("alike.csv", alike.table(pairs))
+        _say(f"{out}/alike.csv: {len(pairs)} pairs to look at")
     if interrupted:
         _warn(f"numpyvae: interrupted, {len(found) - len(grades)} of {len(found)} not graded")
         return INTERRUPTED
@@ -131,16 +145,16 @@ def grade_class(found: Sequence[Submission], run: Run) -> Generator[Grade, None,
     names = submissions.file_names(submission.name for submission in found)
     stop = threading.Event()
     pool = ThreadPoolExecutor(run.jobs)
-    try:
+    with FORKERS.kept(), contextlib.ExitStack() as stack:
+        # at the end, also at Ctrl-C, the exercises that run now come to theirs, and no other begins
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        stack.callback(stop.set)
         waiting = [
             pool.submit(grade_one, submission, name, run, stop)
             for submission, name in zip(found, names, strict=True)
         ]
         for done in as_completed(waiting):
             yield done.result()
-    finally:  # also Ctrl-C: the exercises that run now come to their end, no other begins
-        stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def grade_one(
@@ -169,7 +183,8 @@ def _verdict(exercise: Exercise, submission: Submission, run: Run) -> Verdict:
     source = submission.sources.get(exercise.file)
     if source is None:
         return _not_run(exercise, "not done", "not done", f"there is no {exercise.file}")
-    outcome = sandbox.run(exercise, source, draw_points(exercise, run.seed), run.limits)
+    points = draw_points(exercise, run.seed)
+    outcome = sandbox.run(exercise, source, points, run.limits, run.compare)
     with JUDGING, np.errstate(all="ignore"):
         return judge(exercise, outcome, run.seed)
 
@@ -177,6 +192,11 @@ def _verdict(exercise: Exercise, submission: Submission, run: Run) -> Verdict:
 def _not_run(exercise: Exercise, status: str, kind: str, text: str) -> Verdict:
     faults = tuple(Fault(name, kind, text) for name in exercise.marks)
     return Verdict(exercise, status, dict.fromkeys(exercise.marks, 0), faults)
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _say(text: str) -> None:

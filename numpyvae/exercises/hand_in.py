@@ -5,9 +5,11 @@ No path of an archive is used, no link is followed, and no function here calls i
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import io
+import lzma
 import os
 import stat
 import tarfile
@@ -17,13 +19,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-__all__ = ["ARCHIVES", "ARCHIVE_BYTES", "Entry", "InWords", "in_archive", "in_folder", "is_hidden"]
+__all__ = [
+    "ARCHIVES",
+    "ARCHIVE_BYTES",
+    "UNREAD",
+    "Entry",
+    "InWords",
+    "in_archive",
+    "in_folder",
+    "is_hidden",
+]
 
-ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
+UNREAD = (".rar", ".7z")
 ARCHIVE_BYTES, UNPACKED_BYTES = 2**24, 2**27
+XZ_BYTES = 2**27  # of memory; `xz -9` asks for 65 MiB
 ENTRIES, DEPTH = 20_000, 12  # more files, and folders deeper inside, are not looked at
 LIBRARIES = ("site-packages", "node_modules")
 
+CHUNK = 2**16
+Unpacker = bz2.BZ2Decompressor | lzma.LZMADecompressor
 Wanted = Callable[[str], bool]  # whether a file of that name is of interest
 
 
@@ -101,9 +116,16 @@ def _of_zip(archive: zipfile.ZipFile, wanted: Wanted) -> list[Entry]:
 def _of_tar(file: IO[bytes], wanted: Wanted) -> list[Entry]:
     """Read at once: a compressed stream is read from its beginning to its end."""
     entries = []
-    is_gzip = file.read(2) == b"\x1f\x8b"
+    start = file.read(6)
     file.seek(0)
-    stream = _Bounded(gzip.GzipFile(fileobj=file) if is_gzip else file)
+    if start[:2] == b"\x1f\x8b":
+        stream = _Bounded(gzip.GzipFile(fileobj=file))
+    elif start[:3] == b"BZh":
+        stream = _Bounded(_Unpacked(file, bz2.BZ2Decompressor))
+    elif start == b"\xfd7zXZ\0":
+        stream = _Bounded(_Unpacked(file, lambda: lzma.LZMADecompressor(memlimit=XZ_BYTES)))
+    else:
+        stream = _Bounded(file)
     with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
             path = _inside(member.name)
@@ -122,10 +144,32 @@ def _inside(name: str) -> PurePosixPath | None:
     return None if odd or any(map(is_hidden, parts)) else path
 
 
+class _Unpacked:
+    """What bzip2 or xz has packed, a little at a time: their own files set no limit to memory."""
+
+    def __init__(self, file: IO[bytes], start: Callable[[], Unpacker]) -> None:
+        self.file, self.start, self.unpacker = file, start, start()
+
+    def read(self, n: int) -> bytes:
+        while True:
+            if self.unpacker.eof:  # another stream may follow
+                packed = self.unpacker.unused_data or self.file.read(CHUNK)
+                self.unpacker = self.start() if packed.strip(b"\0") else self.unpacker
+                if self.unpacker.eof:
+                    return b""
+            else:
+                packed = self.file.read(CHUNK) if self.unpacker.needs_input else b""
+                if self.unpacker.needs_input and not packed:
+                    raise EOFError("it ends too early")
+            content = self.unpacker.decompress(packed, n)
+            if content:
+                return content
+
+
 class _Bounded:
     """A stream that ends with a ValueError: what is packed may unpack to any length."""
 
-    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+    def __init__(self, file: IO[bytes] | gzip.GzipFile | _Unpacked) -> None:
         self.file, self.left = file, UNPACKED_BYTES
 
     def read(self, n: int) -> bytes:

@@ -15,7 +15,7 @@ from numpyvae.exercises.compare import UNDONE, Fault, faults_of, looks_numerical
 from numpyvae.exercises.diagnosis import Named, name_mistakes
 from numpyvae.exercises.file_names import meant
 from numpyvae.exercises.process import Trouble
-from numpyvae.exercises.sandbox import LIMITS, Limits, Outcome
+from numpyvae.exercises.sandbox import LIMITS, NO_SHAPES, Limits, Outcome, Shapes
 
 __all__ = ["Verdict", "judge", "judge_file", "judge_source"]
 
@@ -31,6 +31,7 @@ class Verdict(NamedTuple):
     printed: str = ""
     confined: bool = True
     look: tuple[str, ...] = ()  # what a teacher may want to look at; no mark depends on it
+    shapes: Shapes = NO_SHAPES  # what `alike` compares, if it was asked for
 
     @property
     def total(self) -> int:
@@ -76,6 +77,7 @@ def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
         outcome.printed,
         outcome.confined,
         tuple(looks_numerical(exercise, outcome, unexplained)),
+        outcome.shapes,
     )
 
 

@@ -114,6 +114,7 @@ def _files(seed: str) -> Iterator[tuple[str, bytes]]:
     yield "check.py", _text(TEXTS / "kit_check.py")
     yield "yours.py", _text(TEXTS / "kit_yours.py")
     yield "cells.py", _text(HERE / "cells.py")
+    yield "meant.py", _text(HERE / "meant.py")
     for path in CHECKER.glob("*.py"):
         yield f"gradient_check/{path.name}", _text(path)
     for name, content in stubs.student_files():

@@ -95,7 +95,7 @@ def _history(namespace: Mapping[str, Any]) -> list[str]:
             if isinstance(value, FunctionType)
             and value.__globals__.get("__name__") == namespace.get("__name__")
         }
-        raw = ["".join(linecache.getlines(file)) for file in files]
+        raw = ["", *("".join(linecache.getlines(file)) for file in files)]
     return [cell for cell in raw if isinstance(cell, str)]
 
 

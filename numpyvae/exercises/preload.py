@@ -38,8 +38,8 @@ UNWANTED = {  # they open windows or a browser, install things, or are no module
 NAMES = 2_000  # at most so many imports and attributes are looked at
 
 
-def preload(source: str) -> None:
-    """Import the usual modules, and those that `source` names. Nothing is raised."""
+def preload(source: str) -> ast.Module | None:
+    """Import the usual modules, and those that `source` names; its tree. Nothing is raised."""
     for name in USUAL.split():
         _import(name)
     with contextlib.suppress(Exception):  # no Python, or too deep: running it will say so
@@ -49,6 +49,8 @@ def preload(source: str) -> None:
                 _import_all_of_numpy()
             else:
                 _import(name)
+        return tree
+    return None
 
 
 def _named(tree: ast.AST) -> Iterator[str]:

@@ -11,13 +11,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Trouble", "run_child"]
+import numpy as np
+
+from numpyvae.exercises.forks import Fork, Forkers
+
+__all__ = ["FORKERS", "NUMPY", "Trouble", "run_child"]
 
 CHILD = Path(__file__).with_name("child.py")
 PATIENCE = 3  # seconds of the clock for each second of the processor, for who waits without need
 LONGEST = 60  # the same, for who gets no processor
 LEAST_SPACE = 2**20  # bytes
+NUMPY = str(Path(np.__file__).parent.parent)
 
 
 class Trouble(RuntimeError):
@@ -29,31 +35,16 @@ def run_child(job: Path, seconds: int) -> str:
 
     Raises Trouble, or OSError, if the cause is not in the student's file.
     """
-    environment = {
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",
-        "PYTHONIOENCODING": "utf-8:replace",
-        **{name: os.environ[name] for name in ("SYSTEMROOT", "PATH") if name in os.environ},
-    }
-    command = [sys.executable, "-I", "-S", "-B", str(CHILD), str(job)]
-    with (job / "printed.txt").open("wb") as printed:
-        process = subprocess.Popen(
-            command,
-            cwd=job,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    with (job / "printed.txt").open("wb") as printed, FORKERS.fork(job) as fork:
+        process = fork or _start(str(job), cwd=job, stdout=printed, stderr=printed)
         try:
             code = _wait(process, seconds)
         finally:
             _kill(process)
-    if code == errno.ENOSPC or shutil.disk_usage(job).free < LEAST_SPACE:
+    is_ready = (job / "ready").exists()  # from then on, the exit code is the student's
+    if (code == errno.ENOSPC and not is_ready) or shutil.disk_usage(job).free < LEAST_SPACE:
         raise Trouble(f"the grader could not store results: {job.parent} is full")
-    if not (job / "ready").exists():
+    if not is_ready:
         said = (job / "printed.txt").read_text(encoding="utf-8", errors="replace").split("\n")
         reason = next((line for line in reversed(said) if line.strip()), f"it ended with {code}")
         raise Trouble(f"the grader could not start a process: {reason:.200}")
@@ -61,12 +52,32 @@ def run_child(job: Path, seconds: int) -> str:
         return f"it was still running after {PATIENCE * seconds} seconds"
     if code == 0:
         return ""
+    if code == errno.ENOSPC:  # it may be so, or be said so
+        return f"the process ended with [Errno {code}] {os.strerror(code)}"
     if -code == getattr(signal, "SIGXCPU", None) or -code == getattr(signal, "SIGKILL", None):
         return f"it used more than {seconds} seconds of the processor, or was killed"
     return f"the process crashed ({_signal_name(-code)})" if code < 0 else "the process crashed"
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: int) -> int | None:
+def _start(*words: str, **options: Any) -> subprocess.Popen[bytes]:
+    """child.py in a session of its own, with next to nothing of this process's environment."""
+    environment = {
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONIOENCODING": "utf-8:replace",
+        **{name: os.environ[name] for name in ("SYSTEMROOT", "PATH") if name in os.environ},
+    }
+    command = [sys.executable, "-I", "-S", "-B", str(CHILD), *words]
+    options = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options}
+    return subprocess.Popen(command, env=environment, start_new_session=True, **options)
+
+
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
+FORKERS = Forkers(lambda: _start("--serve", NUMPY, **PIPES))
+
+
+def _wait(process: subprocess.Popen[bytes] | Fork, seconds: int) -> int | None:
     """The exit code; None for a process that only waited. Time in the queue does not count.
 
     Trouble if it had no processor for so long that the grader gives up.
@@ -94,10 +105,10 @@ def _queued(pid: int) -> float:
         return 0.0
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes] | Fork) -> None:
     """The process and all that it has started."""
     with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
+        if isinstance(process, Fork) or hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()

@@ -1,9 +1,9 @@
 """Run a student's file in a process of its own, and bring back arrays.
 
-The process gets arrays and hands out arrays, as .npy files that are read without pickle and without
+The process gets arrays and hands out arrays, in the .npy format, read without pickle and without
 trust in their headers. What is right, the comparison and the marks never leave this process.
-Limits: seconds of the processor, bytes of memory, bytes of each file written (so of all that is
-printed, too).
+Limits: seconds of the processor, bytes of memory, bytes of each file written: of all results, of
+all that is printed, of all notes.
 
 A process is a boundary, no fortress: docs/coursework.md says against what it does not protect.
 """
@@ -18,27 +18,30 @@ import json
 import marshal
 import re
 import stat
+import struct
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpyvae.data.npy import read_npy
+from numpyvae.data.npy import npy_array
 from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, solution
+from numpyvae.exercises.cells import place
 from numpyvae.exercises.perform import LARGEST_RESULT, PRINTED, Given, array_names
-from numpyvae.exercises.process import Trouble, run_child
+from numpyvae.exercises.process import NUMPY, Trouble, run_child
+from numpyvae.exercises.turns import Turns
 from numpyvae.numerics import Array
 
 __all__ = ["LIMITS", "Limits", "Note", "Outcome", "calls_of", "given_to", "read_submitted", "run"]
 
 HERE = Path(__file__).parent
 SOURCE_BYTES = 200_000
-AGAIN = threading.Lock()
-NO_SPACE = f"[Errno {errno.ENOSPC}]"  # a file that raises this itself earns a look, and no marks
+TURNS = Turns()
+NO_SPACE = f"[Errno {errno.ENOSPC}]"
 PRINTED_CHARACTERS = 2_000
 NOTE_CHARACTERS = 500
 NOTES = ("confined", "not done", "missing", "error", "form", "stopped", "finished")
@@ -49,12 +52,16 @@ DECLARED = re.compile(  # in a comment, in the first line or in the second
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
+Shapes = Mapping[str, frozenset[str]]  # function -> numbers that stand for what is in it
+NO_SHAPES: Shapes = MappingProxyType({})
+
+
 class Limits(NamedTuple):
     """What one exercise may use."""
 
     seconds: int = 10  # of the processor
     memory: int = 2**31
-    file: int = PRINTED  # each array that comes back, and all that is printed
+    file: int = PRINTED  # all arrays that come back, and all that is printed
 
 
 LIMITS = Limits()
@@ -76,6 +83,7 @@ class Outcome(NamedTuple):
     end: str = ""  # why it did not come to its end, in words; "" if it did
     printed: str = ""
     confined: bool = True
+    shapes: Shapes = NO_SHAPES  # what `alike` compares, if it was asked for
 
 
 def read_submitted(path: Path) -> str:
@@ -140,33 +148,37 @@ def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
-def run(exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS) -> Outcome:
+def run(
+    exercise: Exercise, source: str, points: Arrays, limits: Limits = LIMITS, shapes: bool = False
+) -> Outcome:
     """Perform an exercise with a student's source, in a child process, within limits.
 
-    What the machine lacks (descriptors, space, time) may be there later: it is tried once more, one
-    such exercise at a time. Then Trouble is raised, which says that the grader could not.
+    What the machine lacks (descriptors, space, time) may be there later: it is tried once more, and
+    meanwhile nothing else runs. Then Trouble is raised, which says that the grader could not. A
+    file that says itself that there is no space is run twice: what it says then is its own.
     """
-    with contextlib.suppress(OSError, Trouble):
-        return _run(exercise, source, points, limits)
-    with AGAIN:
+    job = exercise, source, points, limits, shapes
+    with contextlib.suppress(OSError, Trouble), TURNS.one_of_many():
+        outcome = _run(*job)
+        said = (outcome.end, *(note.text for note in outcome.notes))
+        return _run(*job) if any(NO_SPACE in text for text in said) else outcome
+    with TURNS.alone():
         try:
-            return _run(exercise, source, points, limits)
+            return _run(*job)
         except OSError as error:
             raise Trouble(f"the grader could not run it: {error.strerror or error}") from error
 
 
-def _run(exercise: Exercise, source: str, points: Arrays, limits: Limits) -> Outcome:
+def _run(exercise: Exercise, source: str, points: Arrays, limits: Limits, shapes: bool) -> Outcome:
     calls = calls_of(exercise, points)
     outputs = [name for call in calls for name in array_names(call, points)]
     with tempfile.TemporaryDirectory(prefix="numpyvae-", ignore_cleanup_errors=True) as folder:
         job = Path(folder)
-        _write_job(job, exercise, source, calls, points, outputs, limits)
+        _write_job(job, exercise, source, calls, points, outputs, limits, shapes)
         end = run_child(job, limits.seconds)
-        arrays = {}
-        for i, name in enumerate(outputs):
-            with contextlib.suppress(OSError, ValueError):  # not written, or no honest numbers
-                arrays[name] = _read_numbers(job / "out" / f"{i}.npy")
-        notes = _read_notes(job / "notes.jsonl")
+        arrays = _read_results(job / "out" / "results", outputs, limits.file)
+        notes = _read_notes(job / "notes.jsonl", source, exercise.file)
+        seen = _read_shapes(job / "shapes.json") if shapes else NO_SHAPES
         printed = _read_text(job / "printed.txt")[:PRINTED_CHARACTERS]
     kinds = {note.kind for note in notes}
     stopped = next((note.text for note in notes if note.kind == "stopped"), "")
@@ -174,15 +186,35 @@ def _run(exercise: Exercise, source: str, points: Arrays, limits: Limits) -> Out
         end = f"the file ended the process itself{f' ({stopped})' if stopped else ''}"
     confined = not notes or notes[0] != ("", "confined", "False")  # the first is the child's own
     told = tuple(n for n in notes if n.kind not in ("confined", "finished", "stopped"))
-    if any(NO_SPACE in text for text in (end, *(note.text for note in told))):
-        raise Trouble(f"the grader could not store results: {tempfile.gettempdir()} was full")
-    return Outcome(arrays, told, end, printed, confined)
+    return Outcome(arrays, told, end, printed, confined, seen)
 
 
-def _read_numbers(path: Path) -> Array:
+def _read_results(path: Path, outputs: Sequence[str], most: int) -> dict[str, Array]:
+    """The arrays that came back, as far as the child wrote them: number, size, .npy."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(most)
+    except OSError:
+        return {}
+    last: dict[str, bytes] = {}
+    at = 0
+    while at + 8 <= len(content):
+        i, size = struct.unpack_from("<II", content, at)
+        if i >= len(outputs) or not size:
+            break
+        at += 8 + size
+        last[outputs[i]] = content[at - size : at]
+    arrays = {}
+    for name, one in last.items():
+        with contextlib.suppress(ValueError):  # cut, or no honest numbers
+            arrays[name] = _numbers(one)
+    return arrays
+
+
+def _numbers(content: bytes) -> Array:
     """Real numbers that came back, at most in float64. ValueError for anything else."""
     try:
-        array = read_npy(path)
+        array = npy_array(content, "a result")
     except TypeError as error:  # a header of the wrong types
         raise ValueError(str(error)) from error
     if array.dtype.kind not in "biuf" or array.nbytes > LARGEST_RESULT:
@@ -198,6 +230,7 @@ def _write_job(
     points: Arrays,
     outputs: Sequence[str],
     limits: Limits,
+    shapes: bool,
 ) -> None:
     for name in ("in", "out"):
         (job / name).mkdir()
@@ -205,7 +238,9 @@ def _write_job(
         np.save(job / "in" / f"{i}.npy", array)
     description = {
         "here": str(HERE),
-        "numpy": str(Path(np.__file__).parent.parent),
+        "numpy": NUMPY,
+        "shapes": shapes,
+        "functions": list(exercise.marks),
         "source": source,
         "file": exercise.file,
         "calls": calls,
@@ -222,8 +257,17 @@ def _write_job(
     (job / "job.json").write_text(json.dumps(description), encoding="utf-8")
 
 
-def _read_notes(path: Path) -> list[Note]:
-    """What the process noted. It may be anything: keep what has the form of a note."""
+def _read_notes(path: Path, source: str, file: str) -> list[Note]:
+    """What the process noted. It may be anything: keep what has the form of a note.
+
+    Lines of a text that was gathered from a notebook are those of its cells.
+    """
+
+    def place_in_cell(match: re.Match[str]) -> str:
+        where = place(source, int(match[1]))
+        return where + match[2].removeprefix(f" of {file}") if "cell" in where else match[0]
+
+    line_of = re.compile(rf"\bline (\d{{1,6}})( of {re.escape(file)}| is not Python)")
     notes = []
     for line in _read_text(path).splitlines()[:200]:
         try:
@@ -231,9 +275,19 @@ def _read_notes(path: Path) -> list[Note]:
         except (ValueError, TypeError, RecursionError):
             continue
         if isinstance(function, str) and kind in NOTES and isinstance(text, str):
-            line = " ".join(_printable(text).split())
+            line = line_of.sub(place_in_cell, " ".join(_printable(text).split()))
             notes.append(Note(function, kind, line[:NOTE_CHARACTERS]))
     return notes
+
+
+def _read_shapes(path: Path) -> Shapes:
+    """What the child said of the text before it was run; nothing if that is no such thing."""
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(PRINTED))
+        return {str(name): frozenset(map(str, forms)) for name, forms in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return NO_SHAPES
 
 
 def _read_text(path: Path) -> str:

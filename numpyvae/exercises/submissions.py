@@ -20,6 +20,7 @@ from numpyvae.exercises.file_names import FILES, choose, is_wanted, meant, other
 from numpyvae.exercises.hand_in import (
     ARCHIVE_BYTES,
     ARCHIVES,
+    UNREAD,
     Entry,
     InWords,
     in_archive,
@@ -28,7 +29,7 @@ from numpyvae.exercises.hand_in import (
 )
 from numpyvae.exercises.sandbox import SOURCE_BYTES, read_submitted
 
-__all__ = ["Submission", "file_names", "find", "is_one", "read_one"]
+__all__ = ["Submission", "file_names", "find", "is_one", "read_one", "unread"]
 
 MARKS = {exercise.file: exercise.marks for exercise in EXERCISES}
 NOTEBOOK_BYTES = 2**23  # with its pictures
@@ -151,10 +152,21 @@ def _read(entries: Sequence[Entry], depth: int = 0) -> Read:
         except (OSError, ValueError) as error:
             problems[file] = _text(str(error))
     said = [text for text in said if not any(f"taken for {file}" in text for file in problems)]
+    said += [_not_read(e.name) for e in entries if e.name.lower().endswith(UNREAD)][:5]
     missing = [file for file in FILES if file not in chosen]
     if missing and (unknown := others(entries)):
         said.append(f"not recognised: {unknown}; expected names such as {missing[0]}")
     return sources, problems, tuple(map(_text, said))
+
+
+def unread(names: Iterable[str]) -> list[Submission]:
+    """The .rar and .7z files among `names`, as submissions of which nothing can be read."""
+    return [Submission(name.rpartition(".")[0], {}, {}, _not_read(name))
+            for name in names if name.lower().endswith(UNREAD)]  # fmt: skip
+
+
+def _not_read(name: str) -> str:
+    return f"{name} is not read: expected a .zip"
 
 
 def _read_archive(entry: Entry, depth: int = 0) -> Read:

@@ -140,12 +140,27 @@ def _notes(report: GradientReport) -> list[tuple[str, str]]:
 
 
 def _worst_entry(report: GradientReport) -> str:
-    """The worst entry with both values and the bound."""
+    """The worst entry with both values and the bound: what is printed, divided, gives the error."""
     w = report.worst
+    yours, numeric = _apart(w)
+    largest = max(abs(w.yours), abs(w.numeric))
+    scale = w.error / float(w) if np.isfinite(w) and w > 0.0 else largest
+    of = f" of {scale:.2g}, since smaller slopes are rounding" if scale > 1.05 * largest else ""
     return (
-        f"{w.entry}: yours {w.yours:.10g}, numeric {w.numeric:.10g} (error bound {w.bound:.1e}), "
-        f"relative error {float(w):.1e}"
+        f"{w.entry}: yours {yours}, numeric {numeric} (error bound {w.bound:.1e}), "
+        f"relative error {float(w):.1e}{of}"
     )
+
+
+def _apart(w: Worst) -> tuple[str, str]:
+    """Both values in ten digits, or in as many as show how far apart they are."""
+    for digits in range(10, 18):
+        yours, numeric = f"{w.yours:.{digits}g}", f"{w.numeric:.{digits}g}"
+        if not np.isfinite(w.error) or (
+            abs(abs(float(yours) - float(numeric)) - w.error) <= 0.02 * w.error
+        ):
+            break
+    return yours, numeric
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

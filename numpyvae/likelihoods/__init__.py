@@ -47,12 +47,11 @@ def likelihood_from_config(config: Mapping[str, Any]) -> Likelihood:
 def likelihood_from_text(text: str) -> Likelihood:
     """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `structuredgaussian:1`, ..."""
     name, _, argument = text.partition(":")
-    problem = ""
+    expected = ", ".join(kind.text for kind in LIKELIHOODS.values())
     for kind in LIKELIHOODS.values():
-        if kind.__name__.lower() == name:
+        if name == kind.text.partition(":")[0]:
             try:
                 return kind.from_text(argument)
             except ValueError as error:
-                problem = f" ({error})"
-    expected = ", ".join(kind.text for kind in LIKELIHOODS.values())
-    raise ValueError(f"unknown likelihood {text!r}{problem}: expected {expected}")
+                expected = f"{kind.text}, {error}"
+    raise ValueError(f"unknown likelihood {text!r}: expected {expected}")

@@ -122,7 +122,10 @@ class Binomial:
 
     @classmethod
     def from_text(cls, argument: str) -> Binomial:
-        return cls(int(argument))
+        try:
+            return cls(int(argument))
+        except ValueError:
+            raise ValueError("COUNT a whole number from 1 to 2^53") from None
 
     @classmethod
     def examples(cls) -> tuple[Binomial, ...]:
@@ -152,7 +155,7 @@ class Bernoulli(Binomial):
     @classmethod
     def from_text(cls, argument: str) -> Bernoulli:
         if argument:
-            raise ValueError("it takes no number")
+            raise ValueError("which takes no number")
         return cls()
 
     @classmethod

@@ -22,6 +22,8 @@ from numpyvae.validation import check_finite, one_of, positive_number
 
 __all__ = ["Gaussian"]
 
+LEARNED = ("shared", "per_dimension")
+
 LARGE = 5.0
 """Root mean square of a column that is too large for networks, which are made for inputs of 1."""
 
@@ -50,7 +52,7 @@ class Gaussian:
 
     def __init__(self, variance: float | str = 1.0, shift: Any = None, scale: Any = None) -> None:
         if isinstance(variance, str):
-            one_of("variance", variance, ("shared", "per_dimension"))
+            one_of("variance", variance, LEARNED)
         else:
             variance = positive_number("variance", variance)
         self.variance = variance
@@ -161,8 +163,10 @@ class Gaussian:
 
     @classmethod
     def from_text(cls, argument: str) -> Gaussian:
-        learned = argument in ("shared", "per_dimension")
-        return cls(argument if learned else float(argument))
+        try:
+            return cls(argument if argument in LEARNED else float(argument))
+        except ValueError:
+            raise ValueError("VARIANCE a number above 0") from None
 
     @classmethod
     def examples(cls) -> tuple[Gaussian, ...]:

@@ -143,7 +143,10 @@ class StructuredGaussian(Gaussian):
     def from_text(cls, argument: str) -> StructuredGaussian:
         """`1` is a series whose neighbours hang together, `1x8` an image of rows of 8 pixels."""
         band, _, width = argument.partition("x")
-        return cls(int(band), int(width) if width else None)
+        try:
+            return cls(int(band), int(width) if width else None)
+        except ValueError:
+            raise ValueError("BAND a whole number from 0 on, WIDTH from 1 on") from None
 
     @classmethod
     def examples(cls) -> tuple[StructuredGaussian, ...]:

@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyvae.corruptions import Corruption, GaussianNoise, Masking, SaltAndPepper
 from numpyvae.layers import ACTIVATIONS, Grads, Params, tied_decoder
 from numpyvae.likelihoods import EXAMPLES, Gaussian, Likelihood
 from numpyvae.models.model import Model, Sizes
 from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
 from numpyvae.numerics import Array
 from numpyvae.objectives import reconstruction_loss, reconstruction_loss_backward
-from numpyvae.validation import as_matrix, check_finite, one_of, positive_int, positive_number
+from numpyvae.validation import as_matrix, check_finite, one_of, positive_int
 
-__all__ = ["Autoencoder", "DenoisingAutoencoder", "NoisyAutoencoder"]
+__all__ = ["Autoencoder"]
 
 
 class Autoencoder(Model):
@@ -116,77 +115,5 @@ class Autoencoder(Model):
     def examples(cls, sizes: Sizes) -> Iterable[Autoencoder]:
         """Every likelihood, and tied weights."""
         for likelihood in EXAMPLES:
-            yield cls(*sizes[1::2], **_small(sizes), likelihood=likelihood)
-        yield cls(*sizes[1::2], **_small(sizes), tied=True)
-
-
-def _small(sizes: Sizes) -> dict[str, Any]:
-    H = sizes.hidden_dim
-    return {"hidden_dims": (H + 2, H), "activation": "tanh", "dtype": np.float64}
-
-
-class DenoisingAutoencoder(Autoencoder):
-    """An autoencoder that is shown corrupted data and must give back the clean ones.
-
-    With Gaussian corruption of variance sigma^2 and squared error, the best possible r(x) satisfies
-    r(x) - x = sigma^2 grad log p_sigma(x), p_sigma being the data's density with the noise added.
-    Source: Vincent et al. 2008; Alain & Bengio 2014.
-
-    Args:
-        corruption: from `numpyvae.corruptions`; the others as for `Autoencoder`.
-    """
-
-    def __init__(
-        self, data_dim: int, latent_dim: int, *, corruption: Corruption, **arguments: Any
-    ) -> None:
-        if isinstance(corruption, type) or not hasattr(corruption, "apply"):
-            raise TypeError(f"corruption must be an object such as Masking(), got {corruption!r}")
-        self.corruption = corruption
-        super().__init__(data_dim, latent_dim, **arguments)
-        self.noise_shape = (self.data_dim,)  # one random number for each entry of the data
-
-    def draw_noise(self, rng: np.random.Generator, n: int) -> Array:
-        """All noise that one step on n examples needs, (n, D), as the corruption wants it."""
-        return self.corruption.draw(rng, (n, self.data_dim), self.dtype)
-
-    def corrupt(self, x: Array, noise: Array) -> Array:
-        """x, corrupted."""
-        return self.corruption.apply(x, noise)
-
-    def vector_field(self, x: Array) -> Array:
-        """r(x) - x, (N, D): which way, and how far, the autoencoder moves each point."""
-        return self.reconstruct(x) - x
-
-    @classmethod
-    def examples(cls, sizes: Sizes) -> Iterable[DenoisingAutoencoder]:
-        """Every corruption."""
-        for corruption in (GaussianNoise(0.3), Masking(0.4), SaltAndPepper(0.4)):
-            yield cls(*sizes[1::2], **_small(sizes), corruption=corruption)
-
-
-class NoisyAutoencoder(Autoencoder):
-    """An autoencoder with noise of fixed width on its code: code + code_noise * N(0, I).
-
-    The first of three steps from the autoencoder to the VAE. The second, noise whose width is
-    learned without a reason to keep it, is `VAE(beta=0)`: the width collapses. The third gives the
-    reason, the KL: `VAE(beta=1)`.
-
-    Args:
-        code_noise: standard deviation of the noise, above 0; the others as for `Autoencoder`.
-    """
-
-    def __init__(
-        self, data_dim: int, latent_dim: int, *, code_noise: float, **arguments: Any
-    ) -> None:
-        self.code_noise = positive_number("code_noise", code_noise)
-        super().__init__(data_dim, latent_dim, **arguments)
-        self.noise_shape = (self.latent_dim,)
-
-    def perturb(self, code: Array, noise: Array) -> Array:
-        """The code with noise on it."""
-        return code + self.code_noise * noise
-
-    @classmethod
-    def examples(cls, sizes: Sizes) -> Iterable[NoisyAutoencoder]:
-        """One: the noise is all that is new."""
-        yield cls(*sizes[1::2], **_small(sizes), code_noise=0.3)
+            yield cls(**sizes.network, likelihood=likelihood)
+        yield cls(**sizes.network, tied=True)

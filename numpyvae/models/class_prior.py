@@ -35,6 +35,10 @@ class ClassNormal:
             {MEAN: self.table, LOG_VAR: self.table} if learned else {}
         )
 
+    def attach(self, *_: Any) -> ClassNormal:
+        """The prior as a part of a model: its sizes are known already."""
+        return self
+
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
         for name in self.shapes:
             params[name][...] = 0.0

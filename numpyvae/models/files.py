@@ -73,13 +73,15 @@ def contents(model: Any) -> tuple[dict[str, Array], dict[str, Any]]:
     return {"theta": model.theta, **own, **arrays}, {**description, **state}
 
 
-def load(path: str | PathLike[str], kinds: Mapping[str, type]) -> Any:
-    """The model in a file, if it is one of `kinds`; ValueError says what else it is.
+def load(path: str | PathLike[str], asked: str, kinds: Mapping[str, type]) -> Any:
+    """The model in a file, if it is one of `kinds`, for which `asked` stands.
+
+    ValueError says what else it is.
 
     Sizes are compared before anything is built.
     """
     with open_npz(path) as saved:
-        model = _without_theta(saved, kinds)
+        model = _without_theta(saved, asked, kinds)
         theta = saved.read("theta", (model.layout.size,), model.dtype)
         finite = np.isfinite(theta)
         if not finite.all():
@@ -92,13 +94,14 @@ def load(path: str | PathLike[str], kinds: Mapping[str, type]) -> Any:
     return model
 
 
-def _without_theta(saved: Saved, kinds: Mapping[str, type]) -> Any:
+def _without_theta(saved: Saved, asked: str, kinds: Mapping[str, type]) -> Any:
     """The model that a file describes, of whatever size: it costs nothing before it has theta."""
     try:
         name, arguments = _since_version_0_1(saved.description)
         kind: Any = kinds.get(name) if isinstance(name, str) else None
         if kind is None:
-            expected = f"a {next(iter(kinds))}" if len(kinds) == 1 else "one of " + ", ".join(kinds)
+            article = "an" if asked.startswith("A") else "a"
+            expected = f"{article} {asked}" if asked in kinds else "one of " + ", ".join(kinds)
             raise ValueError(f"expected {expected}, got {name!r:.80}")
         model = kind(**kind.arguments_from_config(arguments))
         epochs = saved.description["epochs_trained"]

@@ -66,6 +66,17 @@ class Sizes(NamedTuple):
     hidden_dim: int = 6
     latent_dim: int = 3
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """Arguments of a model with two hidden layers, smooth and in float64."""
+        return {
+            "data_dim": self.data_dim,
+            "latent_dim": self.latent_dim,
+            "hidden_dims": (self.hidden_dim + 2, self.hidden_dim),
+            "activation": "tanh",
+            "dtype": np.float64,
+        }
+
 
 class Model:
     """Functions of theta (P,), and a fitted model at its current `theta`.
@@ -172,6 +183,7 @@ class Model:
         """All noise that one step on n examples needs: (n, *noise_shape) standard normal."""
         return rng.standard_normal((n, *self.noise_shape), self.dtype)
 
+    @one_blas_thread
     def loss(self, theta: Array, data: Data, noise: Noise, held: Any = None) -> Any:
         """The loss in nats, a scalar in the dtype of theta (P,), which may be complex.
 
@@ -182,6 +194,7 @@ class Model:
         """
         return self.loss_and_terms(theta, data, noise, held=held)[0]
 
+    @one_blas_thread
     def loss_and_grad(
         self, theta: Array, data: Data, noise: Noise, out: Array | None = None
     ) -> tuple[Any, Array]:
@@ -190,7 +203,6 @@ class Model:
         grad = aligned_empty(theta.size, theta.dtype) if out is None else out
         return self.loss_and_terms(theta, data, noise, grad)[0], grad
 
-    @one_blas_thread
     def loss_and_terms(
         self,
         theta: Array,
@@ -199,7 +211,10 @@ class Model:
         grad: Array | None = None,
         held: Any = None,
     ) -> tuple[Any, dict[str, Array]]:
-        """The loss and the terms (N,) it is made of; its gradient goes into `grad` if given."""
+        """The loss and the terms (N,) it is made of; its gradient goes into `grad` if given.
+
+        The door of `fit` and of evaluation, which see to the threads themselves.
+        """
         theta = np.asarray(theta)
         params, data, noise = self._arguments(theta, data, noise)
         extra = () if held is None else (held,)
@@ -362,4 +377,4 @@ class Model:
         anything is built, so a small file costs little, whatever it says.
         """
         kinds = {name: kind for name, kind in MODELS.items() if issubclass(kind, cls)}
-        return files.load(path, kinds)
+        return files.load(path, cls.__name__, kinds)

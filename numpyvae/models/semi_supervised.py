@@ -101,9 +101,8 @@ class SemiSupervisedVAE(LabelledLatentModel):
         Args:
             data_dim, latent_dim, hidden_dims, activation, likelihood, seed, dtype: as for `VAE`.
             n_classes: K, at least 1; labels are 0, ..., K - 1, or -1 where not known.
-            alpha: weight of the classifier's cross-entropy, at least 0. Unless it is about as large
-                as S itself (100 nats, on digits), the K classes become whatever clusters explain
-                the data best, and need not be the labels.
+            alpha: weight of the classifier's cross-entropy, at least 0. If it is far below S (100
+                nats on the digits), the classes become the clusters that explain x best.
         """
         self.n_classes = K = positive_int("n_classes", n_classes)
         self.alpha = positive_number("alpha", alpha, zero=True)

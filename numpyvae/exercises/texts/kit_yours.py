@@ -3,16 +3,21 @@
 import importlib
 import json
 import sys
+from codecs import BOM_UTF8
 from difflib import get_close_matches
 from functools import cache
+from importlib.abc import SourceLoader
+from importlib.util import spec_from_loader
 from pathlib import Path
-from types import ModuleType
+from traceback import extract_tb
 
-from cells import as_python
+from cells import as_python, place
+from meant import meant
 
 HERE = Path(__file__).resolve().parent
 EXERCISES = json.loads((HERE / "expected" / "exercises.json").read_text(encoding="utf-8"))
-YOURS = [e["file"].removesuffix(".py") for e in EXERCISES]
+FILES = tuple(e["file"] for e in EXERCISES)
+YOURS = [file.removesuffix(".py") for file in FILES]
 FUNCTIONS = {f["name"]: f for e in EXERCISES for f in e["functions"]}
 
 
@@ -24,25 +29,65 @@ class Wrong(Exception):
         self.status, self.text, self.more = status, text, more
 
 
+def path_of(number):
+    """Your file of an exercise, also if downloads changed its name. Wrong if there is not one."""
+    named = {path: meant(path.name, FILES) for path in HERE.iterdir() if path.is_file()}
+    ranks = {path: name.rank for path, name in named.items() if name and name.file == FILES[number]}
+    if not ranks:
+        raise Wrong("not done", f"there is no {FILES[number]}")
+    best = sorted(path for path, rank in ranks.items() if rank == min(ranks.values()))
+    if len({path.read_bytes() for path in best}) > 1:
+        names = " and ".join(path.name for path in best[:3])
+        raise Wrong("fail", f"{names} may both be meant: expected one file {FILES[number]}")
+    return best[0]
+
+
+class Loader(SourceLoader):
+    """Loads your file of an exercise, also if it is a notebook."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def get_filename(self, fullname):
+        return str(path_of(self.number))
+
+    def get_data(self, path):
+        content, f = Path(path).read_bytes(), EXERCISES[self.number]["functions"]
+        if not content.removeprefix(BOM_UTF8).lstrip().startswith(b"{"):
+            return content
+        wanted = [f["name"] for f in f] + [f"{f['name']}_backward" for f in f if f["gradients"]]
+        try:
+            return as_python(content.decode("utf-8-sig"), wanted, Path(path).name).encode()
+        except ValueError as error:
+            raise Wrong("fail", str(error)) from None
+
+
+class Finder:
+    """Finds your files under the names by which they import each other."""
+
+    @staticmethod
+    def find_spec(name, *_):
+        return spec_from_loader(name, Loader(YOURS.index(name))) if name in YOURS else None
+
+
+sys.meta_path.insert(0, Finder)
+
+
 @cache
 def module_of(number):
     """Your file of an exercise, as a module."""
-    name, path = YOURS[number], HERE / f"{YOURS[number]}.py"
-    if not path.is_file():
-        near = sorted(p.name for p in HERE.glob(f"*{name}*"))
-        there = f"; there is {near[0]}: rename it" if near else ""
-        raise Wrong("not done", f"there is no {path.name}{there}")
-    if not path.read_bytes().lstrip().startswith(b"{"):
-        return importlib.import_module(name)
-    wanted = [n for n in FUNCTIONS if FUNCTIONS[n]["exercise"] == number]
-    wanted += [f"{n}_backward" for n in wanted if FUNCTIONS[n]["gradients"]]
-    try:
-        text = as_python(path.read_text(encoding="utf-8-sig"), wanted, path.name)
-    except ValueError as error:
-        raise Wrong("fail", str(error)) from None
-    module = sys.modules[name] = ModuleType(name)
-    exec(compile(text, path.name, "exec"), vars(module))
-    return module
+    return importlib.import_module(YOURS[number])
+
+
+def where(error):
+    """The last line of your files that an error came through, in brackets; "" if there is none."""
+    for call in reversed(extract_tb(error.__traceback__)):
+        path = Path(call.filename)
+        name = meant(path.name, FILES) if path.parent == HERE else None
+        if name:
+            text = Loader(FILES.index(name.file)).get_source(name.file.removesuffix(".py"))
+            return f" ({path.name}, {place(text, call.lineno)})"
+    return ""
 
 
 def your(name):

@@ -1,0 +1,132 @@
+"""What a run is read from: the model and the configuration, held against each other."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpyvae.data.untrusted import brief
+from numpyvae.models.vae import VAE
+from numpyvae.numerics import Array
+from numpyvae.storage import open_npz, parse_description
+from numpyvae.training import History
+from numpyvae.validation import memory_for
+
+__all__ = ["CONFIG", "HISTORY", "MODEL", "in_shell", "open_run", "open_stopped_run", "shown"]
+
+MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
+MAY_DIFFER = {"data", "versions"}
+"""What config.json may say otherwise than model.npz: files of data are moved."""
+CONFIG_BYTES = 2**20
+"""What is read of a config.json, or as much as model.npz has, which holds a copy of it."""
+HISTORY_BYTES = 1000
+"""What is read of history.csv for each epoch."""
+
+
+def shown(path: str | Path) -> str:
+    """A path as it can stand in a line: as it is, or with escapes if it has line breaks or such."""
+    text = str(Path(path))
+    return text if text.isprintable() else ascii(text)
+
+
+def in_shell(path: str | Path) -> str:
+    """A path as it can stand in a command that is pasted into a shell."""
+    text = str(Path(path))
+    text = f"./{text}" if text.startswith("-") else text
+    if text.isprintable():
+        return shlex.quote(text)
+    escaped = (
+        c if c.isprintable() and c not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(c))
+        for c in text
+    )
+    return f"$'{''.join(escaped)}'"
+
+
+def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
+    """The model and the configuration of a run.
+
+    Raises FileNotFoundError if the folder holds none, and ValueError if model.npz and config.json
+    are damaged or not of one run.
+    """
+    path, name = Path(folder), shown(folder)
+    readable = (path / CONFIG).is_file()
+    if not readable and not (path / MODEL).is_file():
+        raise FileNotFoundError(f"{name} holds no run: there is no {CONFIG} in it")
+    config = _read_config(path) if readable else None
+    size = (path / MODEL).stat().st_size if (path / MODEL).is_file() else 0
+    with memory_for(f"{name}/{MODEL}", size):
+        vae = VAE.load(path / MODEL)
+    with open_npz(path / MODEL) as saved:
+        copy = saved.description.get("run")  # None before version 0.2
+    if config is None:  # one moment of `RunFolder.save`
+        return vae, _checked(copy, f"{name} is damaged: there is no {CONFIG} in it")
+    _compare(name, config["model"], json.loads(json.dumps(vae.config())))
+    _compare(name, config, copy or {})
+    return vae, config
+
+
+def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
+    """As `open_run`, and the last epoch's theta, where the model has that of its best epoch.
+
+    Raises ValueError for a run that was saved without what it needs to go on.
+    """
+    vae, config = open_run(folder)
+    if vae.optimizer is None or len(vae.history) != vae.epochs_trained:
+        raise ValueError(
+            f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
+            "and history, by an older version; train anew"
+        )
+    _add_seconds(vae.history, Path(folder) / HISTORY)
+    last = vae.theta
+    with open_npz(Path(folder) / MODEL) as saved:
+        if "last_theta" in saved:
+            last = saved.read("last_theta", last.shape, last.dtype)
+    return vae, config, last
+
+
+def _add_seconds(history: History, path: Path) -> None:
+    """Give the epochs their times, which are in history.csv alone, as far as it is whole."""
+    with contextlib.suppress(OSError, ValueError, csv.Error), path.open("rb") as file:
+        text = file.read(HISTORY_BYTES * (1 + len(history))).decode()
+        for record, row in zip(history, csv.DictReader(text.splitlines()), strict=False):
+            seconds = float(row.get("seconds") or "nan")
+            if row.get("epoch") == str(record["epoch"]) and math.isfinite(seconds):
+                record["seconds"] = seconds
+
+
+def _compare(name: str, config: Mapping[str, Any], of_model: Mapping[str, Any]) -> None:
+    """ValueError for the first thing that both describe, and differently."""
+    for key in config:
+        if key in of_model and key not in MAY_DIFFER and config[key] != of_model[key]:
+            one, other = brief(repr(config[key])), brief(repr(of_model[key]))
+            raise ValueError(
+                f"{name}: {CONFIG} and {MODEL} are not of one run: {brief(key)} is {one} in "
+                f"{CONFIG} and {other} in {MODEL}"
+            )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path, model = folder / CONFIG, folder / MODEL
+    problem = f"{shown(path)} is not a run's configuration, or is damaged"
+    most = max(CONFIG_BYTES, model.stat().st_size if model.is_file() else 0)
+    try:
+        with path.open("rb") as file:
+            return _checked(parse_description(file.read(most).decode()), problem)
+    except ValueError:
+        raise ValueError(problem) from None
+
+
+def _checked(config: Any, problem: str) -> dict[str, Any]:
+    expected = {"data": str, "model": dict}
+    if not isinstance(config, dict) or any(
+        not isinstance(config.get(key), kind) for key, kind in expected.items()
+    ):
+        raise ValueError(problem)
+    return config

@@ -1,0 +1,126 @@
+"""All that `numpyvae train` needs before it begins: a new run's, or that of one that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from numpyvae import run_data, runs
+from numpyvae.callbacks import EarlyStopping, KeepBest
+from numpyvae.models.vae import VAE
+from numpyvae.optimizers import Adam
+from numpyvae.run_files import open_stopped_run, shown
+from numpyvae.validation import memory_for, positive_int, positive_number
+
+__all__ = ["Plan", "is_stopped", "is_unfinished", "new_plan", "resumed_plan"]
+
+RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data"}
+"""The options that may be given with --resume; all others stay as the run began."""
+
+
+class Plan(NamedTuple):
+    """All that a training needs, known to be usable before it begins."""
+
+    vae: VAE
+    source: str
+    data: run_data.RunData
+    config: dict[str, Any]
+    epochs: int
+    """Still to be trained."""
+    stopping: EarlyStopping | None
+    best: KeepBest | None
+    notes: Sequence[str] = ()
+    """What was decided about the data, a sentence each."""
+
+
+def new_plan(options: Mapping[str, Any]) -> Plan:
+    """A run from its beginning; ValueError or TypeError for what is not usable."""
+    beta = positive_number("beta", options["beta"], zero=True)  # infinite, it learns no data
+    data = run_data.load_data(options["data"], **runs.chosen(options))
+    likelihood = run_data.standardized(
+        options["likelihood"] or data.likelihood, data.x_train, options["standardize"]
+    )
+    vae = VAE(
+        data_dim=data.x_train.shape[1],
+        latent_dim=options["latent_dim"],
+        hidden_dims=options["hidden_dims"],
+        activation=options["activation"],
+        likelihood=likelihood,
+        beta=beta,
+        seed=options["seed"],
+        dtype=run_data.dtype_for(likelihood),
+    )
+    with memory_for(
+        f"{vae.layout.size:,} parameters (--hidden-dims, --latent-dim)",
+        vae.layout.size * vae.dtype.itemsize,
+    ):
+        _ = vae.theta  # drawn here
+    vae.optimizer = Adam(options["learning_rate"])
+    epochs = positive_int("epochs", options["epochs"])
+    positive_int("batch_size", options["batch_size"])
+    data.check(vae)
+    config = runs.describe(options, vae, data)
+    notes = _notes(data, vae, options["likelihood"] is None)
+    return Plan(vae, options["data"], data, config, epochs, *_followers(options), notes)
+
+
+def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
+    """A run from where it stopped; ValueError if it cannot go on as it would have."""
+    if fixed := sorted(given.keys() - RESUMABLE):
+        option = "--" + fixed[0].replace("_", "-")
+        raise ValueError(f"{option} cannot be given with --resume: the run goes on as it began")
+    vae, config, last_theta = open_stopped_run(given["resume"])
+    options = {**defaults, **{k: v for k, v in config.items() if k in defaults}, **given}
+    data = run_data.load_data(options["data"], **runs.chosen(options))
+    run, source = shown(given["resume"]), shown(options["data"])
+    runs.check_same_data(run, config, source, data, "--data FILE, if they have moved")
+    epochs = positive_int("epochs", options["epochs"]) - vae.epochs_trained
+    if epochs < 0:
+        raise ValueError(
+            f"--epochs {options['epochs']}: {shown(given['resume'])} has {vae.epochs_trained} "
+            "epochs already; expected at least as many, those included"
+        )
+    stopping, best = _followers(options)
+    for record in vae.history:  # theta is still that of the best epoch, if one was kept
+        if best and last_theta is not vae.theta:
+            best(vae, record)
+        if stopping:
+            stopping(vae, record)
+    if is_stopped(stopping):
+        epochs = 0
+    vae.theta = last_theta
+    config = runs.describe(options, vae, data)
+    return Plan(vae, options["data"], data, config, epochs, stopping, best)
+
+
+def _notes(data: run_data.RunData, vae: VAE, is_guess: bool) -> list[str]:
+    """What was decided about the data, a sentence each."""
+    notes = list(data.notes)
+    if data.guess and is_guess:
+        notes.append(data.guess)
+    if vae.likelihood.standardization is not None:
+        notes.append("the columns are standardised in the model; nats and samples are in the "
+                     "data's own units (--no-standardize leaves them as they are)")  # fmt: skip
+    return notes
+
+
+def is_unfinished(vae: VAE, config: Mapping[str, Any]) -> bool:
+    """Whether a run has epochs to go, and early stopping has not ended it."""
+    stopping, _ = _followers({"early_stopping": None, "keep_best": False, **config})
+    if stopping:
+        for record in vae.history:
+            stopping(vae, record)
+    planned = config.get("epochs")
+    left = isinstance(planned, int) and vae.epochs_trained < planned
+    return left and not is_stopped(stopping)
+
+
+def is_stopped(stopping: EarlyStopping | None) -> bool:
+    """Whether the last of the epochs that it has seen ends the training."""
+    return stopping is not None and stopping.waited >= stopping.patience
+
+
+def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBest | None]:
+    patience = options["early_stopping"]
+    stopping = None if patience is None else EarlyStopping(patience)
+    return stopping, KeepBest() if options["keep_best"] else None
