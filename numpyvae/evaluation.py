@@ -132,7 +132,7 @@ def active_units(vae: Any, x: Data, threshold: float = 0.01) -> Array:
 
     Source: Burda et al. 2015, section 5.2.
     """
-    mean, _ = vae.encode(x)
+    mean, _ = vae.encode(*x) if isinstance(x, tuple) else vae.encode(x)
     return mean.var(axis=0) > threshold
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from numpyvae import VAE, Adam, Binomial, ConditionalVAE, Gaussian, proofs
+from numpyvae.evaluation import evaluate
 from numpyvae.gaussian import kl_between, kl_to_standard_normal
 from numpyvae.models import class_prior, conditional, load
 from numpyvae.numerics import logsumexp
@@ -224,6 +225,7 @@ def test_shapes_and_names(data):
     assert model.elbo(*data).shape == model.log_likelihood(*data, 3).shape == (7,)
     assert model.classify(data[0], 2).shape == (7,)
     model.fit(*data, epochs=1, validation_data=data, verbose=False)
+    assert set(evaluate(model, data, 2)) >= {"elbo", "log_likelihood", "active_units"}
     assert "validation_elbo" in model.history[-1]
 
 
@@ -247,6 +249,7 @@ def test_it_learns_what_the_label_says(rng):
         (lambda m, x, y: m.encode(x, y + 0.5), ValueError, "is no label"),
         (lambda m, x, y: m.encode(x, np.array(list("abcabca"))), TypeError, "whole numbers"),
         (lambda m, x, y: m.sample(3), ValueError, r"y must hold a label a row, shape \(N,\)"),
+        (lambda m, x, y: m.classify(5), ValueError, r"x must have shape \(N, D\) with 5 columns"),
         (lambda m, x, y: m.sample([3]), ValueError, r"y\[0\] = 3 is no label: expected 0, ..., 2"),
         (lambda m, x, y: m.decode(np.zeros((2, L)), y), ValueError, r"= \(2,\), a label a row"),
         (lambda m, x, y: m.loss(m.theta, x, np.zeros((7, L))), TypeError, r"takes \(x, y\)"),

@@ -300,7 +300,10 @@ def test_shapes_names_and_values(x, capsys):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda m: m.decode(np.zeros((2, M + 1), int)), r"\(N, M\) with 3 columns, got \(2, 4\)"),
+        (
+            lambda m: m.decode(np.zeros((2, M + 1), int)),
+            r"\(N, M\) with a row or more of 3 columns, got \(2, 4\)",
+        ),
         (lambda m: m.decode(np.full((2, M), K)), r"= 4 is no label: expected 0, ..., 3"),
         (lambda m: m.decode(np.full((2, M), 0.5)), "is no label"),
         (lambda m: VectorQuantizedVAE(D, M, d, 0), "n_codes must be at least 1"),

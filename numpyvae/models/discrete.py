@@ -63,7 +63,7 @@ class DiscreteCodeModel(Model):
     def _decoded(self, indices: Array, finish: Callable[[Array], Array]) -> Array:
         indices, params = np.asarray(indices), self.params
         if indices.ndim != 2 or indices.shape[1] != self.n_positions or not len(indices):
-            expected = f"(N, M) with {self.n_positions} columns"
+            expected = f"(N, M) with a row or more of {self.n_positions} columns"
             raise ValueError(f"indices must have shape {expected}, got {indices.shape}")
         flat = as_labels("indices", indices.ravel(), indices.size, self.n_codes)
         z_q = params["codebook"][flat].reshape(len(indices), -1)  # (N, M d)
