@@ -66,6 +66,20 @@ DEFAULTS = {
     "likelihoods.gaussian.Gaussian.check": {"first_row": 0},
     "models.autoencoder.Autoencoder": {**NETWORK, "tied": False},
     "models.vae.VAE": {**NETWORK, "beta": 1.0},
+    "models.conditional.ConditionalVAE": {**NETWORK, "beta": 1.0, "prior_network": False},
+    "models.semi_supervised.SemiSupervisedVAE": {**NETWORK, "alpha": 1.0},
+    "models.vector_quantized.VectorQuantizedVAE": {**NETWORK, "commitment": 1.0},
+    "models.labelled_latent.LabelledLatentModel.classify": {"n_samples": 100},
+    "models.labelled_latent.LabelledLatentModel.elbo": {"n_samples": 1},
+    "models.labelled_latent.LabelledLatentModel.log_class_joint": {"n_samples": 100},
+    "models.labelled_latent.LabelledLatentModel.log_likelihood": {
+        "n_samples": 500,
+        "method": "auto",
+        "full": False,
+    },
+    "models.labelled_latent.LabelledLatentModel.sample": {"mean": True},
+    "models.discrete.DiscreteCodeModel.sample": {"mean": True},
+    "likelihoods.structured.StructuredGaussian": {"band": 1},
     "models.full_covariance.FullCovarianceVAE": {**NETWORK, "beta": 1.0},
     "models.importance_weighted.ImportanceWeightedVAE": {
         **NETWORK,
@@ -73,7 +87,6 @@ DEFAULTS = {
         "estimator": "dreg",
     },
     "models.learned_prior.LearnedPriorVAE": {**NETWORK, "beta": 1.0},
-    "models.latent.LatentModel": {"others": ()},
     "models.latent.LatentModel.elbo": {"n_samples": 1},
     "models.latent.LatentModel.log_likelihood": {
         "n_samples": 500,
@@ -95,10 +108,12 @@ DEFAULTS = {
 MODULES = (
     "annealing", "callbacks", "corruptions", "data.digits", "data.files", "data.idx",
     "data.minibatches", "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature",
-    "lattice", "layers", "likelihoods.binomial", "likelihoods.gaussian", "marginal",
-    "models.autoencoder", "models.full_covariance", "models.importance_weighted", "models.latent",
-    "models.learned_prior", "models.linear_autoencoder", "models.model", "models.vae",
-    "objectives", "optimizers", "parameters", "plots", "priors.mixture", "priors.vamp", "training",
+    "lattice", "layers", "likelihoods.binomial", "likelihoods.gaussian", "likelihoods.structured",
+    "marginal", "models.autoencoder", "models.conditional", "models.discrete",
+    "models.full_covariance", "models.importance_weighted", "models.labelled_latent",
+    "models.latent", "models.learned_prior", "models.linear_autoencoder", "models.model",
+    "models.semi_supervised", "models.vae", "models.vector_quantized", "objectives", "optimizers",
+    "parameters", "plots", "priors.mixture", "priors.vamp", "training",
 )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class LabelledLatentModel(Labelled, LatentModel):
         """(x, y), with labels that are not known for y = None, if there may be such."""
         if y is None and not self.unknown_labels:
             raise TypeError(f"{type(self).__name__} needs labels beside the data: y (N,)")
-        return x, np.full(len(x), -1) if y is None else y
+        return x, np.full(np.shape(x)[:1], -1) if y is None else y
 
     def elbo(  # type: ignore[override]
         self, x: Array, y: Any = None, n_samples: int = 1, rng: np.random.Generator | None = None
@@ -133,7 +133,7 @@ class LabelledLatentModel(Labelled, LatentModel):
         log p(x|y) by importance sampling from q(z|x, y). The logsumexp over the classes is
         log p(x), the softmax p(y|x). `rng=None` as in `sample`.
         """
-        (x, _), rng = self.check_data((x, np.zeros(len(x), np.intp))), self.generator(rng)
+        (x, _), rng = self.check_data((x, np.zeros(np.shape(x)[:1], np.intp))), self.generator(rng)
         n_samples, params = positive_int("n_samples", n_samples), self.params
 
         def of_rows(x: Array) -> Array:

@@ -49,7 +49,7 @@ class LatentModel(Model):
         *,
         n_outputs: int | None = None,
         n_classes: int | None = None,
-        others: Sequence[Part] = (),
+        others: Sequence[Part] | None = None,
     ) -> None:
         """C = `n_outputs` numbers leave the encoder, 2L if it is not given.
 
@@ -63,7 +63,7 @@ class LatentModel(Model):
         self.encoder = encoder_of(D, H, n_outputs or 2 * L, activation, likelihood, n_classes)
         self.decoder = decoder_of(D, H, L, activation, likelihood, n_classes)
         self.prior = prior.attach(D, L, likelihood, self.encoder)
-        parts: list[Part] = [self.encoder, self.decoder, likelihood, self.prior, *others]
+        parts: list[Part] = [self.encoder, self.decoder, likelihood, self.prior, *(others or ())]
         super().__init__(D, likelihood, parts, (L,), seed, dtype)
 
     # The doors of evaluation, as functions of the parameters.
