@@ -901,8 +901,8 @@ def gradient_at(bug: Bug | None, point: Point) -> Array:
 def check_planted(bug: Bug | None, point: Point, **options: Any) -> GradientReport:
     """check_grad of the model's loss and the student's gradient, with the bug planted in both.
 
-    Evaluating the loss takes nearly all of the time, and many bugs are checked at one point: what is
-    wrong in backward alone does not change the loss, so its values are kept.
+    Evaluating the loss takes nearly all of the time, and many bugs are checked at one point: what
+    is wrong in backward alone does not change the loss, so its values are kept.
     """
     with planted(bug, point.vae):
         grad = gradient_function(bug, point.vae)
