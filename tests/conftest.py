@@ -66,6 +66,14 @@ def children():
     return running
 
 
+@pytest.fixture
+def sketches(monkeypatch):
+    """Figures are made but not drawn, where pictures are not what is tested: that takes longest."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **how: file.write(b"a sketch"))
+
+
 FORKER = "child.py --serve"
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from numpyvae import VAE
 from numpyvae.cli import main
@@ -23,12 +22,6 @@ PICTURES = {"learning_curves", "reconstructions", "samples", "latent_space", "ma
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def sketches(monkeypatch):
-    """Figures are made but not drawn, where pictures are not what is tested: that takes longest."""
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **how: file.write(b"a sketch"))
 
 
 def test_train_evaluate_sample(here, capsys):
