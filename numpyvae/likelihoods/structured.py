@@ -139,8 +139,6 @@ class StructuredGaussian(Gaussian):
 
     text: ClassVar[str] = "structuredgaussian:BAND or structuredgaussian:BANDxWIDTH"
 
-    log_prob_table = None  # type: ignore[assignment]  # its dimensions are not independent
-
     @classmethod
     def from_text(cls, argument: str) -> StructuredGaussian:
         """`1` is a series whose neighbours hang together, `1x8` an image of rows of 8 pixels."""
