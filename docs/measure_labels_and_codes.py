@@ -1,11 +1,10 @@
-"""The models with labels and with codebooks on the digits, three seeds each, as rows of a table.
+"""What docs/models.md leaves out of the models with labels and codebooks: errors, perplexities.
 
     python docs/measure_labels_and_codes.py conditional            # 6 runs of about half a minute
     python docs/measure_labels_and_codes.py semi_supervised        # 100 labels, alpha = 100
     python docs/measure_labels_and_codes.py vector_quantized
 
-Each run prints what it measured; those with the defaults go into docs/models_measured.csv, in place
-of an earlier row of the same model, size and seed. Digits as counts 0..16, Binomial(16), 64-128-L,
+Each run prints what it measured, three seeds each. Digits as counts 0..16, Binomial(16), 64-128-L,
 ReLU, Adam at 3e-3, batches of 128. Test numbers are of the 360 test digits; ELBOs average 20 draws.
 """
 
@@ -16,7 +15,6 @@ import time
 from typing import Any
 
 import numpy as np
-from measured import record
 
 from numpyvae import (
     Adam,
@@ -61,7 +59,6 @@ def conditional() -> None:
                     f"classifier error {wrong:.2f} %, {seconds:.0f} s",
                     flush=True,
                 )
-                record(model, name, latent_dim, elbo, seconds)
 
 
 def few_labels(n_labels: int, seed: int) -> np.ndarray:
@@ -111,8 +108,6 @@ def semi_supervised(
                     f"{seconds:.0f} s",
                     flush=True,
                 )
-                if (n_labels, alpha, epochs) == (100, 100.0, 150):
-                    record(model, "SemiSupervisedVAE", 8, elbo, seconds)
 
 
 def vector_quantized(ema: float | None = None) -> None:
@@ -132,9 +127,6 @@ def vector_quantized(ema: float | None = None) -> None:
                 f"{model.perplexity(x_test):.1f}, {seconds:.0f} s",
                 flush=True,
             )
-            if ema is None:
-                record(model, f"VectorQuantizedVAE {positions} x {n_codes}",
-                       positions * code_dim, elbo, seconds)  # fmt: skip
 
 
 if __name__ == "__main__":
