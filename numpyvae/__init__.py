@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpyvae.callbacks import EarlyStopping, KeepBest
+    from numpyvae.film import Film
     from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
     from numpyvae.models import (
         VAE,
@@ -29,6 +30,7 @@ __all__ = [
     "Binomial",
     "DenoisingAutoencoder",
     "EarlyStopping",
+    "Film",
     "Gaussian",
     "KeepBest",
     "LinearAutoencoder",
@@ -39,6 +41,7 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
     **dict.fromkeys(("EarlyStopping", "KeepBest"), "numpyvae.callbacks"),
+    "Film": "numpyvae.film",
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }
 """Where a public name is defined, if it is not a model's."""

@@ -18,6 +18,7 @@ import numpy as np
 import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
+from numpyvae.film import Film
 from numpyvae.models.vae import VAE
 from numpyvae.run_data import NAMED_DATA, RunData
 
@@ -34,7 +35,7 @@ __all__ = [
     "write_pictures",
 ]
 
-NOT_IN_CONFIG = {"out", "overwrite", "resume"} | {
+NOT_IN_CONFIG = {"out", "overwrite", "resume", "film"} | {
     "latent_dim", "hidden_dims", "activation", "likelihood", "beta", "seed"  # in "model"
 }  # fmt: skip
 
@@ -81,10 +82,13 @@ def digest(data: RunData) -> str:
     return found.hexdigest()
 
 
-def write_pictures(folder: Path, vae: VAE, data: RunData) -> dict[str, list[str]]:
+def write_pictures(
+    folder: Path, vae: VAE, data: RunData, film: Film | None = None
+) -> dict[str, list[str]]:
     """Write history.csv and draw the pictures; returns what could not be, by the reason."""
     missing: dict[str, list[str]] = {}
-    for name, write in {"history.csv": vae.history.write_csv, **_pictures(vae, data)}.items():
+    pictures = _pictures(vae, data, film)
+    for name, write in {"history.csv": vae.history.write_csv, **pictures}.items():
         try:
             write(folder / name)
         except Exception as error:  # of any kind: the model is what counts, and it is saved
@@ -99,7 +103,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(file, format="png", dpi=150)
 
 
-def _pictures(vae: VAE, data: RunData) -> dict[str, Callable[[Path], None]]:
+def _pictures(vae: VAE, data: RunData, film: Film | None) -> dict[str, Callable[[Path], None]]:
     """The pictures of a run, by name, each to be drawn into a file."""
     x = data.test_examples()[: plots.MAX_POINTS]
     labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
@@ -114,11 +118,22 @@ def _pictures(vae: VAE, data: RunData) -> dict[str, Callable[[Path], None]]:
         ),
     }
 
+    def animate(film: Film, path: Path) -> None:
+        with plain_matplotlib():
+            film.save(path)
+
     def draw(figure: Callable[[], Figure], path: Path) -> None:
         with plain_matplotlib():
             save_figure(figure(), path)
 
-    return {f"{name}.png": partial(draw, figure) for name, figure in figures.items()}
+    if film and film.kept:
+        figures["film"] = film.strip
+    pictures: dict[str, Callable[[Path], None]] = {
+        f"{name}.png": partial(draw, figure) for name, figure in figures.items()
+    }
+    if film and film.kept:
+        pictures["film.gif"] = partial(animate, film)
+    return pictures
 
 
 @contextmanager

@@ -128,7 +128,7 @@ class _Training:
                     plan.epochs,
                     plan.config["batch_size"],
                     validation_data=plan.data.x_test,
-                    callbacks=[self._after_epoch, *filter(None, [plan.stopping])],
+                    callbacks=[self._after_epoch, *(f for f in (plan.stopping, plan.film) if f)],
                     transform=plan.data.transform,
                 )
         except DivergenceError as error:
@@ -220,7 +220,7 @@ class _Training:
 
     def _draw(self) -> bool:
         """History and pictures; whether all were written, or else one line says which were not."""
-        missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data)
+        missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data, self.plan.film)
         if missing:
             reasons = "; ".join(f"{', '.join(files)} ({why})" for why, files in missing.items())
             self.fail(f"the model is in {self.folder.name}/; not drawn: {reasons}")
@@ -231,7 +231,7 @@ class _Training:
         log_px, kl = evaluation.elbo_terms(vae, x, 10)
         active = int(evaluation.active_units(vae, x).sum())
         best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
-        pictures = [f"{n}.png" for n in PICTURES if (self.folder.path / f"{n}.png").exists()]
+        pictures = [name for name in PICTURES if (self.folder.path / name).exists()]
         return (
             f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: test ELBO "
             f"{(log_px - kl).mean():.2f} nats = log p(x|z) {log_px.mean():.2f} - KL "

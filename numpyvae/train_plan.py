@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from numpyvae import run_data, runs
 from numpyvae.callbacks import EarlyStopping, KeepBest
+from numpyvae.film import Film
 from numpyvae.models.vae import VAE
 from numpyvae.optimizers import Adam
 from numpyvae.run_files import open_stopped_run, shown
@@ -14,7 +15,7 @@ from numpyvae.validation import memory_for, positive_int, positive_number
 
 __all__ = ["Plan", "is_stopped", "is_unfinished", "new_plan", "resumed_plan"]
 
-RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data"}
+RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data", "film"}
 """The options that may be given with --resume; all others stay as the run began."""
 
 
@@ -29,6 +30,7 @@ class Plan(NamedTuple):
     """Still to be trained."""
     stopping: EarlyStopping | None
     best: KeepBest | None
+    film: Film | None
     notes: Sequence[str] = ()
     """What was decided about the data, a sentence each."""
 
@@ -61,7 +63,8 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
     data.check(vae)
     config = runs.describe(options, vae, data)
     notes = _notes(data, vae, options["likelihood"] is None)
-    return Plan(vae, options["data"], data, config, epochs, *_followers(options), notes)
+    film = _film(options, data)
+    return Plan(vae, options["data"], data, config, epochs, *_followers(options), film, notes)
 
 
 def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
@@ -90,7 +93,8 @@ def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
         epochs = 0
     vae.theta = last_theta
     config = runs.describe(options, vae, data)
-    return Plan(vae, options["data"], data, config, epochs, stopping, best)
+    film = _film(options, data)
+    return Plan(vae, options["data"], data, config, epochs, stopping, best, film)
 
 
 def _notes(data: run_data.RunData, vae: VAE, is_guess: bool) -> list[str]:
@@ -124,3 +128,7 @@ def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBe
     patience = options["early_stopping"]
     stopping = None if patience is None else EarlyStopping(patience)
     return stopping, KeepBest() if options["keep_best"] else None
+
+
+def _film(options: Mapping[str, Any], data: run_data.RunData) -> Film | None:
+    return Film(data.test_examples(), data.labels) if options["film"] else None

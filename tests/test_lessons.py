@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from numpyvae import VAE, Binomial
 
@@ -27,6 +28,8 @@ def lesson(number):
 
 def run(module, folder, monkeypatch, capsys):
     """What `--quick` prints, and the names of the pictures that it says it wrote."""
+    savefig = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, dpi: savefig(self, path, dpi=dpi / 3))
     monkeypatch.setattr(sys, "argv", [module.__name__, str(folder), "--quick"])
     module.main()
     out = capsys.readouterr().out
@@ -34,7 +37,7 @@ def run(module, folder, monkeypatch, capsys):
     assert sorted(wrote) == sorted(folder.iterdir())
     for picture in wrote:
         assert picture.read_bytes().startswith((b"\x89PNG", b"GIF89a"))
-        assert picture.stat().st_size > 20_000
+        assert picture.stat().st_size > 5_000
     return out, [picture.name for picture in wrote]
 
 
@@ -111,3 +114,61 @@ def test_gradient_estimators_run(tmp_path, monkeypatch, capsys):
     assert pictures == ["example_07_exact.png", "example_07_digits.png"]
     assert "own sample included  0.7500" in out
     assert "variance 0.00 without, 0.25 leave one out" in out
+
+
+# --- 08: EM and its relatives ---------------------------------------------------------------------
+
+EM = lesson("08")
+
+
+def a_mixture():
+    experts = [VAE(5, 2, (4,), "tanh", Binomial(3), seed=k, dtype=np.float64) for k in range(3)]
+    mixture = EM.Mixture(experts)
+    mixture.log_pi = np.log([0.5, 0.2, 0.3])
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 4, (6, 5)).astype(float)
+    return mixture, x, mixture.draw(rng, 6)
+
+
+def test_the_gradient_of_a_mixture_is_that_of_its_bound():
+    """By complex step: the responsibilities may be held, for at the best ones the bound is flat."""
+    mixture, x, noises = a_mixture()
+    _, r, caches = mixture.forward(x, noises)
+    assert np.allclose(r.sum(axis=1), 1)
+    for k, expert in enumerate(mixture.experts):
+        grad = EM.gradient(expert, r[:, k] / len(x), caches[k])
+        direction = np.random.default_rng(k).standard_normal(grad.size)
+        theta = expert.theta
+        expert.theta = theta + 1e-30j * direction
+        bound = mixture.forward(x, noises)[0].mean()
+        expert.theta = theta
+        assert grad @ direction == pytest.approx(-bound.imag / 1e-30, rel=1e-10)
+
+
+def test_equal_experts_are_one_vae():
+    mixture, x, noises = a_mixture()
+    expert, noise = mixture.experts[0], noises[0]
+    mixture.experts = [expert] * 3
+    bound, r, caches = mixture.forward(x, [noise] * 3)
+    loss, grad = expert.loss_and_grad(expert.theta, x, noise)
+    assert -bound.mean() == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(r, np.exp(mixture.log_pi) * np.ones((6, 1)), rtol=1e-12)
+    whole = EM.gradient(expert, np.full(6, 1 / 6), caches[0])
+    np.testing.assert_array_equal(whole, grad)  # weights 1/N: VAE.backward to the bit
+
+
+def test_a_step_of_the_mixture_raises_its_bound():
+    mixture, x, noises = a_mixture()
+    before = mixture.forward(x, noises)[0].mean()
+    for _ in range(20):
+        mixture.step(x, noises)
+    assert mixture.forward(x, noises)[0].mean() > before + 0.1
+
+
+def test_em_and_its_relatives_run(tmp_path, monkeypatch, capsys):
+    out, pictures = run(EM, tmp_path, monkeypatch, capsys)
+    assert pictures == [f"example_08_{name}.png" for name in ("em", "bars", "mixture")]
+    em = next(line for line in out.splitlines() if "EM, 30" in line)
+    below, smallest = (float(text.split()[0]) for text in (em.split(":")[1], em.split("step")[1]))
+    assert -1e-10 < below < 1
+    assert smallest > -1e-10
