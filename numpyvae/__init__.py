@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpyvae.callbacks import EarlyStopping, KeepBest
     from numpyvae.film import Film
-    from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
+    from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, StructuredGaussian
     from numpyvae.models import (
         VAE,
         Autoencoder,
+        ConditionalVAE,
         DenoisingAutoencoder,
+        FullCovarianceVAE,
+        ImportanceWeightedVAE,
+        LearnedPriorVAE,
         LinearAutoencoder,
         NoisyAutoencoder,
+        SemiSupervisedVAE,
+        VectorQuantizedVAE,
     )
     from numpyvae.optimizers import SGD, Adam, Momentum
 
@@ -28,18 +34,27 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "Binomial",
+    "ConditionalVAE",
     "DenoisingAutoencoder",
     "EarlyStopping",
     "Film",
+    "FullCovarianceVAE",
     "Gaussian",
+    "ImportanceWeightedVAE",
     "KeepBest",
+    "LearnedPriorVAE",
     "LinearAutoencoder",
     "Momentum",
     "NoisyAutoencoder",
+    "SemiSupervisedVAE",
+    "StructuredGaussian",
+    "VectorQuantizedVAE",
 ]
 
 _HOME = {
-    **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
+    **dict.fromkeys(
+        ("Bernoulli", "Binomial", "Gaussian", "StructuredGaussian"), "numpyvae.likelihoods"
+    ),
     **dict.fromkeys(("EarlyStopping", "KeepBest"), "numpyvae.callbacks"),
     "Film": "numpyvae.film",
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),

@@ -124,7 +124,7 @@ class Film:
         self._legend(figure, axes[0, 0])
         return figure
 
-    def save(self, path: str | PathLike[str], fps: float = 1.5) -> None:
+    def save(self, path: str | PathLike[str], fps: int = 2) -> None:
         """The frames one after the other as an animated GIF; the last is held for four."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -205,8 +205,8 @@ class Film:
         data, x = as_lines(model, self.x), as_lines(model, x)
         low, high = data.min(axis=0), data.max(axis=0)
         if model.data_dim == 2:
-            ax.scatter(*data.T, s=4, color="0.8", lw=0)
-            ax.scatter(*x.T, s=10, color=BLUE, lw=0)
+            ax.scatter(data[:, 0], data[:, 1], s=4, color="0.8", lw=0)
+            ax.scatter(x[:, 0], x[:, 1], s=10, color=BLUE, lw=0)
             margin = 0.05 * (high - low)
             ax.set(xlim=(low - margin)[[0]] + [0, (high - low + 2 * margin)[0]])
             ax.set(ylim=(low - margin)[[1]] + [0, (high - low + 2 * margin)[1]])
@@ -228,7 +228,7 @@ class Film:
             )
 
 
-def _gif_writer(fps: float) -> Any:
+def _gif_writer(fps: int) -> Any:
     """Matplotlib's, with the figure's own colours: of 256 it would take nearly all from the greys.
 
     The class colours and their mixtures with white have places of their own, and greys the rest.
@@ -241,7 +241,9 @@ def _gif_writer(fps: float) -> Any:
     greys = np.repeat(np.linspace(0, 1, 256 - len(mixed)), 3).reshape(-1, 3)
     palette = np.rint(255 * np.concatenate([mixed, greys])).astype(np.uint8).tobytes()
 
-    class Writer(PillowWriter):  # type: ignore[misc]
+    class Writer(PillowWriter):
+        _frames: Any
+
         def finish(self) -> None:
             colours = self._frames[0].convert("P")
             colours.putpalette(palette)
