@@ -115,7 +115,7 @@ class Film:
         figure, axes = new_figure(max(width, 6.0), 6.3, 3, len(frames))
         reach = self._reach(frames)
         for i, (column, frame) in enumerate(zip(axes.T, frames, strict=True)):
-            self._draw(figure, column, frame, reach)
+            self._draw(figure, column, frame, reach, dot=5)
             describe(column[0], frame.title)
             if i:
                 column[0].tick_params(labelleft=False)
@@ -139,7 +139,7 @@ class Film:
                 for frame in [*frames, *3 * frames[-1:]]:
                     for ax in axes.flat:
                         ax.clear()
-                    self._draw(figure, axes.flat, frame, reach)
+                    self._draw(figure, axes.flat, frame, reach, dot=12)
                     title = frame.title.replace("\n", ", ")
                     describe(axes[0, 0], title, "mean of $q(z|x)$, z[0]", "z[1]")
                     describe(axes[0, 1], "$E[x|z]$ on a grid of $z$")
@@ -184,18 +184,22 @@ class Film:
         sizes = [np.quantile(np.abs(frame.codes), 0.995) for frame in frames]
         return 1.08 * max(2.0, *map(float, sizes))
 
-    def _draw(self, figure: Figure, axes: Any, frame: _Frame, reach: float) -> None:
+    def _draw(self, figure: Figure, axes: Any, frame: _Frame, reach: float, dot: int) -> None:
         """Codes, grid and samples of a frame on three axes."""
         ax = axes[0]
         colours = np.take(CLASS_COLOURS, self.classes) if self.names else BLUE
-        ax.scatter(*frame.codes.T, s=12, c=colours, lw=0)
+        ax.scatter(*frame.codes.T, s=dot, c=colours, lw=0)
         angle = np.linspace(0, 2 * np.pi, 100)
         for radius in (1, 2):
             ax.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="0.4", lw=0.8)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         self._show(figure, axes[1], frame.grid, self.n_side)
         self._show(figure, axes[2], frame.samples, int(np.ceil(np.sqrt(self.n_samples))))
-        add_caption(figure, "dashed circles: 1 and 2 standard deviations of the prior")
+        caption = "dashed: 1 and 2 standard deviations of the prior; ELBO in nats"
+        if tile_shape(self.model.data_dim, None):
+            white, black = map(number_text, value_range(self.model, self.x))
+            caption += f"; white: {white}, black: {black}"
+        add_caption(figure, caption)
 
     def _show(self, figure: Figure, ax: Axes, x: Array, columns: int) -> None:
         """Decoded x as images, as points over those of the data, or as lines."""

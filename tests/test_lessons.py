@@ -29,7 +29,11 @@ def lesson(number):
 def run(module, folder, monkeypatch, capsys):
     """What `--quick` prints, and the names of the pictures that it says it wrote."""
     savefig = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, dpi: savefig(self, path, dpi=dpi / 3))
+
+    def small(figure, file, dpi, **how):
+        savefig(figure, file, dpi=dpi if how else dpi / 3, **how)  # a film's size is fixed
+
+    monkeypatch.setattr(Figure, "savefig", small)
     monkeypatch.setattr(sys, "argv", [module.__name__, str(folder), "--quick"])
     module.main()
     out = capsys.readouterr().out
@@ -172,3 +176,111 @@ def test_em_and_its_relatives_run(tmp_path, monkeypatch, capsys):
     below, smallest = (float(text.split()[0]) for text in (em.split(":")[1], em.split("step")[1]))
     assert -1e-10 < below < 1
     assert smallest > -1e-10
+
+
+# --- 09: a film of training -----------------------------------------------------------------------
+
+
+def test_a_film_runs(tmp_path, monkeypatch, capsys):
+    out, pictures = run(lesson("09"), tmp_path, monkeypatch, capsys)
+    assert pictures == ["example_09_film.png", "example_09_film.gif"]
+    assert [line.split(":")[0] for line in out.splitlines()[:2]] == ["epoch   1", "epoch   2"]
+
+
+# --- 10: amortised or refined ---------------------------------------------------------------------
+
+REFINED = lesson("10")
+
+
+def a_vae():
+    vae = VAE(5, 2, (6,), "tanh", Binomial(4), dtype=np.float64)
+    vae.theta += 0.5 * np.random.default_rng(0).standard_normal(vae.theta.shape)
+    return vae, np.array([[0.0, 4.0, 1.0, 2.0, 3.0], [1.0, 1.0, 0.0, 4.0, 2.0]])
+
+
+def test_the_elbo_of_the_encoders_own_answer_is_the_models():
+    vae, x = a_vae()
+    ours = REFINED.elbo_of(vae, x, vae.encode(x), np.random.default_rng(0), 5)
+    rng = np.random.default_rng(0)
+    weights = [vae.log_weight(vae.params, x, rng.standard_normal((2, 2))) for _ in range(5)]
+    np.testing.assert_allclose(ours, np.mean(weights, axis=0), rtol=1e-12)
+
+
+def test_the_contours_are_of_the_posterior():
+    """Its mean by the grid is that by importance sampling, and contours hold what they say."""
+    vae, x = a_vae()
+    (first, second), density = REFINED.true_posterior(vae, x[0], (0.0, 0.0), 6.0)
+    cell = (first[1] - first[0]) ** 2
+    assert density.sum() * cell == pytest.approx(1, rel=1e-12)
+    mean = np.array([(density * first).sum(), (density * second[:, None]).sum()]) * cell
+    z = np.random.default_rng(0).standard_normal((100_000, 2))
+    log_joint, _ = vae.log_joint(vae.params, np.broadcast_to(x[0], (len(z), 5)), z)
+    weight = np.exp(log_joint + 0.5 * (z**2).sum(axis=1))
+    np.testing.assert_allclose(mean, weight @ z / weight.sum(), atol=0.02)
+    inside = density[density >= REFINED.highest_density(density, 0.68)].sum() * cell
+    assert inside == pytest.approx(0.68, abs=0.01)
+
+
+def test_amortised_or_refined_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("numpyvae.marginal")
+    out, pictures = run(REFINED, tmp_path, monkeypatch, capsys)
+    assert pictures == ["example_10_gaps.png"]
+    for line in out.splitlines()[:2]:
+        words = line.replace(",", "").split()
+        elbo, refined, log_px = (
+            float(words[words.index(w) + 1]) for w in ("ELBO", "refined", "p(x)")
+        )
+        assert elbo < refined < log_px + 0.1
+
+
+# --- 11: signal to noise of importance-weighted gradients -----------------------------------------
+
+SNR = lesson("11")
+
+
+def test_two_estimates_are_the_derivative_of_the_bound_and_one_is_not():
+    """S = 2 in one dimension, averaged over the noise by Gauss-Hermite quadrature."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    noise = np.array(list(itertools.product(nodes, repeat=2)))[..., None]  # (1600, 2, 1)
+    w = np.outer(weights, weights).ravel() / weights.sum() ** 2
+    x, mean, h = np.array([1.3]), np.array([0.2]), 1e-5
+
+    def bound(mean):
+        return w @ SNR.gradients(*SNR.samples(x, mean, noise))[1]
+
+    slope = (bound(mean + h) - bound(mean - h)) / (2 * h)
+    means = {
+        name: w @ values[:, 0]
+        for name, values in SNR.gradients(*SNR.samples(x, mean, noise))[0].items()
+    }
+    assert means[SNR.STANDARD] == pytest.approx(slope, rel=1e-6)
+    assert means[SNR.DOUBLY] == pytest.approx(slope, rel=1e-6)
+    assert means[SNR.STICKING] > 1.2 * slope
+
+
+def test_with_one_sample_the_gradient_is_known():
+    rng = np.random.default_rng(0)
+    x, mean = rng.standard_normal((2, SNR.D))
+    moments, bound = SNR.measure(x, mean, 1, 4000, rng)
+    for m, sd in moments.values():
+        np.testing.assert_allclose(m, x - 2 * mean, atol=5 * sd.max() / np.sqrt(4000))
+    assert bound < SNR.log_px(x)
+
+
+def test_at_the_exact_posterior_the_bound_is_log_px_and_nothing_is_left_of_two_gradients():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(SNR.D)
+    parts = SNR.samples(x, x / 2, rng.standard_normal((3, 4, SNR.D)), variance=0.5)
+    estimates, bound = SNR.gradients(*parts)
+    np.testing.assert_allclose(bound, SNR.log_px(x), rtol=1e-12)
+    assert np.abs(estimates[SNR.DOUBLY]).max() < 1e-14
+    assert np.abs(estimates[SNR.STICKING]).max() < 1e-14
+    assert np.abs(estimates[SNR.STANDARD]).max() > 0.01
+
+
+def test_signal_to_noise_runs(tmp_path, monkeypatch, capsys):
+    out, pictures = run(SNR, tmp_path, monkeypatch, capsys)
+    assert pictures == ["example_11_signal_to_noise.png"]
+    assert [line.split(":")[0] for line in out.splitlines()[1:6]] == [
+        f"S = {s:3}" for s in (1, 4, 16, 64, 256)
+    ]
