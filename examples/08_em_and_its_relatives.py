@@ -232,8 +232,8 @@ def draw_mixture(mixture):
     names = [f"{100 * np.exp(mixture.log_pi[k]):.0f} %" for k in order]
     axes[0, 0].set_yticks(np.arange(len(order)) + 0.5, names, fontsize=TICK_SIZE)
     axes[0, 0].set_xticks(np.arange(9) + 0.5, [number_text(value) for value in line])
-    describe(axes[0, 0], "A mixture of VAEs: each explains a part of the digits", "z[0], at z[1] = 0",
-             "share of the data, $\\pi_k$")  # fmt: skip
+    title = "A mixture of VAEs: each explains a part of the digits"
+    describe(axes[0, 0], title, "z[0], at z[1] = 0", "share of the data, $\\pi_k$")
     return figure
 
 

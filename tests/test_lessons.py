@@ -222,7 +222,6 @@ def test_the_contours_are_of_the_posterior():
 
 
 def test_amortised_or_refined_runs(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("numpyvae.marginal")
     out, pictures = run(REFINED, tmp_path, monkeypatch, capsys)
     assert pictures == ["example_10_gaps.png"]
     for line in out.splitlines()[:2]:
