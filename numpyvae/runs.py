@@ -87,7 +87,7 @@ def write_pictures(
 ) -> dict[str, list[str]]:
     """Write history.csv and draw the pictures; returns what could not be, by the reason."""
     missing: dict[str, list[str]] = {}
-    pictures = _pictures(vae, data, film)
+    pictures = {**_pictures(vae, data), **(_film(film) if film and film.kept else {})}
     for name, write in {"history.csv": vae.history.write_csv, **pictures}.items():
         try:
             write(folder / name)
@@ -103,7 +103,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(file, format="png", dpi=150)
 
 
-def _pictures(vae: VAE, data: RunData, film: Film | None) -> dict[str, Callable[[Path], None]]:
+def _pictures(vae: VAE, data: RunData) -> dict[str, Callable[[Path], None]]:
     """The pictures of a run, by name, each to be drawn into a file."""
     x = data.test_examples()[: plots.MAX_POINTS]
     labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
@@ -118,22 +118,22 @@ def _pictures(vae: VAE, data: RunData, film: Film | None) -> dict[str, Callable[
         ),
     }
 
-    def animate(film: Film, path: Path) -> None:
+    return {f"{name}.png": partial(_draw, figure) for name, figure in figures.items()}
+
+
+def _film(film: Film) -> dict[str, Callable[[Path], None]]:
+    """The same of a film."""
+
+    def animate(path: Path) -> None:
         with plain_matplotlib():
             film.save(path)
 
-    def draw(figure: Callable[[], Figure], path: Path) -> None:
-        with plain_matplotlib():
-            save_figure(figure(), path)
+    return {"film.png": partial(_draw, film.strip), "film.gif": animate}
 
-    if film and film.kept:
-        figures["film"] = film.strip
-    pictures: dict[str, Callable[[Path], None]] = {
-        f"{name}.png": partial(draw, figure) for name, figure in figures.items()
-    }
-    if film and film.kept:
-        pictures["film.gif"] = partial(animate, film)
-    return pictures
+
+def _draw(figure: Callable[[], Figure], path: Path) -> None:
+    with plain_matplotlib():
+        save_figure(figure(), path)
 
 
 @contextmanager
