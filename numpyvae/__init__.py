@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpyvae.callbacks import EarlyStopping, KeepBest
+    from numpyvae.film import Film
     from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, StructuredGaussian
     from numpyvae.models import (
         VAE,
@@ -36,6 +37,7 @@ __all__ = [
     "ConditionalVAE",
     "DenoisingAutoencoder",
     "EarlyStopping",
+    "Film",
     "FullCovarianceVAE",
     "Gaussian",
     "ImportanceWeightedVAE",
@@ -54,6 +56,7 @@ _HOME = {
         ("Bernoulli", "Binomial", "Gaussian", "StructuredGaussian"), "numpyvae.likelihoods"
     ),
     **dict.fromkeys(("EarlyStopping", "KeepBest"), "numpyvae.callbacks"),
+    "Film": "numpyvae.film",
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }
 """Where a public name is defined, if it is not a model's."""

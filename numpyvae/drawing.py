@@ -24,6 +24,7 @@ __all__ = [
     "LABEL_SIZE",
     "ORANGE",
     "TICK_SIZE",
+    "TILE_FRAME",
     "Pictured",
     "add_caption",
     "as_lines",
@@ -60,6 +61,7 @@ MOST_NAMED = 30
 """More columns than this are not named on an axis."""
 # For colour-blind readers: Okabe & Ito 2008.
 BLUE, ORANGE = "#0072B2", "#D55E00"
+TILE_FRAME = "#c5d5ea"
 
 
 # Data as images, as points of the plane, as lines.
@@ -115,7 +117,7 @@ def show_tiles(
     picture = images.reshape(rows, columns, height, width).swapaxes(1, 2)
     ax.imshow(
         picture.reshape(rows * height, columns * width),
-        cmap=colormaps["gray_r"].with_extremes(bad="#c5d5ea"),
+        cmap=colormaps["gray_r"].with_extremes(bad=TILE_FRAME),
         vmin=white_black[0],
         vmax=white_black[1],
         extent=(0, columns, rows, 0),

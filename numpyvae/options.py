@@ -149,6 +149,9 @@ def add_train(commands: Any, run: Command, model: str) -> None:
            help="end after PATIENCE epochs in a row without a better test ELBO")  # fmt: skip
     option("--keep-best", action="store_true",
            help="keep the epoch of the best test ELBO, not the last")  # fmt: skip
+    option("--film", action="store_true",
+           help="draw film.gif and film.png, the latent space after epochs 1, 2, 4, 8, ... and the "
+                "last, of those that this command trains")  # fmt: skip
     option("--seed", type=int, default=0, help="of parameters, order and noise")
     option("--out", metavar="FOLDER", help="output folder; the default is the next runs/NAME-1, -2")
     option("--overwrite", action="store_true",

@@ -30,8 +30,11 @@ from numpyvae.storage import write_npz
 
 __all__ = ["PICTURES", "RunFolder", "next_folder"]
 
-PICTURES = ("learning_curves", "reconstructions", "samples", "latent_space", "manifold")
-FILES = (MODEL, CONFIG, HISTORY, *(f"{name}.png" for name in PICTURES))
+PICTURES = (
+    *(f"{name}.png" for name in ("learning_curves", "reconstructions", "samples", "latent_space")),
+    *("manifold.png", "film.png", "film.gif"),
+)
+FILES = (MODEL, CONFIG, HISTORY, *PICTURES)
 SAMPLES = re.compile(r"samples_seed\d+\.png")
 """What `numpyvae sample` draws of a run."""
 PART = re.compile(r"\.[0-9a-f]{16}\.part")

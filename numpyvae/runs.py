@@ -18,6 +18,7 @@ import numpy as np
 import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
+from numpyvae.film import Film
 from numpyvae.models import Model
 from numpyvae.models.labelled import Labelled
 from numpyvae.numerics import Array
@@ -37,7 +38,7 @@ __all__ = [
     "write_pictures",
 ]
 
-NOT_IN_CONFIG = {"out", "overwrite", "resume", "model"}
+NOT_IN_CONFIG = {"out", "overwrite", "resume", "film", "model"}
 """Nor the arguments of the model, which are in "model"."""
 
 CHOICES = ("key", "columns", "drop", "label_column")
@@ -86,13 +87,13 @@ def digest(data: RunData) -> str:
     return found.hexdigest()
 
 
-def write_pictures(folder: Path, vae: Model, data: RunData) -> dict[str, list[str]]:
+def write_pictures(
+    folder: Path, vae: Model, data: RunData, film: Film | None = None
+) -> dict[str, list[str]]:
     """Write history.csv and draw the pictures; returns what could not be, by the reason."""
     missing: dict[str, list[str]] = {}
-    for name, write in {
-        "history.csv": vae.history.write_csv,
-        **_pictures(vae, data),
-    }.items():
+    pictures = {**_pictures(vae, data), **(_film(film) if film and film.kept else {})}
+    for name, write in {"history.csv": vae.history.write_csv, **pictures}.items():
         try:
             write(folder / name)
         except Exception as error:  # of any kind: the model is what counts, and it is saved
@@ -136,12 +137,22 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
     }  # fmt: skip
     if not hasattr(vae, "decode"):
         figures.pop("manifold", None)
+    return {f"{name}.png": partial(_draw, figure) for name, figure in figures.items()}
 
-    def draw(figure: Callable[[], Figure], path: Path) -> None:
+
+def _film(film: Film) -> dict[str, Callable[[Path], None]]:
+    """The same of a film."""
+
+    def animate(path: Path) -> None:
         with plain_matplotlib():
-            save_figure(figure(), path)
+            film.save(path)
 
-    return {f"{name}.png": partial(draw, figure) for name, figure in figures.items()}
+    return {"film.png": partial(_draw, film.strip), "film.gif": animate}
+
+
+def _draw(figure: Callable[[], Figure], path: Path) -> None:
+    with plain_matplotlib():
+        save_figure(figure(), path)
 
 
 def pictured(model: Model, labels: Array | None, classes: Sequence[Any]) -> Any:

@@ -130,7 +130,7 @@ class _Training:
                     epochs=plan.epochs,
                     batch_size=plan.config["batch_size"],
                     validation_data=plan.x_and_y_test,
-                    callbacks=[self._after_epoch, *filter(None, [plan.stopping])],
+                    callbacks=[self._after_epoch, *(f for f in (plan.stopping, plan.film) if f)],
                     transform=plan.data.transform,
                 )
         except DivergenceError as error:
@@ -222,7 +222,7 @@ class _Training:
 
     def _draw(self) -> bool:
         """History and pictures; whether all were written, or else one line says which were not."""
-        missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data)
+        missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data, self.plan.film)
         if missing:
             reasons = "; ".join(f"{', '.join(files)} ({why})" for why, files in missing.items())
             self.fail(f"the model is in {self.folder.name}/; not drawn: {reasons}")
@@ -245,7 +245,7 @@ class _Training:
             elbo = [] if bound is None else [f"ELBO {bound.mean():.2f}"]
             result = f"test {', '.join(elbo + parts)} nats"
         best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
-        pictures = [f"{n}.png" for n in PICTURES if (self.folder.path / f"{n}.png").exists()]
+        pictures = [name for name in PICTURES if (self.folder.path / name).exists()]
         return (
             f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: {result}.\n"
             f"Pictures: {name}/ ({', '.join(pictures) or 'none'})"

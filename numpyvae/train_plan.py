@@ -9,6 +9,7 @@ import numpy as np
 
 from numpyvae import run_data, runs
 from numpyvae.callbacks import EarlyStopping, KeepBest
+from numpyvae.film import Film
 from numpyvae.model_options import model_arguments
 from numpyvae.models import MODELS, Model
 from numpyvae.models.labelled import Labelled
@@ -20,7 +21,7 @@ from numpyvae.validation import memory_for, positive_int, positive_number
 
 __all__ = ["Plan", "is_stopped", "is_unfinished", "new_plan", "resumed_plan"]
 
-RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data"}
+RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data", "film"}
 """The options that may be given with --resume; all others stay as the run began."""
 
 
@@ -39,6 +40,7 @@ class Plan(NamedTuple):
     """Still to be trained."""
     stopping: EarlyStopping | None
     best: KeepBest | None
+    film: Film | None
     notes: Sequence[str] = ()
     """What was decided about the data, a sentence each."""
 
@@ -75,7 +77,8 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
     config = runs.describe(options, vae, data)
     notes = _notes(data, vae, options["likelihood"] is None)
     parts = _fitted_to(vae, data, options.get("known"))
-    return Plan(vae, options["data"], data, *parts, config, epochs, *_followers(options), notes)
+    followers = (*_followers(options), _film(options, vae, data))
+    return Plan(vae, options["data"], data, *parts, config, epochs, *followers, notes)
 
 
 def _fitted_to(
@@ -118,7 +121,8 @@ def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
     parts = _fitted_to(vae, data, config.get("known"))
     known = {"known": config["known"]} if "known" in config else {}
     config = runs.describe({**options, **known}, vae, data)
-    return Plan(vae, options["data"], data, *parts, config, epochs, stopping, best)
+    film = _film(options, vae, data)
+    return Plan(vae, options["data"], data, *parts, config, epochs, stopping, best, film)
 
 
 def _notes(data: run_data.RunData, vae: Model, is_guess: bool) -> list[str]:
@@ -152,3 +156,11 @@ def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBe
     patience = options["early_stopping"]
     stopping = None if patience is None else EarlyStopping(patience)
     return stopping, KeepBest() if options["keep_best"] else None
+
+
+def _film(options: Mapping[str, Any], model: Model, data: run_data.RunData) -> Film | None:
+    if not options["film"]:
+        return None
+    if isinstance(model, Labelled) or not hasattr(model, "axis_posterior"):
+        raise ValueError(f"--film is for models with one latent space, not {type(model).__name__}")
+    return Film(data.test_examples(), data.labels)
