@@ -116,6 +116,8 @@ def table(proofs: list[Proof]) -> str:
 
 def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
     """Every f and f_backward of the package, at values drawn from `rng`."""
+    from numpyvae.convolution import Conv2d, ConvTranspose2d  # what is dense does without
+
     N, D, H, L = sizes or Sizes()
     normal = rng.standard_normal
     noise, penalties, labels = normal((N, L)), rng.random(L), rng.integers(3, size=N)
@@ -126,6 +128,8 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
         ("Sequential", Sequential([units, *mlp("mlp", (D, H, H + 1, L), "tanh").layers]), D),
         ("Condition", Labelled(Condition("encoder.0", D, L, 3, before=units), labels), D),
         ("Condition, every class", Labelled(Condition("encoder.0", D, L, 3), None), D),
+        ("Conv2d", Conv2d("encoder.0", (2, 5, 4), L, (3, 2), (2, 1), 1), 40),
+        ("ConvTranspose2d", ConvTranspose2d("decoder.0", (2, 5, 4), L, (3, 2), (2, 1), 1), 15 * L),
         ("TiedDense", Sequential([dense, Tanh(), TiedDense("decoder.0", dense)]), D),
     ]
     functions: list[tuple[str, Callable[..., Any], Callable[..., Any], list[tuple[int, ...]]]] = [

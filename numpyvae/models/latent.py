@@ -35,6 +35,9 @@ class LatentModel(Model):
     Of a model with labels both are told y. What a subclass changes of this is what is new in it.
     """
 
+    encoder_of, decoder_of = staticmethod(encoder_of), staticmethod(decoder_of)
+    """Who makes the two networks; a subclass with other ones puts its own in their place."""
+
     def __init__(
         self,
         data_dim: int,
@@ -56,8 +59,8 @@ class LatentModel(Model):
         self.activation = one_of("activation", activation, ACTIVATIONS)
         check_likelihood(likelihood)
         self.prior = prior
-        self.encoder = encoder_of(D, H, n_heads * L, activation, likelihood, n_classes)
-        self.decoder = decoder_of(D, H, L, activation, likelihood, n_classes)
+        self.encoder = self.encoder_of(D, H, n_heads * L, activation, likelihood, n_classes)
+        self.decoder = self.decoder_of(D, H, L, activation, likelihood, n_classes)
         parts = (self.encoder, self.decoder, likelihood, prior)
         super().__init__(D, likelihood, parts, (L,), seed, dtype)
 
