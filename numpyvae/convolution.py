@@ -92,8 +92,8 @@ class Conv2d(Dense):
 
         dW = windows(x) dy^T,  db = sum of dy over windows and examples,  dx = overlap(W dy).
 
-    It equals a Dense layer with a Toeplitz matrix (C H W, C' H' W'), most of it zeros. As everywhere
-    in this field it is a correlation: the kernel is not turned round.
+    It equals a Dense layer with a Toeplitz matrix (C H W, C' H' W'), most of it zeros. As usual
+    in this field, it is a correlation: the kernel is not turned round.
 
     Args:
         name, input_scale: as for `Dense`.
