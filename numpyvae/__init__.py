@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from numpyvae.callbacks import EarlyStopping, KeepBest
+    from numpyvae.callbacks import EarlyStopping, KeepBest, Warmup
     from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
     from numpyvae.models import (
         VAE,
@@ -34,11 +34,12 @@ __all__ = [
     "LinearAutoencoder",
     "Momentum",
     "NoisyAutoencoder",
+    "Warmup",
 ]
 
 _HOME = {
     **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
-    **dict.fromkeys(("EarlyStopping", "KeepBest"), "numpyvae.callbacks"),
+    **dict.fromkeys(("EarlyStopping", "KeepBest", "Warmup"), "numpyvae.callbacks"),
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }
 """Where a public name is defined, if it is not a model's."""

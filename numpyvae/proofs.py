@@ -13,6 +13,8 @@ import numpy as np
 from numpyvae.gaussian import (
     gaussian_log_prob,
     gaussian_log_prob_backward,
+    kl_per_dimension,
+    kl_per_dimension_backward,
     kl_to_standard_normal,
     kl_to_standard_normal_backward,
     mean_and_log_var,
@@ -36,6 +38,8 @@ from numpyvae.models import MODELS, Model
 from numpyvae.models.model import Sizes
 from numpyvae.numerics import Array
 from numpyvae.objectives import (
+    free_bits,
+    free_bits_backward,
     negative_elbo,
     negative_elbo_backward,
     reconstruction_loss,
@@ -151,6 +155,8 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
             kl_to_standard_normal_backward,
             [(N, L)] * 2,
         ),
+        ("kl_per_dimension", kl_per_dimension, kl_per_dimension_backward, [(N, L)] * 2),
+        ("free_bits", lambda kl: free_bits(kl, 0.1), free_bits_backward, [(N, L)]),
         ("gaussian_log_prob", gaussian_log_prob, gaussian_log_prob_backward, [(N, D)] * 3),
         (
             "negative_elbo",

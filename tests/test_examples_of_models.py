@@ -8,6 +8,7 @@ from test_examples import EXAMPLES, line_with, run
 
 from numpyvae import VAE, Adam, Binomial, proofs
 from numpyvae.data import load_digits
+from numpyvae.exact import ProbabilisticPCA
 
 
 def pieces(number):
@@ -55,3 +56,57 @@ def test_the_dense_vae_of_a_size_is_the_nearest():
     (width,) = found.hidden_dims
     off = [abs(VAE(64, 3, (w,)).layout.size - n) for w in range(max(1, width - 1), width + 2)]
     assert abs(found.layout.size - n) == min(off)
+
+
+# 12: rate, distortion, collapse, factors.
+
+
+def test_the_price_of_information(tmp_path):
+    out, pictures = run("12", tmp_path)
+    assert pictures == [f"example_12_{n}" for n in ("dimensions", "factors", "rate_distortion")]
+    rates = [line_with(out, f"beta {beta:5g}:")[0] for beta in (1, 64)]
+    assert rates[1] < 0.2 < 5 < rates[0]
+    assert "beta is 64: a dimension stays only if" in out
+    assert line_with(out, "MIG of the factors themselves:") == [1.0]
+    assert line_with(out, "MIG of x and y, turned by 45 degrees:") == [0.0]
+
+
+def test_free_bits_of_zero_are_the_vae_and_the_model_is_proven(rng):
+    kind = pieces("12")["FreeBitsVAE"]
+    sizes = {"hidden_dims": (5,), "activation": "tanh", "beta": 0.7, "dtype": np.float64}
+    vae = kind(6, 4, least=0.35, **sizes)
+    for _ in range(3):
+        (pair,) = proofs.model_pairs(vae, 5, rng)
+        assert proofs.prove(pair).passed
+    free, plain = kind(6, 4, least=0.0, **sizes), VAE(6, 4, **sizes)
+    x, noise = plain.draw_data(rng, 5), rng.standard_normal((5, 4))
+    for ours, theirs in zip(
+        free.loss_and_grad(plain.theta, x, noise),
+        plain.loss_and_grad(plain.theta, x, noise),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_water_filling_is_probabilistic_pca_where_every_dimension_is_used(rng):
+    """With beta = 1 and the noise of the maximum, minus the bound is minus the log-likelihood."""
+    water_filling = pieces("12")["water_filling"]
+    x = rng.standard_normal((300, 5)) * [3.0, 2.0, 1.0, 0.5, 0.5]
+    ppca = ProbabilisticPCA(2).fit(x)
+    s = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1]
+    rate, distortion = water_filling(s, 5, 1.0, ppca.noise_variance, 2)
+    assert rate + distortion == pytest.approx(-ppca.log_likelihood(x).mean(), rel=1e-12)
+    rate, distortion = water_filling(s, 5, 1e6, 0.3, 2)
+    assert rate == 0
+    assert distortion == pytest.approx(0.5 * (5 * np.log(0.6 * np.pi) + s.sum() / 0.3))
+
+
+def test_the_gap_does_not_ask_which_dimension_or_sign(rng):
+    information, gap = pieces("12")["information"], pieces("12")["gap"]
+    factors = np.stack(np.meshgrid(np.arange(4), np.arange(3), indexing="ij"), -1).reshape(-1, 2)
+    codes = np.column_stack([np.zeros(12), -factors[:, 1], 2.0 * factors[:, 0]])
+    shares = information(codes, factors)
+    np.testing.assert_allclose(shares, [[0, 0], [0, 1], [1, 0]], atol=1e-12)
+    np.testing.assert_allclose(gap(shares), 1)
+    doubled = np.column_stack([codes, codes])  # two dimensions say the same: no gap
+    np.testing.assert_allclose(gap(information(doubled, factors)), 0, atol=1e-12)
