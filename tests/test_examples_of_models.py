@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_examples import EXAMPLES, line_with, run
 
-from numpyvae import VAE, Adam, Binomial, proofs
+from numpyvae import VAE, Adam, Binomial, Gaussian, proofs
 from numpyvae.data import load_digits
 from numpyvae.exact import ProbabilisticPCA
 
@@ -110,3 +110,45 @@ def test_the_gap_does_not_ask_which_dimension_or_sign(rng):
     np.testing.assert_allclose(gap(shares), 1)
     doubled = np.column_stack([codes, codes])  # two dimensions say the same: no gap
     np.testing.assert_allclose(gap(information(doubled, factors)), 0, atol=1e-12)
+
+
+# 13: two stages.
+
+
+def test_two_stages(tmp_path):
+    out, pictures = run("13", tmp_path)
+    assert pictures == ["example_13_planes", "example_13_samples"]
+    assert out.count("error of a classifier") == 6
+    assert out.count("log p(x) on test data") == 2
+
+
+def test_a_second_stage_that_is_the_prior_changes_no_bound(rng):
+    """Where codes are N(0, I) already, stage two must find KL = 0; then log p(x) is the same."""
+    first = VAE(6, 3, (5,), likelihood=Gaussian("shared"), dtype=np.float64)
+    second = VAE(3, 3, (4,), likelihood=Gaussian("shared"), dtype=np.float64)
+    second.theta[...] = 0.0  # q(u|z) = N(0, I) = p(u), and p(z|u) = N(0, I) for every u
+    found = pieces("13")["log_likelihoods"](first, second, rng.standard_normal((7, 6)), 20, rng)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
+
+
+def test_the_second_stage_is_weighed_as_the_closed_form(rng):
+    """Two linear stages, z ~ N(0, W W^T + I): log p(x) is that of one Gaussian."""
+    first = VAE(2, 1, (), likelihood=Gaussian(0.5), dtype=np.float64)
+    second = VAE(1, 1, (), likelihood=Gaussian(1.0), dtype=np.float64)
+    for vae, weight in ((first, [[0.8, -0.4]]), (second, [[1.5]])):
+        vae.theta[...] = 0.0
+        vae.params["decoder.0.W"][...] = weight
+    x, variance = np.array([[0.4, -0.9]]), 1 + 1.5**2
+    found = pieces("13")["log_likelihoods"](first, second, np.tile(x, (2000, 1)), 20, rng)
+    for of_z, value in zip((1.0, variance), np.log(np.exp(found).mean(axis=1)), strict=True):
+        covariance = of_z * np.outer([0.8, -0.4], [0.8, -0.4]) + 0.5 * np.eye(2)
+        quadratic = x[0] @ np.linalg.solve(covariance, x[0])
+        exact = -0.5 * (quadratic + np.linalg.slogdet(2 * np.pi * covariance)[1])
+        assert value == pytest.approx(exact, abs=0.03)
+
+
+def test_the_classifier_knows_when_it_cannot_know(rng):
+    error = pieces("13")["classifier_error"]
+    a, b = rng.standard_normal((2, 600, 2))
+    assert error(a, b, 3) > 0.4
+    assert error(a, b + 3.0, 3) < 0.1
