@@ -125,7 +125,7 @@ def draw_toeplitz(rng):
 
 def draw_curves(results):
     """Test ELBO against the time that training took."""
-    figure, axes = new_figure(9.0, 5.6)
+    figure, axes = new_figure(9.0, 6.4)
     ax = axes[0, 0]
     for (name, model, curve, steps), colour, marker in zip(
         results, (BLUE, ORANGE, GREEN), "osD", strict=True
@@ -136,7 +136,7 @@ def draw_curves(results):
     last = min(curve[len(curve) // 4 :, 1].min() for _, _, curve, _ in results)
     best = max(curve[:, 1].max() for _, _, curve, _ in results)
     ax.set_ylim(last - 0.05 * abs(best), best + 0.01 * abs(best))
-    ax.legend(fontsize=LABEL_SIZE - 1, frameon=False, loc="lower right")
+    figure.legend(loc="outside lower center", fontsize=LABEL_SIZE, frameon=False)
     return figure
 
 

@@ -9,6 +9,8 @@ from test_examples import EXAMPLES, line_with, run
 from numpyvae import VAE, Adam, Binomial, Gaussian, proofs
 from numpyvae.data import load_digits
 from numpyvae.exact import ProbabilisticPCA
+from numpyvae.layers import Dense, LeakyReLU, Sequential
+from numpyvae.parameters import ParameterLayout
 
 
 def pieces(number):
@@ -152,3 +154,73 @@ def test_the_classifier_knows_when_it_cannot_know(rng):
     a, b = rng.standard_normal((2, 600, 2))
     assert error(a, b, 3) > 0.4
     assert error(a, b + 3.0, 3) < 0.1
+
+
+# 14: three players.
+
+
+def test_vae_gan(tmp_path):
+    out, pictures = run("14", tmp_path)
+    assert pictures == ["example_14_players", "example_14_samples"]
+    assert 0 < line_with(out, "the critic is right in")[0] <= 100
+    assert line_with(out, "sharpness of digits  :")[0] > 0.2
+
+
+@pytest.fixture
+def vae_gan(rng):
+    """A small VAE-GAN at random parameters, biases too."""
+    model = pieces("14")["VAEGAN"](6, 2, 5, 4, gamma=0.7, dtype=np.float64)
+    model.theta[...] = 0.5 * rng.standard_normal(model.layout.size)
+    return model
+
+
+def gradient(model, x, noise):
+    views = model.layout.views(model.loss_and_grad(model.theta, x, noise)[1])
+    return {
+        who: np.concatenate([v.ravel() for n, v in views.items() if n.startswith(who)])
+        for who in ("encoder", "decoder", "critic")
+    }
+
+
+def test_each_loss_is_proven_by_the_parameters_that_own_it(vae_gan, rng):
+    pairs = proofs.model_pairs(vae_gan, 5, rng)
+    assert len(pairs) == 3
+    assert sum(len(pair.theta) for pair in pairs) == vae_gan.layout.size
+    assert all(proofs.prove(pair).passed for pair in pairs)
+
+
+def test_no_loss_leaves_a_gradient_in_what_another_owns(vae_gan, rng):
+    x, noise = rng.random((5, 6)), rng.standard_normal((5, 2, 2))
+    logit = vae_gan.params["critic.logit.W"]
+    before = gradient(vae_gan, x, noise)
+    logit *= 3.0  # the critic's opinion: nothing to the encoder
+    np.testing.assert_array_equal(gradient(vae_gan, x, noise)["encoder"], before["encoder"])
+    logit[...] = 0.0  # no opinion: what is left to the decoder is gamma R, to the features nothing
+    features = slice(-5)  # all but the logit's weights and bias, which come last
+    only_distance = gradient(vae_gan, x, noise)
+    assert np.abs(only_distance["decoder"]).max() > 1e-3
+    np.testing.assert_array_equal(only_distance["critic"][features], 0)
+    vae_gan.gamma = 0.0
+    without = gradient(vae_gan, x, noise)
+    np.testing.assert_array_equal(without["decoder"], 0)
+    np.testing.assert_array_equal(without["encoder"], before["encoder"])
+
+
+def test_with_the_pixels_as_features_it_is_the_vae(vae_gan, rng):
+    """Gaussian(1) up to its constant: the loss, and the gradients of encoder and decoder."""
+    vae_gan.features, vae_gan.gamma = Sequential([LeakyReLU(1.0)]), 1.0  # f(x) = x
+    vae_gan.head = Sequential([Dense("critic.pixels", 6, 1)])
+    vae_gan.decoder = Sequential(vae_gan.decoder.layers[:-1])
+    shapes = {n: s for n, s in vae_gan.layout.shapes.items() if not n.startswith("critic")}
+    vae_gan.layout = ParameterLayout({**shapes, **vae_gan.head.shapes})
+    vae_gan.theta = np.concatenate([vae_gan.theta[: ParameterLayout(shapes).size], np.zeros(7)])
+    vae = VAE(6, 2, (5,), likelihood=Gaussian(1.0), dtype=np.float64)
+    vae.theta[...] = vae_gan.theta[:-7]
+    x, noise = rng.random((5, 6)), rng.standard_normal((5, 2, 2))
+    loss, grad = vae.loss_and_grad(vae.theta, x, noise[:, 0])
+    constant = 3 * np.log(2 * np.pi)
+    found = vae_gan.losses(vae_gan.theta, x, noise)["encoder"]
+    assert found == pytest.approx(loss - constant, rel=1e-12)
+    ours = gradient(vae_gan, x, noise)
+    ours = np.concatenate([ours["encoder"], ours["decoder"]])
+    np.testing.assert_allclose(ours, grad, rtol=1e-11, atol=1e-13)
