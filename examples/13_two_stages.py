@@ -87,7 +87,7 @@ def classifier_error(a, b, epochs, seed=0):
 
 def draw_planes(panels):
     """Points of the plane, a panel each."""
-    figure, axes = new_figure(4.4 * len(panels), 4.6, 1, len(panels), share=True)
+    figure, axes = new_figure(4.2 * len(panels), 5.2, 1, len(panels), share=True)
     for ax, (title, points, colour) in zip(axes[0], panels, strict=True):
         ax.scatter(*points[:1400].T, s=7, color=colour, alpha=0.5, lw=0)
         ax.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpyvae.callbacks import EarlyStopping, KeepBest, Warmup
-    from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian
+    from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, StructuredGaussian
     from numpyvae.models import (
         VAE,
         Autoencoder,
+        ConditionalVAE,
         DenoisingAutoencoder,
+        FullCovarianceVAE,
+        ImportanceWeightedVAE,
+        LearnedPriorVAE,
         LinearAutoencoder,
         NoisyAutoencoder,
+        SemiSupervisedVAE,
+        VectorQuantizedVAE,
     )
     from numpyvae.optimizers import SGD, Adam, Momentum
 
@@ -27,18 +33,27 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "Binomial",
+    "ConditionalVAE",
     "DenoisingAutoencoder",
     "EarlyStopping",
+    "FullCovarianceVAE",
     "Gaussian",
+    "ImportanceWeightedVAE",
     "KeepBest",
+    "LearnedPriorVAE",
     "LinearAutoencoder",
     "Momentum",
     "NoisyAutoencoder",
+    "SemiSupervisedVAE",
+    "StructuredGaussian",
+    "VectorQuantizedVAE",
     "Warmup",
 ]
 
 _HOME = {
-    **dict.fromkeys(("Bernoulli", "Binomial", "Gaussian"), "numpyvae.likelihoods"),
+    **dict.fromkeys(
+        ("Bernoulli", "Binomial", "Gaussian", "StructuredGaussian"), "numpyvae.likelihoods"
+    ),
     **dict.fromkeys(("EarlyStopping", "KeepBest", "Warmup"), "numpyvae.callbacks"),
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }

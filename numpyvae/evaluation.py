@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from numpyvae.gaussian import LOG_2PI, reparameterize
 from numpyvae.layers import Params
 from numpyvae.numerics import Array, logsumexp
 from numpyvae.parameters import ParameterLayout
@@ -37,6 +36,8 @@ class Evaluable(Protocol):
 
     layout: ParameterLayout
     dtype: np.dtype[Any]
+    latent_dim: int
+    noise_shape: tuple[int, ...]
 
     @property
     def theta(self) -> Array: ...
@@ -53,8 +54,8 @@ class Evaluable(Protocol):
 
     def bound(self, terms: Mapping[str, Any]) -> Any: ...
 
-    def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
-        """Mean and log_var of q(z|x), (N, L) each."""
+    def draw_code(self, params: Params, data: Data, noise: Array) -> tuple[Array, Array]:
+        """z ~ q(z|x) (N, S, L) by standard normal noise (N, S, L), and log q(z|x) (N, S) nats."""
 
     def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
         """Log p(x, z), (N,) nats, and the cache of its backward."""
@@ -68,7 +69,7 @@ def mean_terms(
     data, rng = model.check_data(data), model.generator(rng)
     n_samples = positive_int("n_samples", n_samples)
     means: dict[str, Array] = {}
-    for rows in _chunks(model, _n_rows(data), 1):
+    for rows in _chunks(model, _n_rows(data), math.prod(model.noise_shape[:-1])):
         batch = _take(data, rows)
         for _ in range(n_samples):
             noise = model.draw_noise(rng, _n_rows(batch))
@@ -117,14 +118,11 @@ def importance_weighted_log_likelihood(
     params = model.layout.views(model.theta)
     for rows in _chunks(model, len(log_likelihood), n_samples):
         batch = _take(data, rows, model.dtype)
-        mean, log_var = (np.repeat(a, n_samples, axis=0) for a in model.posterior(params, batch))
+        shape = (_n_rows(batch), n_samples, model.latent_dim)
+        z, log_qz = model.draw_code(params, batch, rng.standard_normal(shape, model.dtype))
         batch = _map(batch, lambda a: np.repeat(a, n_samples, axis=0))  # (N S, D)
-        noise = model.draw_noise(rng, len(mean))
-        z, _ = reparameterize(mean, log_var, noise)  # (N S, L)
-        # log q(z|x) by its noise: (z - mean) / sigma would lose digits that noise still has
-        log_qz = -0.5 * (LOG_2PI + noise * noise + log_var).sum(axis=-1)
-        log_weight = (model.log_joint(params, batch, z)[0] - log_qz).astype(np.float64)
-        log_weight = log_weight.reshape(-1, n_samples)  # (N, S)
+        log_joint, _ = model.log_joint(params, batch, z.reshape(-1, model.latent_dim))  # (N S,)
+        log_weight = (log_joint.reshape(log_qz.shape) - log_qz).astype(np.float64)  # (N, S)
         log_likelihood[rows] = logsumexp(log_weight, axis=1) - math.log(n_samples)
     return log_likelihood
 

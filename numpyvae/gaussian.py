@@ -1,4 +1,4 @@
-"""The diagonal Gaussian: two heads, sample, log-density and KL, each with its backward.
+"""The diagonal Gaussian: two heads, sample, log-densities and KL, each with its backward.
 
 Throughout, `log_var` is the logarithm of the variance, so the standard deviation is
 sigma = exp(log_var / 2). Densities are complete (normalising constants included), in nats, and
@@ -17,10 +17,14 @@ __all__ = [
     "LOG_2PI",
     "gaussian_log_prob",
     "gaussian_log_prob_backward",
+    "kl_between",
+    "kl_between_backward",
     "kl_per_dimension",
     "kl_per_dimension_backward",
     "kl_to_standard_normal",
     "kl_to_standard_normal_backward",
+    "log_prob_by_noise",
+    "log_prob_by_noise_backward",
     "mean_and_log_var",
     "mean_and_log_var_backward",
     "reparameterize",
@@ -94,6 +98,36 @@ def kl_to_standard_normal_backward(dkl: Array, cache: tuple[Array, Array]) -> tu
     return dkl * mean, 0.5 * dkl * variance_minus_1
 
 
+def kl_between(
+    mean: Array, log_var: Array, prior_mean: Array, prior_log_var: Array
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    """KL(N(mean, sigma^2) || N(prior_mean, prior_sigma^2)), all (N, L) -> (N,) nats.
+
+    1/2 sum_l (exp(t) - 1 - t + (mean - prior_mean)^2 w) with t = log_var - prior_log_var and
+    w = exp(-prior_log_var). At prior_mean = prior_log_var = 0 it is `kl_to_standard_normal`, to the
+    bit.
+    """
+    difference, log_ratio = mean - prior_mean, log_var - prior_log_var  # (N, L) each
+    precision, ratio_minus_1 = np.exp(-prior_log_var), np.expm1(log_ratio)
+    squared = difference * difference * precision
+    kl = 0.5 * (squared + (ratio_minus_1 - log_ratio)).sum(axis=-1)
+    return kl, (ratio_minus_1, difference, precision)
+
+
+def kl_between_backward(
+    dkl: Array, cache: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array, Array]:
+    """dmean = dkl r w,  dlog_var = dkl expm1(t) / 2, and for the prior
+
+    dprior_mean = -dmean,  dprior_log_var = -dkl (expm1(t) + r^2 w) / 2; r = mean - prior_mean.
+    """
+    ratio_minus_1, difference, precision = cache
+    dkl = dkl[:, None]
+    standardized = difference * precision
+    dmean, dlog_var = dkl * standardized, 0.5 * dkl * ratio_minus_1
+    return dmean, dlog_var, -dmean, -dlog_var - 0.5 * dmean * difference
+
+
 def gaussian_log_prob(x: Array, mean: Array, log_var: Array) -> tuple[Array, tuple[Array, Array]]:
     """Log N(x; mean, sigma^2) = -1/2 sum_d (log 2 pi + log_var + (x - mean)^2 / sigma^2).
 
@@ -117,3 +151,22 @@ def gaussian_log_prob_backward(
     standardized = residual * precision  # (x - mean) / sigma^2
     dmean = dlog_prob * standardized
     return -dmean, dmean, 0.5 * dlog_prob * (standardized * residual - 1.0)
+
+
+def log_prob_by_noise(log_var: Array, noise: Array) -> tuple[Array, Array]:
+    """Log q(z) at z = mean + sigma noise: -1/2 sum_l (log 2 pi + log_var + noise^2).
+
+    log_var, noise (N, L) -> (N,) nats; any axes before the last. (z - mean) / sigma is the noise
+    itself, which still has the digits that this quotient would lose.
+    """
+    return -0.5 * (LOG_2PI + log_var + noise * noise).sum(axis=-1), noise
+
+
+def log_prob_by_noise_backward(dlog_prob: Array, cache: Array) -> tuple[Array]:
+    """dlog_var = -dlog_prob / 2, of the shape of the noise; for z and mean there is nothing.
+
+    At fixed noise a larger mean moves z along with it, so the quotient (z - mean) / sigma stays.
+    Both ways, through z and directly, are in this -1/2: nothing of log q goes through z.
+    """
+    noise = cache
+    return (np.broadcast_to(-0.5 * dlog_prob[..., None], noise.shape),)

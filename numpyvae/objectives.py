@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from numpyvae.numerics import Array
+from numpyvae.numerics import Array, logsumexp
 
 __all__ = [
     "free_bits",
     "free_bits_backward",
+    "iw_bound",
+    "iw_bound_backward",
     "negative_elbo",
     "negative_elbo_backward",
     "reconstruction_loss",
@@ -68,6 +70,23 @@ def reconstruction_loss_backward(dloss: float, cache: Array) -> tuple[Array]:
     """dlog_px = -dloss / N, (N,)."""
     log_px = cache
     return (np.full(len(log_px), -dloss / len(log_px), log_px.dtype),)
+
+
+def iw_bound(log_weight: Array) -> tuple[Array, Array]:
+    """log 1/S sum_s exp(log_weight_s), (N, S) -> (N,) nats: the importance-weighted bound.
+
+    With log_weight = log p(x, z) - log q(z|x) at S draws z ~ q it bounds log p(x), more tightly as
+    S grows; the mean of log_weight instead would be the ELBO. The cache is the share of each
+    sample, w = softmax_s(log_weight) (N, S). Source: Burda et al. 2016, eq. 8.
+    """
+    log_sum = logsumexp(log_weight, axis=1)  # (N,)
+    return log_sum - math.log(log_weight.shape[1]), np.exp(log_weight - log_sum[:, None])
+
+
+def iw_bound_backward(dbound: Array, cache: Array) -> tuple[Array]:
+    """dlog_weight = dbound w, (N, S)."""
+    weight = cache
+    return (dbound[:, None] * weight,)
 
 
 def ridge(weights: Array, penalties: Array) -> tuple[Any, tuple[Array, Array]]:

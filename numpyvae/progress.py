@@ -56,7 +56,9 @@ class Progress:
             line += f"  ELBO {record['elbo']:.2f}"
             if "validation_elbo" in record:
                 line += f" (test {record['validation_elbo']:.2f})"
-            line += f"  log p(x|z) {record['log_px']:.2f}  KL {record['kl']:.2f} nats"
+            if "kl" in record:
+                line += f"  log p(x|z) {record['log_px']:.2f}  KL {record['kl']:.2f}"
+            line += " nats"
         else:
             line += f"  loss {record['loss']:.4f} nats"
         line += f"  {_clock(left)} left"

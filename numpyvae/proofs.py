@@ -10,13 +10,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpyvae.cholesky import (
+    cholesky_heads,
+    cholesky_heads_backward,
+    cholesky_kl,
+    cholesky_kl_backward,
+    cholesky_sample,
+    cholesky_sample_backward,
+)
+from numpyvae.classes import (
+    cross_entropy,
+    cross_entropy_backward,
+    marginal_bound,
+    marginal_bound_backward,
+    semi_supervised_loss,
+    semi_supervised_loss_backward,
+)
 from numpyvae.gaussian import (
     gaussian_log_prob,
     gaussian_log_prob_backward,
+    kl_between,
+    kl_between_backward,
     kl_per_dimension,
     kl_per_dimension_backward,
     kl_to_standard_normal,
     kl_to_standard_normal_backward,
+    log_prob_by_noise,
+    log_prob_by_noise_backward,
     mean_and_log_var,
     mean_and_log_var_backward,
     reparameterize,
@@ -33,13 +53,15 @@ from numpyvae.layers import (
     TiedDense,
     mlp,
 )
-from numpyvae.likelihoods import EXAMPLES, Likelihood
+from numpyvae.likelihoods import EXAMPLES, Likelihood, StructuredGaussian
 from numpyvae.models import MODELS, Model
 from numpyvae.models.model import Sizes
 from numpyvae.numerics import Array
 from numpyvae.objectives import (
     free_bits,
     free_bits_backward,
+    iw_bound,
+    iw_bound_backward,
     negative_elbo,
     negative_elbo_backward,
     reconstruction_loss,
@@ -48,7 +70,9 @@ from numpyvae.objectives import (
     ridge_backward,
 )
 from numpyvae.parameters import ParameterLayout
-from numpyvae.priors import Prior, StandardNormal
+from numpyvae.priors import GaussianMixture, Prior, StandardNormal, VampPrior
+from numpyvae.priors.mixture import gaussian_mixture_log_prob, gaussian_mixture_log_prob_backward
+from numpyvae.quantization import hold, quantize, quantize_backward
 from numpyvae.standardization import Standardization
 from numpyvae.threads import one_blas_thread
 
@@ -124,6 +148,7 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
 
     N, D, H, L = sizes or Sizes()
     normal = rng.standard_normal
+    n_off = L * (L - 1) // 2
     noise, penalties, labels = normal((N, L)), rng.random(L), rng.integers(3, size=N)
     dense, units = Dense("encoder.0", D, L), Standardization(normal(D), 0.5 + rng.random(D))
     layers: list[tuple[str, Layer, int]] = [
@@ -157,6 +182,20 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
         ),
         ("kl_per_dimension", kl_per_dimension, kl_per_dimension_backward, [(N, L)] * 2),
         ("free_bits", lambda kl: free_bits(kl, 0.1), free_bits_backward, [(N, L)]),
+        ("kl_between", kl_between, kl_between_backward, [(N, L)] * 4),
+        (
+            "cross_entropy",
+            lambda logits: cross_entropy(logits, labels),
+            cross_entropy_backward,
+            [(N, 3)],
+        ),
+        ("marginal_bound", marginal_bound, marginal_bound_backward, [(N, 3)] * 2),
+        (
+            "semi_supervised_loss",
+            lambda costs, logits: semi_supervised_loss(costs, logits, labels - 1, 0.7),
+            semi_supervised_loss_backward,
+            [(N, 3)] * 2,
+        ),
         ("gaussian_log_prob", gaussian_log_prob, gaussian_log_prob_backward, [(N, D)] * 3),
         (
             "negative_elbo",
@@ -165,18 +204,49 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
             [(N,)] * 2,
         ),
         ("reconstruction_loss", reconstruction_loss, reconstruction_loss_backward, [(N,)]),
+        ("iw_bound", iw_bound, iw_bound_backward, [(N, L + 1)]),
+        (
+            "log_prob_by_noise",
+            lambda log_var: log_prob_by_noise(log_var, noise),
+            log_prob_by_noise_backward,
+            [(N, L)],
+        ),
+        (
+            "cholesky_heads",
+            lambda output: (np.concatenate(cholesky_heads(output), axis=1), None),
+            lambda dvalue, _: (cholesky_heads_backward(*cholesky_heads(dvalue)),),
+            [(N, 2 * L + n_off)],
+        ),
+        (
+            "cholesky_sample",
+            lambda mean, log_var, off: cholesky_sample(mean, log_var, off, noise),
+            cholesky_sample_backward,
+            [(N, L), (N, L), (N, n_off)],
+        ),
+        ("cholesky_kl", cholesky_kl, cholesky_kl_backward, [(N, L), (N, L), (N, n_off)]),
+        *(
+            (
+                f"gaussian_mixture_log_prob({K})",
+                gaussian_mixture_log_prob,
+                gaussian_mixture_log_prob_backward,
+                [(N, L), (K,), (K, L), (K, L)],
+            )
+            for K in (4, 17)
+        ),
         ("ridge", lambda weights: ridge(weights, penalties), ridge_backward, [(L, D)]),
     ]
     return [
         *(_layer_pair(name, layer, normal((N, n_in)), rng) for name, layer, n_in in layers),
         *(_pair(name, f, g, [normal(s) for s in shapes], rng) for name, f, g, shapes in functions),
+        _quantize_pair(normal((N, 2, L)), normal((H, L)), rng),
         *(_likelihood_pair(p, N, D, rng) for p in EXAMPLES),
-        *(_prior_pair(p, (N, L), rng) for p in PRIORS),
+        *(_prior_pair(p, (N, D, H, L), rng) for p in PRIORS),
     ]
 
 
-PRIORS: tuple[Prior, ...] = (StandardNormal(),)
-LIKELIHOODS = EXAMPLES
+PRIORS: tuple[Prior, ...] = (StandardNormal(), GaussianMixture(4), VampPrior(4))
+LIKELIHOODS = tuple(p for p in EXAMPLES if not isinstance(p, StructuredGaussian))
+"""Those with independent dimensions, which `exact` knows, too."""
 
 
 def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
@@ -296,19 +366,41 @@ class Labelled:
         return self.layer.backward_input(params, dy, cache)
 
 
-def _prior_pair(prior: Prior, shape: tuple[int, int], rng: np.random.Generator) -> Pair:
-    """Log p(z) as a function of z and the prior's own parameters."""
+def _quantize_pair(z_e: Array, codebook: Array, rng: np.random.Generator) -> Pair:
+    """The surrogate of `quantize`: what is held is held at this point."""
+    held, shape = hold(z_e, codebook), z_e.shape
+
+    def f(z_e: Array, codebook: Array) -> tuple[Array, Any]:
+        (z, *costs), cache = quantize(z_e, codebook, held)
+        return np.column_stack((z.reshape(len(z), -1), *costs)), cache
+
+    def f_backward(dvalue: Array, cache: Any) -> Sequence[Array]:
+        dz, dcosts = dvalue[:, :-2].reshape(shape), dvalue[:, -2:]
+        return quantize_backward((dz, dcosts[:, 0], dcosts[:, 1]), cache)
+
+    return _pair("quantize, its surrogate", f, f_backward, [z_e, codebook], rng)
+
+
+def _prior_pair(prior: Prior, sizes: tuple[int, ...], rng: np.random.Generator) -> Pair:
+    """Log p(z) as a function of z, the prior's own parameters, and an encoder's if it has one."""
+    N, D, H, L = sizes
+    encoder = mlp("encoder", (D, H, 2 * L), "tanh")
+    prior = prior.attach(D, L, EXAMPLES[1], encoder)
+    shapes = {**prior.shapes, **(encoder.shapes if isinstance(prior, VampPrior) else {})}
 
     def f(z: Array, *values: Array) -> tuple[Array, Any]:
-        return prior.log_prob(dict(zip(prior.shapes, values, strict=True)), z)
+        params = dict(zip(shapes, values, strict=True))
+        log_prob, cache = prior.log_prob(params, z)
+        return log_prob, (params, cache)
 
     def f_backward(dlog_prob: Array, cache: Any) -> Sequence[Array]:
-        grads = {name: np.zeros(shape) for name, shape in prior.shapes.items()}
-        dz = prior.log_prob_backward({}, grads, dlog_prob, cache)
+        params, prior_cache = cache
+        grads = {name: np.zeros(shape) for name, shape in shapes.items()}
+        dz = prior.log_prob_backward(params, grads, dlog_prob, prior_cache)
         return dz, *grads.values()
 
-    values = [rng.standard_normal(shape) for shape in prior.shapes.values()]
-    return _pair(repr(prior), f, f_backward, [rng.standard_normal(shape), *values], rng)
+    values = [rng.standard_normal(shape) for shape in shapes.values()]
+    return _pair(repr(prior), f, f_backward, [rng.standard_normal((N, L)), *values], rng)
 
 
 def _likelihood_pair(p: Likelihood, n: int, data_dim: int, rng: np.random.Generator) -> Pair:

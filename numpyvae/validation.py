@@ -68,8 +68,10 @@ def positive_int(name: str, value: Any, *, least: int = 1) -> int:
     return int(value)
 
 
-def positive_number(name: str, value: Any, *, zero: bool = False) -> float:
-    """`value` as a finite float above zero (`zero=True`: or equal to it)."""
+def positive_number(name: str, value: Any, *, zero: bool = False, infinity: bool = False) -> float:
+    """`value` as a finite float above zero (or `zero` itself, or `infinity`, where that may be)."""
+    if infinity and isinstance(value, float) and value == math.inf:
+        return math.inf
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:

@@ -59,7 +59,14 @@ DEFAULTS = {
     "likelihoods.gaussian.Gaussian.check": {"first_row": 0},
     "models.autoencoder.Autoencoder": {**NETWORK, "tied": False},
     "models.vae.VAE": {**NETWORK, "beta": 1.0},
-    "models.latent.LatentModel": {"n_heads": 2},
+    "models.full_covariance.FullCovarianceVAE": {**NETWORK, "beta": 1.0},
+    "models.importance_weighted.ImportanceWeightedVAE": {
+        **NETWORK,
+        "n_samples": 5,
+        "estimator": "dreg",
+    },
+    "models.learned_prior.LearnedPriorVAE": {**NETWORK, "beta": 1.0},
+    "models.latent.LatentModel": {"others": ()},
     "models.latent.LatentModel.elbo": {"n_samples": 1},
     "models.latent.LatentModel.log_likelihood": {"n_samples": 500},
     "models.latent.LatentModel.sample": {"mean": True},
@@ -77,9 +84,10 @@ DEFAULTS = {
 MODULES = (
     "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches",
     "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers",
-    "likelihoods.binomial", "likelihoods.gaussian", "models.autoencoder", "models.latent",
-    "models.linear_autoencoder", "models.model", "models.vae", "objectives", "optimizers",
-    "parameters", "plots", "priors", "training",
+    "likelihoods.binomial", "likelihoods.gaussian", "models.autoencoder",
+    "models.full_covariance", "models.importance_weighted", "models.latent",
+    "models.learned_prior", "models.linear_autoencoder", "models.model", "models.vae",
+    "objectives", "optimizers", "parameters", "plots", "priors.mixture", "priors.vamp", "training",
 )  # fmt: skip
 
 
@@ -194,12 +202,15 @@ def test_constants_have_their_documented_values(module, constants):
 
 
 def test_proofs_are_at_sizes_that_are_all_different():
+    from numpyvae.likelihoods import EXAMPLES
     from numpyvae.proofs import LIKELIHOODS, Sizes
 
     assert Sizes() == (5, 7, 6, 3)
-    assert [repr(p) for p in LIKELIHOODS] == [
+    assert EXAMPLES[: len(LIKELIHOODS)] == LIKELIHOODS
+    assert [repr(p) for p in EXAMPLES] == [
         "Bernoulli()", "Binomial(16)", "Gaussian(variance=0.5)", "Gaussian(variance='shared')",
-        "Gaussian(variance='per_dimension')",
+        "Gaussian(variance='per_dimension')", "StructuredGaussian(band=2)",
+        "StructuredGaussian(band=1, width=3)",
     ]  # fmt: skip
 
 

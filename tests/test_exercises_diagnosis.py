@@ -184,10 +184,11 @@ def test_two_hundred_right_solutions_are_called_nothing():
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
 def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
-    """Every fourth pair that can be made. One name alone would send a student the wrong way."""
+    """A hundred pairs or so. One name alone would send a student the wrong way."""
     seed, pairs, both_named = 5, 0, 0
+    apart = 4 if len(mistakes_of(exercise)) < 30 else 10
     for i, (first, wrong) in enumerate(mistakes_of(exercise)):
-        for second, _ in mistakes_of(exercise)[i + 1 :: 4]:
+        for second, _ in mistakes_of(exercise)[i + 1 :: apart]:
             source = plant(wrong, second)
             if source is None:
                 continue
@@ -212,19 +213,27 @@ def hidden(exercise, source, seed):
     (A gradient that is multiplied by zero is zero, whatever else is wrong with it.)
     """
     outcome = reference.perform_trusted(exercise, source, draw_points(exercise, seed))
-    singles = [single for _, single in reference.wrong(exercise.number, seed)]
-    for f in exercise.functions:  # a constant of its own may account for two small ones
-        fitted = reference.fitted(exercise, f, seed, results_of(f, outcome))
-        singles += [single for mistakes, single in fitted if len(mistakes) == 1]
-    for single in singles:
-        same = single.arrays.keys() == outcome.arrays.keys() and all(
-            a.shape == single.arrays[n].shape
-            and np.allclose(a, single.arrays[n], rtol=1e-6, atol=0, equal_nan=True)
-            for n, a in outcome.arrays.items()
-        )
-        if same:
-            return True
+    for f in exercise.functions:
+        yours = results_of(f, outcome)
+        singles = reference.single_mistakes(exercise, f, seed)
+        # a constant of its own may account for two small ones
+        fitted = reference.fitted_mistakes(exercise, f, seed, yours)
+        for mistakes, single in (*singles, *fitted):
+            if len(mistakes) == 1 and same(single.arrays, yours):
+                return True
     return False
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(
+        a[n].shape == b[n].shape and np.allclose(a[n], b[n], 1e-6, tiny(b[n]), equal_nan=True)
+        for n in a
+    )
+
+
+def tiny(a):
+    """What rounding leaves of a: a probability of e^-30 has few digits beside one of 1."""
+    return 1e-13 * np.abs(a[np.isfinite(a)]).max(initial=0.0)
 
 
 def test_a_named_and_an_unnamed_mistake_at_once_are_not_named():
@@ -422,8 +431,10 @@ def test_a_weight_that_is_updated_too_early_is_named_in_the_whole_model():
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1, 3, 4, 6])
-def test_every_mistake_has_its_name_at_other_seeds(number):
-    exercise = EXERCISES[number]
-    for mistake, wrong in mistakes_of(exercise):
-        assert [n.name for n in judge_text(exercise, wrong, "a").named] == [mistake.name]
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
+def test_every_mistake_has_its_name_at_other_seeds(exercise):
+    """`numpyvae exercises lint --seed` does the same for a seed; at twenty all had theirs."""
+    for seed in ("a", 3) if exercise.number < 9 else ("a",):
+        for mistake, wrong in mistakes_of(exercise):
+            named = [n.name for n in judge_text(exercise, wrong, seed).named]
+            assert named == [mistake.name], seed

@@ -17,6 +17,9 @@ from numpyvae import (
     Bernoulli,
     Binomial,
     DenoisingAutoencoder,
+    FullCovarianceVAE,
+    ImportanceWeightedVAE,
+    LearnedPriorVAE,
     LinearAutoencoder,
     NoisyAutoencoder,
 )
@@ -26,6 +29,7 @@ from numpyvae.gradient_check import InputError
 from numpyvae.gradient_check.user_functions import load_point
 from numpyvae.layers import Dense
 from numpyvae.models import Model
+from numpyvae.priors import VampPrior
 from numpyvae.run_files import open_run
 from numpyvae.storage import open_npz, write_npz
 from numpyvae.validation import from_config
@@ -358,6 +362,9 @@ MODELS = [
     Autoencoder(3, 2, (4,), likelihood=Bernoulli(), tied=True),
     DenoisingAutoencoder(3, 2, corruption=Masking(0.1), hidden_dims=(2,)),
     NoisyAutoencoder(3, 2, code_noise=0.1, hidden_dims=()),
+    LearnedPriorVAE(3, 2, VampPrior(2), (4,)),
+    ImportanceWeightedVAE(3, 2, hidden_dims=(4,)),
+    FullCovarianceVAE(3, 2, (4,)),
 ]
 VALUES = [
     None, True, False, 0, -1, 1, 2, 10**9, 10**30, 10**99, 1.5, -0.0, 1e300, float("nan"),

@@ -158,23 +158,26 @@ def _state_faults(
         if rest[0].split("/")[0] in results and f"{start}{result}" in arrays:
             first, truth = arrays[f"{start}{result}"], right.arrays[f"{start}{result}"]
             if kind == "again":
-                yield from _compare_again(result, arrays[name], first, truth)
+                call = "with the same cache " if is_backward else ""
+                yield from _compare_again(result, call, arrays[name], first, truth)
             if kind == "later":
                 again = arrays.get(f"{start}again/{result}", first)
                 elsewhere = right.arrays[f"{function}/0/{result}"] if place != "0" else None
                 yield from _compare_later(result, arrays[name], again, first, truth, elsewhere)
 
 
-def _compare_again(result: str, again: Array, first: Array, truth: Array) -> Iterator[Found]:
+def _compare_again(
+    result: str, call: str, again: Array, first: Array, truth: Array
+) -> Iterator[Found]:
     """The same call once more."""
     if close(again, first, 1e-12):
         return
     if close(again, 2.0 * first, 1e-9):
         yield "accumulates", f"a second call gives {result} twice as large", ""
     elif close(first, truth, EXACT):
-        yield "changes its cache", f"a second call with the same cache gives another {result}", ""
+        yield "changes its cache", f"a second call {call}does not give the same {result}", ""
     else:
-        yield "not deterministic", f"two equal calls give different {result}", ""
+        yield "not deterministic", f"two equal calls do not give the same {result}", ""
 
 
 def _compare_later(
@@ -182,7 +185,7 @@ def _compare_later(
 ) -> Iterator[Found]:
     """The same call after a forward pass at another place."""
     if close(again, first, 1e-12) and not close(later, first, 1e-12):
-        text = f"after a forward pass elsewhere, the same cache gives another {result}"
+        text = f"after another forward pass, the same cache does not give the same {result}"
         yield "stale cache", text, ""
     elif (
         elsewhere is not None

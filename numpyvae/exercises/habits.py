@@ -1,11 +1,12 @@
-"""Mistakes in the way of calculating, whatever is calculated: state, types.
+"""Mistakes in the way of calculating, whatever is calculated: state, types, shapes.
 
-`compare` has seen what differs from call to call. Here it gets its name, and here is decided
-whether the name accounts for the results, too: one of two mistakes is never named alone.
+`compare` has seen what differs from call to call. Here it gets its name, if the name accounts for
+the results: one of two mistakes is never named alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from numpyvae.numerics import Array
 
 __all__ = ["HABITS", "Habit", "find", "results_of"]
 
+BROADCAST = "ValueError: operands could not be broadcast together with shapes "
+SHAPE = re.compile(r"\((?:1,)?(\d[\d,]*)\)")  # a row of numbers, (1, N), lines up as (N,) does
 FIRST = "0/"  # the results of the first place, which no call before can have spoilt
 
 
@@ -48,26 +51,26 @@ HABITS = {  # kind -> says, asks
         "Which of your lines write into an array that came out of the cache?",
     ),
     "changes an argument": (
-        "an argument is changed in place: it belongs to whoever handed it over",
+        "an argument is changed in place: the caller still needs it as it was",
         "Which of your lines (+=, -=, *=, [...] =) write into an array that you were given?",
     ),
     "not deterministic": (
         "new random numbers are drawn in backward: it must use the noise of its forward pass",
-        "Of which sample is this the gradient: the one that forward drew?",
+        "Which sample is this the gradient of: the one that forward used?",
     ),
     "noise not used": (
         "the noise that is used is not the one handed over: noise is an argument, use it",
         "Who draws the noise: your function, or whoever calls it?",
     ),
     "kept from call to call": (
-        "something is kept from one call to the next, in a global variable say: all that a call "
-        "needs is handed to it",
+        "something is kept from one call to the next, for example in a global variable: a call may "
+        "use its arguments alone",
         "What would your function return if it were called twice for the same step?",
     ),
     "differs from call to call": (
         "two equal calls give different results: they must depend on the arguments alone, on "
         "nothing drawn at random or kept from the call before",
-        "What does your function use beside its arguments: random numbers, a global variable?",
+        "What does your function use besides its arguments: random numbers, a global variable?",
     ),
     "float32": (
         "results pass through float32, which keeps 7 digits: calculate in float64 throughout",
@@ -76,6 +79,11 @@ HABITS = {  # kind -> says, asks
     "integer": (
         "results are written into an array of integers, which cuts off the digits after the point",
         "Which of your arrays has an integer dtype? np.zeros(n, int) and np.zeros_like(labels) do.",
+    ),
+    "not broadcast": (
+        "{what} has the shape {one} and meets an array {many}: to weigh its rows, make it a "
+        "column, {what}[:, None], of shape {column}",
+        "NumPy lines up the last axes. Which shape must {what} have to weigh each row of {many}?",
     ),
     "weight updated before use": (
         "W is updated before the gradient goes back through it: dx needs the W of the forward pass",
@@ -107,10 +115,14 @@ def find(
     """The habit behind a function's faults, if there is one."""
     kinds = {fault.kind for fault in faults}
     first_right = _right(yours, right, FIRST)
+    if (column := _not_broadcast(f, yours, right, points, faults)) is not None:
+        return column
+    if "error" in kinds and _right(yours, right, "") and not _later(f, outcome):
+        return _habit("stale cache", True, None, "error")
     if "accumulates" in kinds:
         return _habit("accumulates", first_right, FIRST)
     if "changes an argument" in kinds:
-        weights = _weights_left(f, points, outcome)
+        weights = _weights_left(f, points, outcome) if f.gradients else {}
         if weights and not first_right:
             updated = reference.at_first_place(exercise, f, points, weights)
             if _right(yours, updated, FIRST):
@@ -135,6 +147,32 @@ def _habit(kind: str, explained: bool, place: str | None, *seen_as: str) -> Habi
     return Habit(kind, *HABITS[kind], explained, place, seen_as or (kind,))
 
 
+def _later(f: Function, outcome: Outcome) -> bool:
+    """Whether backward gave anything after another forward pass, or never had to."""
+    return not f.gradients or any(n.startswith(f"{f.name}/0/later/") for n in outcome.arrays)
+
+
+def _not_broadcast(
+    f: Function, yours: Arrays, right: Arrays, points: Arrays, faults: Sequence[Fault]
+) -> Habit | None:
+    """One number for each example met a row for each, and all that came before is right."""
+    text = next((t.text for t in faults if t.text.startswith(BROADCAST)), "")
+    shapes = {tuple(map(int, re.findall(r"\d+", shape))) for shape in SHAPE.findall(text)}
+    vectors, rows = ([shape for shape in shapes if len(shape) == k] for k in (1, 2))
+    outputs = {n: a for n, a in right.items() if n.split("/")[1] in f.outputs and f.gradients}
+    if len(shapes) != 2 or not rows or not vectors or vectors[0][0] != rows[0][0]:
+        return None
+    start = f"{f.name}/0/"
+    given = {n[len(start) :]: a.shape for n, a in points.items() if n.startswith(start)}
+    whose = [n for n, shape in given.items() if shape == vectors[0]]
+    if len(whose) != 1 or not _right(yours, outputs, ""):
+        return None
+    one, many = vectors[0], rows[0]
+    words = {"one": one, "many": many, "column": (*one, 1), "what": whose[0]}
+    says, asks = (text.format(**words) for text in HABITS["not broadcast"])
+    return Habit("not broadcast", says, asks, True, None, ("error",))
+
+
 def _right(yours: Arrays, right: Arrays, place: str, apart_from: Sequence[str] = ()) -> bool:
     """Whether all results at a place are there and right to 1e-6."""
     names = [n for n in right if n.startswith(place) and n not in apart_from]
@@ -150,7 +188,7 @@ def _repeats(f: Function, name: str, outcome: Outcome) -> bool:
 
 
 def _weights_left(f: Function, points: Arrays, outcome: Outcome) -> Arrays:
-    """The weights that are others after backward; none if something else has changed, too."""
+    """The weights that backward has changed; none if it has changed anything else."""
     start = f"{f.name}/0/"
     given = {n[len(start) :]: a for n, a in points.items() if n.startswith(start)}
     left = {n: outcome.arrays.get(f"{start}after backward/{n}", a) for n, a in given.items()}
@@ -164,8 +202,8 @@ def _from_call_to_call(
 ) -> Habit:
     """Two equal calls differ. A forward pass that does is all there is to say of its backward.
 
-    What is right in the first call of all is right by itself: then something is kept. Else it may
-    be kept or drawn, and only noise is recognised, by its size.
+    Where the very first call is right, something is kept. Otherwise it may be kept or drawn, and
+    only noise is recognised, by its size.
     """
     seen_as = ("not deterministic", "changes its cache")
     changing = [n for n in yours if not _repeats(f, n, outcome)]
@@ -193,7 +231,8 @@ def _type(yours: Arrays, right: Arrays, kinds: set[str]) -> Habit | None:
         return _habit("integer", True, None) if cut and _right(yours, right, "", whole) else None
     if kinds <= {"type", "inexact"} and _right(yours, right, ""):
         coarse = [a for n, a in yours.items() if not close(a, right[n], 1e-9)]
-        if coarse and all(_is_float32(a) for a in coarse):
+        single = any(a.dtype == np.float32 for a in coarse)
+        if coarse and (single or all(_is_float32(a) for a in coarse)):
             return _habit("float32", True, None)
     return None
 

@@ -78,7 +78,7 @@ HINTS: dict[str, tuple[str, str, str]] = {
     ),
     "bernoulli_log_prob_backward": (
         "What is the derivative of log(1 + e^a) with respect to a?",
-        "Each logit stands in one term of one example, so there is nothing to sum. Each row is "
+        "Each logit is in one term of one example, so there is nothing to sum. Each row is "
         "then weighted by its dlog_prob: what shape must that have to be multiplied onto (N, D)?",
         f"dlogits = dlog_prob (x - sigmoid(logits)), row by row. ({_LIKELIHOOD})",
     ),
@@ -183,7 +183,7 @@ def ladder(verdict: Verdict) -> list[str]:
 
 
 def next_hint(folder: Path, verdict: Verdict) -> str:
-    """The next hint for this exercise, and where it stands: "hint 2 of 3: ...".
+    """The next hint for this exercise, and its number: "hint 2 of 3: ...".
 
     Another mistake, or another function, begins again. The last hint stays.
     """

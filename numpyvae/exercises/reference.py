@@ -6,7 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,20 +20,38 @@ from numpyvae.exercises.catalogue import (
     solution,
 )
 from numpyvae.exercises.compare import EXACT, close
-from numpyvae.exercises.mistakes import Mistake, mistakes_of, pairs_of, plant
+from numpyvae.exercises.mistakes import Mistake, mistakes_of, pairs_of, planted
+from numpyvae.exercises.mistakes.kinds import CONSTANT, as_written
 from numpyvae.exercises.perform import Note as NoteTaker
-from numpyvae.exercises.perform import group, load, perform
+from numpyvae.exercises.perform import describe, group, load, perform
 from numpyvae.exercises.sandbox import Note, Outcome, calls_of, given_to
 
 __all__ = [
+    "DIGITS",
+    "Made",
+    "Results",
     "at_first_place",
-    "fitted",
+    "distance",
+    "fitted_mistakes",
     "pairs_of_mistakes",
     "perform_here",
     "perform_trusted",
     "right",
-    "wrong",
+    "single_mistakes",
 ]
+
+
+DIGITS, ROUNDING = 1e-10, 1e-13  # relative: below these, nothing is left to explain
+
+
+class Results(NamedTuple):
+    """What the first calls of a function gave."""
+
+    arrays: Arrays  # "0/dmean" -> array
+    errors: frozenset[str]  # what was raised, in words
+
+
+Made = tuple[tuple[tuple[Mistake, ...], Results], ...]  # mistakes, the results with all of them
 
 
 def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTaker) -> Arrays:
@@ -63,24 +82,63 @@ def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
         sys.modules.update(before)
 
 
-def at_first_place(
-    exercise: Exercise, f: Function, points: Arrays, weights: Arrays | None = None
-) -> Arrays:
-    """The right gradients at the first place, "0/dx" -> array.
+@lru_cache(maxsize=4096)
+def _compiled(block: str) -> CodeType:
+    return compile(block, "solution", "exec", dont_inherit=True)
+
+
+def results_with(
+    exercise: Exercise,
+    f: Function,
+    source: str,
+    points: Arrays,
+    constant: float = 0.0,
+    weights: Arrays | None = None,
+) -> Results:
+    """What the first calls of f in a changed solution give. A fraction of what `perform` does.
 
     `weights` ("W" -> array) take the place of those handed over, between forward and backward.
     """
-    start = f"{f.name}/0/"
-    given = {n[len(start) :]: np.array(a) for n, a in points.items() if n.startswith(start)}
-    with _loaded(exercise, solution(exercise.file)) as names:
-        arguments = group(given)
-        _, cache = names[f.name](*(arguments[name] for name in f.arguments))
-        for n, array in (weights or {}).items():
-            given[n][...] = array  # the cache holds the weights themselves
-        gradients = names[f.names[1]](arguments[f"d{f.outputs[0]}"], cache)
-    if isinstance(gradients, dict):
-        return {f"0/{f.gradients[0]}/{key}": array for key, array in gradients.items()}
-    return {f"0/{name}": array for name, array in zip(f.gradients, gradients, strict=True)}
+    arrays: Arrays = {}
+    errors = set()
+    with _loaded(exercise, "") as names:
+        names[CONSTANT] = constant
+        for block in source.split("\n\n\n"):  # one by one, for most are those of the solution
+            exec(_compiled(block), names)
+        for place in sorted({n.split("/")[1] for n in points if n.startswith(f"{f.name}/")}):
+            start = f"{f.name}/{place}/"
+            given = {n[len(start) :]: np.array(points[n]) for n in points if n.startswith(start)}
+            arguments = group(given)
+            try:
+                value = names[f.name](*(arguments[name] for name in f.arguments))
+                value, cache = value if f.gradients else (value, None)
+                _hand_out(arrays, place, f.outputs, value)
+                for n, array in (weights or {}).items():
+                    given[n][...] = array  # the cache holds the weights themselves
+                if f.gradients:
+                    gradients = names[f.names[1]](arguments[f"d{f.outputs[0]}"], cache)
+                    _hand_out(arrays, place, f.gradients, gradients)
+            except Exception as error:
+                errors.add(describe(error))
+    return Results(arrays, frozenset(errors))
+
+
+def _hand_out(arrays: Arrays, place: str, results: tuple[str, ...], returned: Any) -> None:
+    """Name what a function returned, as `perform` does."""
+    values = returned if isinstance(returned, tuple) else (returned,)
+    for result, value in zip(results, values, strict=True):
+        parts = value if isinstance(value, dict) else {"": value}
+        for key, array in parts.items():
+            arrays[f"{place}/{result}/{key}".rstrip("/")] = np.array(array)
+
+
+def at_first_place(
+    exercise: Exercise, f: Function, points: Arrays, weights: Arrays | None = None
+) -> Arrays:
+    """The right gradients at the first place, "0/dx" -> array; `weights` as in `results_with`."""
+    here = {n: a for n, a in points.items() if n.startswith(f"{f.name}/0/")}
+    made = results_with(exercise, f, solution(exercise.file), here, weights=weights)
+    return {n: a for n, a in made.arrays.items() if n.split("/")[1] in f.gradients}
 
 
 def perform_trusted(exercise: Exercise, source: str, points: Arrays) -> Outcome:
@@ -97,51 +155,78 @@ def right(number: int, seed: int | str) -> Outcome:
     return perform_trusted(exercise, solution(exercise.file), draw_points(exercise, seed))
 
 
-@lru_cache(maxsize=64)
-def wrong(number: int, seed: int | str) -> tuple[tuple[Mistake, Outcome], ...]:
-    """The results with each mistake that has a name."""
-    exercise = EXERCISES[number]
+@lru_cache(maxsize=128)
+def single_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made:
+    """The results with each mistake that can be made in f in one way."""
     points = draw_points(exercise, seed)
     return tuple(
-        (mistake, perform_trusted(exercise, source, points))
+        ((mistake,), results_with(exercise, f, source, points))
         for mistake, source in mistakes_of(exercise)
+        if mistake.function in f.names and mistake.fit is None
     )
 
 
-def fitted(
-    exercise: Exercise, f: Function, seed: int | str, yours: Arrays
-) -> Iterator[tuple[tuple[Mistake, ...], Outcome]]:
-    """The results with each mistake whose constant is read off a student's; also with another
-    mistake in the backward, if the forward pass may be explained.
-    """
-    points = draw_points(exercise, seed)
-    truth = {n.split("/", 1)[1]: a for n, a in right(exercise.number, seed).arrays.items()
-             if n.startswith(f"{f.name}/")}  # fmt: skip
-    text = solution(exercise.file)
-    for mistake, _ in mistakes_of(exercise):
-        with contextlib.suppress(KeyError, IndexError, ValueError):
-            own = mistake.fitted(points, yours, truth) if mistake.function in f.names else None
-            source = plant(text, own) if own else None
-            if own and source:
-                made = perform_trusted(exercise, source, points)
-                yield (own,), made
-                outputs = [n for n in yours if n.split("/")[1] in f.outputs]
-                if not all(close(yours[n], made.arrays[f"{f.name}/{n}"], EXACT) for n in outputs):
-                    continue
-                for other, _ in mistakes_of(exercise):
-                    both = plant(source, other) if other.function == f.names[-1] else None
-                    if both:
-                        yield (own, other), perform_trusted(exercise, both, points)
-
-
-@lru_cache(maxsize=16)
-def pairs_of_mistakes(
-    number: int, seed: int | str
-) -> tuple[tuple[tuple[Mistake, Mistake], Outcome], ...]:
-    """The results with every two mistakes at once, where both can be made."""
-    exercise = EXERCISES[number]
+@lru_cache(maxsize=32)
+def pairs_of_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made:
+    """The results with every two mistakes in f at once, where both can be made."""
     points = draw_points(exercise, seed)
     return tuple(
-        ((first, second), perform_trusted(exercise, source, points))
-        for first, second, source in pairs_of(exercise)
+        ((first, second), results_with(exercise, f, source, points))
+        for first, second, source in pairs_of(exercise, f)
     )
+
+
+def fitted_mistakes(exercise: Exercise, f: Function, seed: int | str, yours: Arrays) -> Made:
+    """The results with each mistake that has a constant, with that of a student's results, the
+    nearest first; and with another mistake, if one of the two explains the forward pass.
+
+    A small constant does much the same wherever it is added. Digits beyond 1e-6 tell where that
+    was. If they do not, a number that somebody may have written is the likelier one.
+    """
+    points, found = draw_points(exercise, seed), []
+    truth = {n[len(f.name) + 1 :]: a for n, a in right(exercise.number, seed).arrays.items()
+             if n.startswith(f"{f.name}/")}  # fmt: skip
+    others = [(m, _outputs_fit(f, yours, made.arrays))
+              for (m,), made in single_mistakes(exercise, f, seed)]  # fmt: skip
+
+    def make(constant: float, *mistakes: Mistake) -> Arrays:
+        source = planted(exercise, *mistakes)
+        if source is None:
+            return {}
+        made = results_with(exercise, f, source, points, constant)
+        off, written = distance(yours, made.arrays), as_written(constant)
+        key = len(mistakes), off > DIGITS, not written, off > ROUNDING, len(f"{written:.3g}"), off
+        found.append((key, (mistakes, made)))
+        return made.arrays
+
+    for mistake, _ in mistakes_of(exercise):
+        fit = mistake.fitted(points, yours, truth) if mistake.function in f.names else None
+        if fit is not None:
+            fits = _outputs_fit(f, yours, make(*fit))
+            in_backward = mistake.function == f.names[-1]
+            for other, other_fits in others:
+                if other_fits if in_backward else fits and other.function == f.names[-1]:
+                    make(*fit, other)
+    return tuple(one for _, one in sorted(found, key=lambda one: one[0]))
+
+
+def _outputs_fit(f: Function, yours: Arrays, wrong: Arrays) -> bool:
+    """Whether a mistake explains the forward pass."""
+    names = [n for n in yours if n.split("/")[1] in f.outputs]
+    return all(n in wrong and close(yours[n], wrong[n], EXACT) for n in names)
+
+
+def distance(yours: Arrays, wrong: Arrays) -> float:
+    """The largest difference of two sets of results, relative to the largest entry of each.
+
+    Infinite where they have other shapes, or numbers and none in the same entry.
+    """
+    found = [0.0 if wrong else np.inf]
+    for name, b in wrong.items():
+        a = yours.get(name)
+        if a is None or a.shape != b.shape or (np.isfinite(a) != np.isfinite(b)).any():
+            return np.inf
+        numbers = np.isfinite(b)
+        off, scale = np.abs(a[numbers] - b[numbers]), np.abs(b[numbers])
+        found.append(off.max(initial=0.0) / scale.max(initial=1e-300))
+    return float(max(found))

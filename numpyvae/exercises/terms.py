@@ -169,7 +169,7 @@ def coefficients(
 def _fit(y: Array, terms: Terms) -> Fit | None:
     """The coefficients that differ from the right ones, if the terms explain y to 1e-6."""
     some = next(iter(terms.values()))[0]
-    if y.shape != some.shape or not np.isfinite(y).all():
+    if y.shape != some.shape or not np.isfinite(y).all() or not y.any():
         return None
     columns = np.stack([term.ravel() for term, _ in terms.values()], axis=1)
     if columns.shape[0] <= columns.shape[1]:

@@ -223,8 +223,9 @@ class _Watched:
         number = self.current.number
         if number not in self.prepared:
             self.prepared.add(number)
-            reference.wrong(number, self.seed)
-            reference.pairs_of_mistakes(number, self.seed)
+            for f in self.current.functions:
+                reference.single_mistakes(self.current, f, self.seed)
+                reference.pairs_of_mistakes(self.current, f, self.seed)
 
     def _show(self, new: str = "") -> None:
         number = self.current.number

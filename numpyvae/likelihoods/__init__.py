@@ -13,6 +13,7 @@ from typing import Any
 from numpyvae.likelihoods.binomial import Bernoulli, Binomial
 from numpyvae.likelihoods.gaussian import Gaussian
 from numpyvae.likelihoods.likelihood import Likelihood
+from numpyvae.likelihoods.structured import StructuredGaussian
 from numpyvae.validation import from_config
 
 __all__ = [
@@ -22,12 +23,13 @@ __all__ = [
     "Binomial",
     "Gaussian",
     "Likelihood",
+    "StructuredGaussian",
     "likelihood_from_config",
     "likelihood_from_text",
 ]
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
-    kind.__name__: kind for kind in (Bernoulli, Binomial, Gaussian)
+    kind.__name__: kind for kind in (Bernoulli, Binomial, Gaussian, StructuredGaussian)
 }
 
 EXAMPLES: tuple[Likelihood, ...] = tuple(
@@ -43,7 +45,7 @@ def likelihood_from_config(config: Mapping[str, Any]) -> Likelihood:
 
 
 def likelihood_from_text(text: str) -> Likelihood:
-    """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `gaussian:per_dimension`."""
+    """`bernoulli`, `binomial:16`, `gaussian:0.5`, `gaussian:shared`, `structuredgaussian:1`, ..."""
     name, _, argument = text.partition(":")
     expected = ", ".join(kind.text for kind in LIKELIHOODS.values())
     for kind in LIKELIHOODS.values():

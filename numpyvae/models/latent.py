@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numpyvae import evaluation
-from numpyvae.gaussian import LOG_2PI, mean_and_log_var, reparameterize
+from numpyvae.gaussian import log_prob_by_noise, mean_and_log_var, reparameterize
 from numpyvae.layers import ACTIVATIONS, Params
 from numpyvae.likelihoods import Likelihood
-from numpyvae.models.model import Model
+from numpyvae.models.model import Model, Part
 from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
 from numpyvae.numerics import Array
 from numpyvae.priors import Prior
@@ -49,19 +49,23 @@ class LatentModel(Model):
         seed: int,
         dtype: DTypeLike,
         *,
-        n_heads: int = 2,
+        n_outputs: int | None = None,
         n_classes: int | None = None,
+        others: Sequence[Part] = (),
     ) -> None:
-        """C = `n_heads` L numbers leave the encoder."""
+        """C = `n_outputs` numbers leave the encoder, 2L if it is not given.
+
+        `others` are parts beside the usual four.
+        """
         D = positive_int("data_dim", data_dim)
         L = self.latent_dim = positive_int("latent_dim", latent_dim)
         H = self.hidden_dims = hidden_widths(hidden_dims)
         self.activation = one_of("activation", activation, ACTIVATIONS)
         check_likelihood(likelihood)
-        self.prior = prior
-        self.encoder = self.encoder_of(D, H, n_heads * L, activation, likelihood, n_classes)
+        self.encoder = self.encoder_of(D, H, n_outputs or 2 * L, activation, likelihood, n_classes)
         self.decoder = self.decoder_of(D, H, L, activation, likelihood, n_classes)
-        parts = (self.encoder, self.decoder, likelihood, prior)
+        self.prior = prior.attach(D, L, likelihood, self.encoder)
+        parts: list[Part] = [self.encoder, self.decoder, likelihood, self.prior, *others]
         super().__init__(D, likelihood, parts, (L,), seed, dtype)
 
     # The doors of evaluation, as functions of the parameters.
@@ -70,12 +74,24 @@ class LatentModel(Model):
         """The encoder's q(z|x): mean (N, L) and log_var (N, L)."""
         return mean_and_log_var(self.encoder.forward(params, data)[0])
 
+    def draw_code(self, params: Params, data: Data, noise: Array) -> tuple[Array, Array]:
+        """S codes z ~ q(z|x) of each example, (N, S, L), and their log q(z|x), (N, S) nats.
+
+        noise (N, S, L) is standard normal: z = mean + sigma noise.
+        """
+        mean, log_var = (a[:, None] for a in self.posterior(params, data))  # (N, 1, L)
+        return reparameterize(mean, log_var, noise)[0], log_prob_by_noise(log_var, noise)[0]
+
     def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
-        """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache."""
+        """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache.
+
+        Of data (x, y) both terms are given y: decoder and prior get (z, y) in place of z.
+        """
+        code: Any  # z, or (z, y)
         x, code = (data[0], (z, data[1])) if isinstance(data, tuple) else (data, z)
         output, decoder_cache = self.decoder.forward(params, code)
         log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)
-        log_pz, prior_cache = self.prior.log_prob(params, z)
+        log_pz, prior_cache = self.prior.log_prob(params, code)
         return log_px + log_pz, (params, decoder_cache, likelihood_cache, prior_cache)
 
     def log_joint_backward(self, dlog_joint: Array, cache: Any) -> Array:
@@ -87,14 +103,9 @@ class LatentModel(Model):
         return self.decoder.backward_input(params, doutput, decoder_cache) + dz_prior
 
     def log_weight(self, params: Params, data: Data, noise: Array) -> Array:
-        """Log p(x, z) - log q(z|x) at z = mean + sigma noise, (N,) nats: its mean is the ELBO.
-
-        Log q is written by the noise: (z - mean) / sigma would lose digits that noise still has.
-        """
-        mean, log_var = self.posterior(params, data)
-        z, _ = reparameterize(mean, log_var, noise)
-        log_qz = -0.5 * (LOG_2PI + log_var + noise * noise).sum(axis=-1)
-        return self.log_joint(params, data, z)[0] - log_qz
+        """Log p(x, z) - log q(z|x) at the z of `noise` (N, L), (N,) nats: its mean is the ELBO."""
+        z, log_qz = self.draw_code(params, data, noise[:, None])
+        return self.log_joint(params, data, z[:, 0])[0] - log_qz[:, 0]
 
     # The fitted model, at its current theta.
 

@@ -86,7 +86,7 @@ class VAE(LatentModel):
             seed: of the parameters, and of the order and noise of training.
             dtype: float32 to train, float64 to check gradients.
         """
-        self.beta = math.inf if beta == math.inf else positive_number("beta", beta, zero=True)
+        self.beta = positive_number("beta", beta, zero=True, infinity=True)
         p, prior = likelihood or Bernoulli(), StandardNormal()
         super().__init__(data_dim, latent_dim, hidden_dims, activation, p, prior, seed, dtype)
 

@@ -2,40 +2,49 @@
 
 A mistake is recognised by making it: the changed solution is run at the same places, and the name is
 given if its results are the student's, to 1e-6. The same changes prove the exercises (`lint`): every
-one must be caught. Where hand-written VAEs go wrong in earnest is where most of these come from;
-`zoo` is the number in that list (docs/gradient_checking.md).
+one must be caught. Most were taken from real code; `zoo` is the number in the list of bugs
+(docs/gradient_checking.md).
 """
 
 from __future__ import annotations
 
-import ast
 import itertools
 from functools import cache
 
-from numpyvae.exercises.catalogue import Exercise, solution
+from numpyvae.exercises.catalogue import Exercise, Function, solution
 from numpyvae.exercises.mistakes.kinds import Mistake, Patch
 from numpyvae.exercises.mistakes.likelihoods import LIKELIHOODS
 from numpyvae.exercises.mistakes.pieces import PIECES
 from numpyvae.exercises.mistakes.programs import PROGRAMS
+from numpyvae.exercises.mistakes.training import TRAINING
 
-__all__ = ["MISTAKES", "Mistake", "Patch", "mistakes_of", "pairs_of", "plant"]
+__all__ = ["MISTAKES", "Mistake", "Patch", "mistakes_of", "pairs_of", "plant", "planted"]
 
-MISTAKES: tuple[Mistake, ...] = (*PIECES, *LIKELIHOODS, *PROGRAMS)
+MISTAKES: tuple[Mistake, ...] = (*PIECES, *LIKELIHOODS, *PROGRAMS, *TRAINING)
 
 
 def plant(source: str, mistake: Mistake) -> str | None:
-    """`source` with the mistake made in it; None where a patch does not fit."""
+    """A solution with the mistake made in it; None where a patch does not fit.
+
+    The functions of a solution stand between two blank lines, each with a docstring.
+    """
+    blocks = source.split("\n\n\n")
     for function, old, new in mistake.patches:
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.FunctionDef) and node.name == function:
-                lines = source.splitlines(keepends=True)
-                docstring_end = node.body[0].end_lineno or node.lineno
-                body = "".join(lines[docstring_end : node.end_lineno])
+        for i, block in enumerate(blocks):
+            if block.startswith(f"def {function}("):
+                head, docstring, body = block.split('"""', 2)
                 if body.count(old) != 1:
                     return None
-                body = body.replace(old, new)
-                source = "".join(lines[:docstring_end]) + body + "".join(lines[node.end_lineno :])
-                break
+                blocks[i] = '"""'.join([head, docstring, body.replace(old, new)])
+    return "\n\n\n".join(blocks)
+
+
+@cache
+def planted(exercise: Exercise, *mistakes: Mistake) -> str | None:
+    """The solution with these mistakes; None where a patch does not fit."""
+    source: str | None = solution(exercise.file)
+    for mistake in mistakes:
+        source = plant(source, mistake) if source else None
     return source
 
 
@@ -43,14 +52,14 @@ def plant(source: str, mistake: Mistake) -> str | None:
 def mistakes_of(exercise: Exercise) -> tuple[tuple[Mistake, str], ...]:
     """The mistakes of an exercise, each with the wrong solution."""
     functions = {name for f in exercise.functions for name in f.names}
-    text = solution(exercise.file)
-    made = [(m, plant(text, m)) for m in MISTAKES if m.function in functions]
+    made = [(m, planted(exercise, m)) for m in MISTAKES if m.function in functions]
     return tuple((m, source) for m, source in made if source is not None)
 
 
 @cache
-def pairs_of(exercise: Exercise) -> tuple[tuple[Mistake, Mistake, str], ...]:
-    """Every two mistakes of an exercise that can be made at once, with the wrong solution."""
-    pairs = itertools.combinations(mistakes_of(exercise), 2)
-    made = [(first, second, plant(source, second)) for (first, source), (second, _) in pairs]
+def pairs_of(exercise: Exercise, f: Function) -> tuple[tuple[Mistake, Mistake, str], ...]:
+    """Every two mistakes in one function (and its backward) that can be made at once."""
+    own = [m for m, _ in mistakes_of(exercise) if m.function in f.names]
+    pairs = itertools.combinations(own, 2)
+    made = [(first, second, planted(exercise, first, second)) for first, second in pairs]
     return tuple((first, second, both) for first, second, both in made if both is not None)

@@ -6,9 +6,22 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from numpyvae.exercises.catalogue import Arrays
 
-__all__ = ["Fit", "Mistake", "Patch", "in_function", "overflowing", "with_any"]
+__all__ = [
+    "CONSTANT",
+    "Fit",
+    "Mistake",
+    "Patch",
+    "as_written",
+    "in_function",
+    "overflowing",
+    "with_any",
+]
+
+CONSTANT = "CONSTANT"
 
 Fit = Callable[[Arrays, Arrays, Arrays], float]  # points, a student's results, the right ones
 
@@ -38,17 +51,29 @@ class Mistake(NamedTuple):
         """Where it is made."""
         return self.patches[0].function
 
-    def fitted(self, points: Arrays, yours: Arrays, right: Arrays) -> Mistake | None:
-        """The same mistake with the constant of these results, to three digits if it has no more."""
-        if self.fit is None:
+    def fitted(self, points: Arrays, yours: Arrays, right: Arrays) -> tuple[float, Mistake] | None:
+        """The constant of these results, as it may have been written, and the mistake with it.
+
+        The patches have the name CONSTANT in its place, so that one text serves for all constants.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                c = self.fit(points, yours, right) if self.fit else math.nan
+        except (KeyError, IndexError, ValueError, ZeroDivisionError):  # results of another shape
             return None
-        c = self.fit(points, yours, right)
         if not 0.0 < c < math.inf:
             return None
-        short = float(f"{c:.3g}")
-        c = short if abs(short / c - 1.0) < 1e-4 else c
-        patches = tuple(p._replace(new=p.new.replace(self.constant, repr(c))) for p in self.patches)
-        return self._replace(says=self.says.replace(self.constant, f"{c:.3g}"), patches=patches)
+        c = as_written(c) or c
+        patches = tuple(
+            p._replace(new=p.new.replace(self.constant, CONSTANT)) for p in self.patches
+        )
+        return c, self._replace(says=self.says.replace(self.constant, f"{c:.3g}"), patches=patches)
+
+
+def as_written(c: float) -> float:
+    """What somebody may have written who got c: at most three digits, or an epsilon of NumPy. Or 0."""
+    likely = (float(f"{c:.3g}"), float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps))
+    return next((number for number in likely if abs(number / c - 1.0) < 1e-4), 0.0)
 
 
 def in_function(

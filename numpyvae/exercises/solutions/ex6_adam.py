@@ -16,6 +16,8 @@ import numpy as np
 
 def adam_step(theta, grad, m, v, t, learning_rate, beta1, beta2, epsilon):
     """The new theta, m and v, (P,) each. The arrays that came in stay as they are."""
+    if t < 1:
+        raise ValueError(f"expected t = 1, 2, 3, ..., got {t}")
     m = beta1 * m + (1.0 - beta1) * grad
     v = beta2 * v + (1.0 - beta2) * grad**2
     m_hat = m / (1.0 - beta1**t)

@@ -1,0 +1,64 @@
+"""p(c_1, ..., c_M): an autoregressive table over discrete codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from numpyvae.classes import cross_entropy, cross_entropy_backward, log_softmax
+from numpyvae.layers import Grads, Params
+from numpyvae.numerics import Array
+
+__all__ = ["CodePrior"]
+
+FIRST, NEXT = "prior.first", "prior.next"
+
+
+class CodePrior:
+    """p(c) = p(c_1) prod_m p(c_m|c_{m-1}), each a softmax of a row of logits.
+
+    "prior.first" (K,) are the logits of c_1, and "prior.next" (M - 1, K, K) has for each later
+    position a row for each code before it. All 0 at the beginning: p(c) = K^-M.
+
+    Args:
+        n_positions, n_codes: M and K.
+    """
+
+    def __init__(self, n_positions: int, n_codes: int) -> None:
+        M, K = self.n_positions, self.n_codes = n_positions, n_codes
+        self.shapes: Mapping[str, tuple[int, ...]] = {FIRST: (K,), NEXT: (M - 1, K, K)}
+
+    def initialize(self, params: Params, rng: np.random.Generator) -> None:
+        for name in self.shapes:
+            params[name][...] = 0.0
+
+    def log_prob(self, params: Params, index: Array) -> tuple[Array, Any]:
+        """Log p(c) of codes (N, M), (N,) nats, and the cache."""
+        (n, M), K = index.shape, self.n_codes
+        first = np.broadcast_to(params[FIRST], (n, 1, K))
+        after = params[NEXT][np.arange(M - 1), index[:, :-1]]  # (N, M - 1, K)
+        logits = np.concatenate((first, after), axis=1).reshape(-1, K)  # (N M, K)
+        nats, cache = cross_entropy(logits, index.ravel())
+        return -nats.reshape(n, M).sum(axis=1), (index, cache)
+
+    def log_prob_backward(self, grads: Grads, dlog_prob: Array, cache: Any) -> None:
+        """Every table gets the cotangents of its rows; the codes themselves have no gradient."""
+        index, entropy_cache = cache
+        n, M = index.shape
+        (dlogits,) = cross_entropy_backward(-np.repeat(dlog_prob, M), entropy_cache)
+        dlogits = dlogits.reshape(n, M, -1)
+        grads[FIRST] += dlogits[:, 0].sum(axis=0)
+        np.add.at(grads[NEXT], (np.arange(M - 1), index[:, :-1]), dlogits[:, 1:])
+
+    def sample(self, params: Params, rng: np.random.Generator, n: int) -> Array:
+        """n sequences of codes, (n, M), each position drawn given the one before."""
+        codes = np.empty((n, self.n_positions), np.intp)
+        logits = np.broadcast_to(params[FIRST], (n, self.n_codes))
+        for m in range(self.n_positions):
+            # the largest of logits + Gumbel noise is a draw of softmax(logits)
+            gumbel = rng.gumbel(size=logits.shape)
+            codes[:, m] = (log_softmax(logits) + gumbel).argmax(axis=1)
+            logits = params[NEXT][m, codes[:, m]] if m + 1 < self.n_positions else logits
+        return codes

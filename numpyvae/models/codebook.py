@@ -1,0 +1,64 @@
+"""The codebook: K codes, how they begin, and how they follow their choosers without a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from numpyvae.classes import one_hot
+from numpyvae.layers import Params
+from numpyvae.numerics import Array
+from numpyvae.quantization import nearest
+
+__all__ = ["Codebook"]
+
+
+class Codebook:
+    """The parameter "codebook" (K, d), and what training changes beside it.
+
+    It begins as random normal numbers, and the first training step puts vectors of the encoder in
+    their place: codes far from all of these would never be chosen, and never move.
+
+    Args:
+        n_codes, code_dim: K and d.
+        decay: g in [0, 1); each code is then a moving average of what chose it, with the weight g a
+            step for the past. Codes that nothing chooses stay where they are. With g = 0 a step on
+            all data is one of Lloyd's k-means. None: the codes descend a gradient.
+    """
+
+    def __init__(self, n_codes: int, code_dim: int, decay: float | None) -> None:
+        self.shapes: Mapping[str, tuple[int, ...]] = {"codebook": (n_codes, code_dim)}
+        self.decay = decay
+        self.started = np.zeros(1)  # 1 once the codes are vectors of the encoder
+        self.counts = np.ones(n_codes)  # how often each code was chosen a step, on average
+
+    def initialize(self, params: Params, rng: np.random.Generator) -> None:
+        params["codebook"][...] = rng.standard_normal(params["codebook"].shape)
+
+    def state(self) -> dict[str, Array]:
+        return {"codebook.started": self.started, "codebook.counts": self.counts}
+
+    def after_step(self, params: Params, z_e: Array) -> None:
+        """The first time the codes become the first of z_e (N, M, d); then they are averaged."""
+        codebook, vectors = params["codebook"], z_e.reshape(-1, z_e.shape[-1])
+        if not self.started[0]:
+            first = vectors[: len(codebook)]
+            codebook[: len(first)] = first
+            self.started[0] = 1.0
+        elif self.decay is not None:
+            self.average(codebook, z_e)
+
+    def average(self, codebook: Array, z_e: Array) -> None:
+        """n_k <- g n_k + (1 - g) count_k;  code_k <- (g n_k code_k + (1 - g) sum of z_e) / new n_k.
+
+        Counts and sums that both began at 0 would have to be smoothed: a code that is not chosen
+        early is 0/0. These began at 1 and at the code. Source: van den Oord et al. 2017, appendix
+        A.1.
+        """
+        g, vectors = float(self.decay or 0.0), z_e.reshape(-1, z_e.shape[-1])
+        chosen = one_hot(nearest(z_e, codebook).ravel(), len(codebook), np.float64).T  # (K, N M)
+        sums = g * self.counts[:, None] * codebook + (1.0 - g) * (chosen @ vectors)
+        self.counts[...] = g * self.counts + (1.0 - g) * chosen.sum(axis=1)
+        used = chosen.any(axis=1)
+        codebook[used] = sums[used] / self.counts[used, None]
