@@ -12,12 +12,11 @@ ReLU, Adam at 3e-3, batches of 128. Test numbers are of the 360 test digits; ELB
 from __future__ import annotations
 
 import argparse
-import csv
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import record
 
 from numpyvae import (
     Adam,
@@ -29,22 +28,8 @@ from numpyvae import (
 from numpyvae.classes import cross_entropy, cross_entropy_backward
 from numpyvae.data import load_digits
 
-TABLE = Path(__file__).parent / "models_measured.csv"
-COLUMNS = ("model", "latent_dim", "seed", "test_elbo", "log_px", "seconds", "lines")
 SEEDS = (0, 1, 2)
 x_train, y_train, x_test, y_test = load_digits()
-
-
-def record(model: Any, name: str, latent_dim: int, elbo: float, seconds: float) -> None:
-    """Write the row of a run, in place of an earlier one."""
-    file = Path(__file__).parents[1] / (type(model).__module__.replace(".", "/") + ".py")
-    lines = len(file.read_text(encoding="utf-8").splitlines())
-    row = [name, latent_dim, model.seed, f"{elbo:.2f}", "", f"{seconds:.1f}", lines]
-    rows = list(csv.reader(TABLE.open())) if TABLE.exists() else [list(COLUMNS)]
-    new = [str(value) for value in row]
-    rows = [old for old in rows if old[:3] != new[:3]] + [new]
-    with TABLE.open("w", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(rows)
 
 
 def timed_fit(model: Any, *data: Any, epochs: int, **options: Any) -> float:

@@ -14,13 +14,12 @@ learned prior is at least 2 nats of test ELBO above the standard normal, at L = 
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import record
 
 from numpyvae import (
     VAE,
@@ -33,8 +32,6 @@ from numpyvae import (
 from numpyvae.data import load_digits
 from numpyvae.priors import GaussianMixture, VampPrior
 
-TABLE = Path(__file__).parent / "models_measured.csv"
-COLUMNS = ("model", "latent_dim", "seed", "test_elbo", "log_px", "seconds", "lines")
 MODELS: dict[str, Callable[..., Any]] = {
     "VAE": VAE,
     "LearnedPriorVAE, GaussianMixture(10)": lambda *sizes, **arguments: LearnedPriorVAE(
@@ -54,15 +51,6 @@ MODELS: dict[str, Callable[..., Any]] = {
 }
 
 
-def record(row: tuple[Any, ...]) -> None:
-    """Write the row of a run, in place of an earlier one of the same model, size and seed."""
-    rows = list(csv.reader(TABLE.open())) if TABLE.exists() else [list(COLUMNS)]
-    new = [str(value) for value in row]
-    rows = [old for old in rows if old[:3] != new[:3]] + [new]
-    with TABLE.open("w", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(rows)
-
-
 def measure(name: str, latent_dim: int, seed: int) -> tuple[float, float]:
     """Train one model: its test ELBO and importance-weighted estimate, means in nats."""
     x_train, _, x_test, _ = load_digits()
@@ -77,9 +65,7 @@ def measure(name: str, latent_dim: int, seed: int) -> tuple[float, float]:
         f"training ELBO {last['elbo']:.2f}, KL {last['kl']:.2f}, {seconds:.1f} s",
         flush=True,
     )
-    file = Path(__file__).parents[1] / (type(model).__module__.replace(".", "/") + ".py")
-    lines = len(file.read_text(encoding="utf-8").splitlines())
-    record((name, latent_dim, seed, f"{elbo:.2f}", "", f"{seconds:.1f}", lines))
+    record(model, name, latent_dim, elbo, seconds)
     return elbo, weighted
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "cholesky_kl_backward",
     "cholesky_sample",
     "cholesky_sample_backward",
+    "log_variances",
     "n_cholesky_heads",
 ]
 
@@ -95,6 +96,11 @@ def cholesky_factor(log_var: Array, off: Array) -> Array:
     C[:, np.arange(L), np.arange(L)] = np.exp(0.5 * log_var)
     C[:, rows, columns] = off
     return C
+
+
+def log_variances(C: Array) -> Array:
+    """log (C C^T)_ll, of each z_l alone: C (N, L, L) -> (N, L)."""
+    return np.log((C * C).sum(axis=-1))
 
 
 def _below_the_diagonal(latent_dim: int) -> tuple[Array, Array]:

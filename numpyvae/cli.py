@@ -99,22 +99,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     needed = n * max(vae.data_dim, *vae.hidden_dims, vae.latent_dim) * vae.dtype.itemsize
     with np.errstate(all="ignore"), memory_for(f"--samples {n}", needed):
         measured = evaluation.evaluate(vae, x, n, rng)
-    if not np.isfinite(list(measured.values())).all() and _is_ordinary(vae, x):
+    found = [measured.get(name, 0.0) for name in ("elbo", "log_likelihood")]
+    if not np.isfinite(found).all() and _is_ordinary(vae, x):
         return _no_finite(name, "ELBO or log p(x) for these data")
-    rows = [
-        ("ELBO", measured["elbo"], "nats"),
-        ("  log p(x|z)", measured["log_px"], "nats"),
-        ("  KL(q(z|x) || p(z))", measured["kl"], "nats"),
-        (f"log p(x), {n} samples", measured["log_likelihood"], "nats"),
-    ]
     print(f"{name}: {vae!r}")
     if train_plan.is_unfinished(vae, config):
         print(f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
               f"numpyvae train --resume {in_shell(arguments.run)} goes on")  # fmt: skip
     print(f"means over {what}")
-    for label, value, unit in rows:
-        print(f"  {label:<28}{value:>12.3f} {unit}")
-    print(f"  {'active units':<28}{measured['active_units']:>8} of {vae.latent_dim}")
+    for line in evaluation.lines(measured, len(x), n):
+        print(f"  {line}")
+    print(f"  {'active units':<32}{measured['active_units']:>8} of {vae.latent_dim}")
     return 0
 
 

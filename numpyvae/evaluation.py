@@ -1,16 +1,20 @@
 """What is measured on a fitted model: its bound, log p(x) by importance sampling, active units.
 
+Better estimates of log p(x) rest on this one: `numpyvae.marginal`.
+
 It knows a model only by the methods of `Evaluable`, so it imports no model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from numpyvae.gaussian import log_prob_by_noise, reparameterize
 from numpyvae.layers import Params
 from numpyvae.numerics import Array, logsumexp
 from numpyvae.parameters import ParameterLayout
@@ -19,11 +23,14 @@ from numpyvae.training import Data, Noise
 from numpyvae.validation import positive_int
 
 __all__ = [
+    "Estimate",
     "Evaluable",
     "active_units",
+    "as_tuple",
     "elbo",
     "elbo_terms",
     "evaluate",
+    "importance_weighted_estimate",
     "importance_weighted_log_likelihood",
 ]
 
@@ -54,11 +61,33 @@ class Evaluable(Protocol):
 
     def bound(self, terms: Mapping[str, Any]) -> Any: ...
 
+    def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
+        """Mean and log_var (N, L) of the encoder's q(z|x), each z_l alone."""
+
     def draw_code(self, params: Params, data: Data, noise: Array) -> tuple[Array, Array]:
         """z ~ q(z|x) (N, S, L) by standard normal noise (N, S, L), and log q(z|x) (N, S) nats."""
 
     def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
         """Log p(x, z), (N,) nats, and the cache of its backward."""
+
+    def log_joint_backward(self, dlog_joint: Array, cache: Any) -> Array:
+        """dlog_joint (N,) -> dz (N, L)."""
+
+
+class Estimate(NamedTuple):
+    """log p(x) of each example, how far to trust it, and how it was found. All (N,), in nats."""
+
+    log_likelihood: Array
+    standard_error: Array
+    """Of the logarithm, by the delta method: sqrt((S / ESS - 1) / (S - 1)), inf of one sample. It
+    is itself read off the samples, and too small where they missed mass: surely where the ESS is
+    below 5, and also where it is not but q is much narrower than the posterior or lacks a mode.
+    Of quadrature it is the estimated error."""
+    effective_sample_size: Array
+    """ESS = (sum_s w_s)^2 / sum_s w_s^2, between 1 and S, not in nats; inf of quadrature."""
+    elbo: Array | None
+    """The mean of log w_s, the ELBO of what the samples are drawn from; None of quadrature."""
+    method: str
 
 
 @one_blas_thread
@@ -104,53 +133,156 @@ def elbo_terms(
 
 
 @one_blas_thread
-def importance_weighted_log_likelihood(
-    model: Evaluable, data: Data, n_samples: int, rng: np.random.Generator | None = None
-) -> Array:
-    """Log p(x) ~ log 1/S sum_s p(x, z_s) / q(z_s|x),  z_s ~ q(z|x): (N,) nats.
+def importance_weighted_estimate(
+    model: Evaluable,
+    data: Data,
+    n_samples: int,
+    rng: np.random.Generator | None = None,
+    posterior: tuple[Array, Array] | None = None,
+) -> Estimate:
+    """Log p(x) ~ log 1/S sum_s w_s,  w_s = p(x, z_s) / q(z_s|x),  z_s ~ q(z|x): (N,) nats.
 
-    In expectation a lower bound on log p(x), never below the ELBO, that approaches it as
-    S = `n_samples` grows. Source: Burda et al. 2015, eq. 8.
+    q is the encoder's, or the Gaussian of `posterior`, mean and log_var (N, L) each. In expectation
+    a lower bound on log p(x), never below the ELBO, that approaches it as S = `n_samples` grows.
+    Source: Burda et al. 2015, eq. 8.
     """
     data, rng = model.check_data(data), model.generator(rng)
     n_samples = positive_int("n_samples", n_samples)
-    log_likelihood = np.zeros(_n_rows(data))
+    log_likelihood, error, size, mean_log_weight = np.zeros((4, _n_rows(data)))
     params = model.layout.views(model.theta)
     for rows in _chunks(model, len(log_likelihood), n_samples):
         batch = _take(data, rows, model.dtype)
-        shape = (_n_rows(batch), n_samples, model.latent_dim)
-        z, log_qz = model.draw_code(params, batch, rng.standard_normal(shape, model.dtype))
+        noise = rng.standard_normal((_n_rows(batch), n_samples, model.latent_dim), model.dtype)
+        if posterior is None:
+            z, log_qz = model.draw_code(params, batch, noise)  # (N, S, L), (N, S)
+        else:
+            mean, log_var = (a[rows][:, None] for a in posterior)  # (N, 1, L)
+            z, _ = reparameterize(mean, log_var, noise)
+            log_qz, _ = log_prob_by_noise(log_var, noise)
         batch = _map(batch, lambda a: np.repeat(a, n_samples, axis=0))  # (N S, D)
         log_joint, _ = model.log_joint(params, batch, z.reshape(-1, model.latent_dim))  # (N S,)
         log_weight = (log_joint.reshape(log_qz.shape) - log_qz).astype(np.float64)  # (N, S)
         log_likelihood[rows] = logsumexp(log_weight, axis=1) - math.log(n_samples)
-    return log_likelihood
+        error[rows], size[rows] = weights_quality(log_weight)
+        mean_log_weight[rows] = log_weight.mean(axis=1)
+    return Estimate(log_likelihood, error, size, mean_log_weight, "importance")
 
 
-def active_units(vae: Any, x: Data, threshold: float = 0.01) -> Array:
+def weights_quality(log_weight: Array) -> tuple[Array, Array]:
+    """Standard error of log 1/S sum_s w_s in nats, and effective sample size: (N, S) -> (N,) each.
+
+    They are those of `Estimate`.
+    """
+    n_samples = log_weight.shape[1]
+    share = np.exp(log_weight - logsumexp(log_weight, axis=1)[:, None])  # (N, S), sums of 1
+    size = 1.0 / (share * share).sum(axis=1)
+    if n_samples == 1:
+        return np.full(len(size), np.inf), size
+    deviation = ((share - 1.0 / n_samples) ** 2).sum(axis=1)  # 1 / ESS - 1 / S, without its digits
+    return np.sqrt(deviation * n_samples / (n_samples - 1)), size
+
+
+def importance_weighted_log_likelihood(
+    model: Evaluable, data: Data, n_samples: int, rng: np.random.Generator | None = None
+) -> Array:
+    """The log p(x) of `importance_weighted_estimate`, (N,) nats."""
+    return importance_weighted_estimate(model, data, n_samples, rng).log_likelihood
+
+
+def active_units(model: Any, data: Data, threshold: float = 0.01) -> Array:
     """Which latent dimensions carry information: Var_x(E_q[z_l]) > threshold, (L,) booleans.
 
     Source: Burda et al. 2015, section 5.2.
     """
-    mean, _ = vae.encode(x)
+    mean, _ = model.encode(*as_tuple(data))
     return mean.var(axis=0) > threshold
 
 
 @one_blas_thread
 def evaluate(
-    vae: Any, x: Array, n_samples: int = 500, rng: np.random.Generator | None = None
-) -> dict[str, float]:
-    """Means over the rows of x, in nats per example, and the number of active units."""
-    rng = vae.generator(rng)
-    log_px, kl = elbo_terms(vae, x, 10, rng)
-    log_likelihood = importance_weighted_log_likelihood(vae, x, n_samples, rng)
+    model: Any, data: Data, n_samples: int = 500, rng: np.random.Generator | None = None
+) -> dict[str, Any]:
+    """Means over the rows of x, in nats per example, and what they rest on.
+
+    Of every model the terms of its loss, and "elbo" if they bound log p(x). Of a model with a
+    Gaussian code "active_units", and "log_likelihood", found by "method", with the
+    "standard_error" of its mean. Importance sampling from a Gaussian refined for each example gives
+    "sampled_log_likelihood", in which "few_effective" examples have an effective sample size below
+    5. What the ELBO lacks of log p(x) is the sum of "amortization_gap", what the encoder's Gaussian
+    lacks of the refined one, and "approximation_gap", what that one lacks of the exact posterior.
+    """
+    rng = model.generator(rng)
+    terms = mean_terms(model, data, 10, rng)
+    bound = model.bound(terms)
+    measured = {name: float(values.mean()) for name, values in terms.items()}
+    if bound is not None:
+        measured = {"elbo": float(bound.mean()), **measured}
+    if not hasattr(model, "log_joint") or getattr(model, "unknown_labels", False):
+        return measured
+    find = partial(model.log_likelihood, *as_tuple(data), n_samples=n_samples, rng=rng, full=True)
+    best = refined = find()
+    if best.method != "refined":
+        refined = find(method="refined")
+    refined_elbo, log_likelihood = float(refined.elbo.mean()), float(best.log_likelihood.mean())
     return {
-        "elbo": float((log_px - kl).mean()),
-        "log_px": float(log_px.mean()),
-        "kl": float(kl.mean()),
-        "log_likelihood": float(log_likelihood.mean()),
-        "active_units": int(active_units(vae, x).sum()),
+        **measured,
+        "log_likelihood": log_likelihood,
+        "method": best.method,
+        "standard_error": standard_error_of_mean(best),
+        "sampled_log_likelihood": float(refined.log_likelihood.mean()),
+        "few_effective": int((refined.effective_sample_size < 5.0).sum()),
+        "amortization_gap": refined_elbo - measured["elbo"],
+        "approximation_gap": log_likelihood - refined_elbo,
+        "active_units": int(active_units(model, data).sum()),
     }
+
+
+NAMES = {
+    "elbo": "ELBO",
+    "log_px": "  log p(x|z)",
+    "kl": "  KL(q(z|x) || p(z))",
+    "log_code": "  log p(code)",
+    "cost": "  cost of the class",
+    "log_likelihood": "log p(x)",
+    "standard_error": "  standard error",
+    "sampled_log_likelihood": "log p(x)",
+    "amortization_gap": "log p(x) - ELBO, amortisation",
+    "approximation_gap": "  the rest",
+}
+"""What `evaluate` measures in nats, as it is called in a table; other terms by their own names."""
+
+
+def lines(measured: Mapping[str, Any], n: int, n_samples: int) -> Iterator[str]:
+    """What `evaluate` measured on n examples, as a table to print."""
+    how = dict.fromkeys(("log_likelihood", "sampled_log_likelihood"), f", {n_samples} samples")
+    twice = measured.get("method") == "quadrature"
+    if twice:
+        how["log_likelihood"] = ", quadrature"
+    for key, value in measured.items():
+        if isinstance(value, float) and (twice or key != "sampled_log_likelihood"):
+            name = NAMES.get(key, "  " + key.replace("_", " ")) + how.get(key, "")
+            yield f"{name:<32}{value:>12.3f} nats"
+    if "few_effective" in measured:
+        yield (
+            "samples of a q(z|x) refined for each example, effective sample size below 5: "
+            f"{measured['few_effective']} of {n}"
+        )
+
+
+def standard_error_of_mean(estimate: Estimate) -> float:
+    """That of the mean of log p(x) over these examples, of which each has noise of its own.
+
+    It says nothing of other examples. Errors of quadrature may have one sign: their mean.
+    """
+    error = estimate.standard_error
+    if estimate.method == "quadrature":
+        return float(error.mean())
+    return float(np.sqrt((error * error).sum()) / len(error))
+
+
+def as_tuple(data: Data) -> tuple[Array, ...]:
+    """(x,) or (x, y)."""
+    return data if isinstance(data, tuple) else (data,)
 
 
 def _map(data: Data, function: Callable[[Array], Array]) -> Any:
@@ -158,7 +290,7 @@ def _map(data: Data, function: Callable[[Array], Array]) -> Any:
     return tuple(map(function, data)) if isinstance(data, tuple) else function(data)
 
 
-def _take(data: Data, rows: slice, dtype: Any = None) -> Any:
+def _take(data: Data, rows: slice | Array, dtype: Any = None) -> Any:
     """Some rows of the data; matrices as `dtype`, labels as they are."""
     return _map(data, lambda a: a[rows].astype(dtype) if dtype and a.ndim > 1 else a[rows])
 

@@ -134,10 +134,11 @@ class Condition:
         self.shapes = {**self.dense.shapes, self.W_y: (self.n_classes, n_out)}
 
     def initialize(self, params: Params, rng: np.random.Generator, draw: Initializer) -> None:
-        """As `Dense`; W_y as if x had n_classes more columns, which are not scaled."""
-        self.dense.initialize(params, rng, draw)
+        """As `Dense` of x with a one-hot label beside it, which alone is not scaled."""
         n_in, n_out = self.shapes[self.dense.W]
-        params[self.W_y][...] = draw(rng, (n_in + self.n_classes, n_out))[n_in:]
+        both = draw(rng, (n_in + self.n_classes, n_out))
+        params[self.dense.W][...] = both[:n_in] / self.dense.input_scale
+        params[self.W_y][...], params[self.dense.b][...] = both[n_in:], 0.0
 
     def forward(self, params: Params, x: Any) -> tuple[Array, Any]:
         x_in, labels = x

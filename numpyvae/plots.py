@@ -166,7 +166,7 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
     Of more than two latent dimensions the two with the most KL are shown. One latent dimension
     gives an interval for each example, ordered by the mean. `labels` (N,) are classes, for colours.
     """
-    mean, log_var = vae.encode(x)
+    mean, log_var = vae.axis_posterior(x)
     if labels is not None and np.shape(labels) != (len(mean),):
         raise ValueError(f"labels must have shape (N,) = ({len(mean)},), got {np.shape(labels)}")
     one_class = np.zeros(len(mean))
@@ -193,7 +193,7 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
 
 def informative_dims(vae: VAE, x: Array) -> tuple[int, ...]:
     """The two latent dimensions with the largest mean KL (if L = 1, the one), largest first."""
-    order = np.argsort(-_kl_by_dim(*vae.encode(x)), kind="stable")
+    order = np.argsort(-_kl_by_dim(*vae.axis_posterior(x)), kind="stable")
     return tuple(int(i) for i in order[:2])
 
 

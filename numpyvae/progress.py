@@ -9,7 +9,7 @@ from typing import TextIO
 
 from numpyvae.streams import Steady
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Steps"]
 
 REFRESH_SECONDS = 0.1
 
@@ -69,6 +69,34 @@ class Progress:
             print(f"\r{line[:columns]:<{columns}}", end="", file=self.stream, flush=True)
         else:
             print(line, file=self.stream, flush=True)
+
+
+class Steps:
+    """A live line for work of `total` steps: its name, how much is done, time left.
+
+    Where the output is no terminal, or without `shown`, nothing is printed.
+    """
+
+    def __init__(self, name: str, total: int, shown: bool = True) -> None:
+        self.name, self.total, self.done = name, total, 0
+        self.stream = Steady(sys.stdout)
+        self.live = shown and self.stream.isatty()
+        self.started = self.next_refresh = time.monotonic()
+
+    def advance(self) -> None:
+        """After each step."""
+        self.done += 1
+        now = time.monotonic()
+        if self.live and now >= self.next_refresh:
+            self.next_refresh = now + REFRESH_SECONDS
+            left = _clock((now - self.started) * (self.total - self.done) / self.done)
+            line = f"{self.name}: {self.done / self.total:.0%}  {left} left"
+            print(f"\r{line:<40}", end="", file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """After the last step."""
+        if self.live:
+            print(file=self.stream, flush=True)
 
 
 def _clock(seconds: float) -> str:

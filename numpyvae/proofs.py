@@ -70,8 +70,14 @@ from numpyvae.objectives import (
     ridge_backward,
 )
 from numpyvae.parameters import ParameterLayout
-from numpyvae.priors import GaussianMixture, Prior, StandardNormal, VampPrior
-from numpyvae.priors.mixture import gaussian_mixture_log_prob, gaussian_mixture_log_prob_backward
+from numpyvae.priors import (
+    GaussianMixture,
+    Prior,
+    StandardNormal,
+    VampPrior,
+    gaussian_mixture_log_prob,
+    gaussian_mixture_log_prob_backward,
+)
 from numpyvae.quantization import hold, quantize, quantize_backward
 from numpyvae.standardization import Standardization
 from numpyvae.threads import one_blas_thread

@@ -66,6 +66,31 @@ def children():
     return running
 
 
+@pytest.fixture
+def sketches(monkeypatch):
+    """Figures are made but not drawn, where pictures are not what is tested: that takes longest."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **how: file.write(b"a sketch"))
+
+
+FORKER = "child.py --serve"
+
+
+@pytest.fixture(scope="module")
+def kept_forks():
+    """Students' files run in forks of one process, as in grading, as long as a module's tests do.
+
+    A new interpreter for each takes ten times as long. Ask for it in modules in which that is not
+    what is tested.
+    """
+    from numpyvae.exercises.process import FORKERS
+
+    with FORKERS.kept():
+        yield
+    assert not any(FORKER in command for command in children().values())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def adopt_orphans():
     """Let the children of a child that has ended be ours: `children` finds them, too."""
@@ -75,11 +100,17 @@ def adopt_orphans():
 
 
 @pytest.fixture(autouse=True)
-def no_process_is_left_behind(adopt_orphans):
+def no_process_is_left_behind(request, adopt_orphans):
     """Fail a test that ends before the processes that it has started, and end them."""
+    kept = FORKER if "kept_forks" in request.fixturenames else None
+
+    def left():
+        return {process: command for process, command in children().items()
+                if kept is None or kept not in command}  # fmt: skip
+
     yield
     patience = time.monotonic() + 60  # for those that are about to end, on however busy a machine
-    while (running := children()) and time.monotonic() < patience:
+    while (running := left()) and time.monotonic() < patience:
         time.sleep(0.01)
     for process in running:
         os.kill(process, signal.SIGKILL)

@@ -72,7 +72,7 @@ def full_batch(model, x, steps, rate):
 
 def test_a_linear_autoencoder_reaches_pca(correlated):
     pca = PCA(3).fit(correlated)
-    model = full_batch(Autoencoder(6, 3, (), dtype=np.float64), correlated, 12_000, 0.05)
+    model = full_batch(Autoencoder(6, 3, (), dtype=np.float64), correlated, 6_000, 0.05)
     error = ((correlated - model.reconstruct(correlated)) ** 2).sum(axis=1).mean()
     assert error == pytest.approx(pca.reconstruction_error(correlated).mean(), rel=1e-3)
     decoder = model.layout.views(model.theta)["decoder.0.W"]  # (L, D)
@@ -88,7 +88,7 @@ def test_penalties_turn_the_axes_to_the_principal_components(correlated):
     penalties = np.array([0.1, 0.3, 0.6])
     variances = PCA(6).fit(x).explained_variance
     model = LinearAutoencoder(6, 3, penalties=penalties.tolist(), dtype=np.float64)
-    full_batch(model, x, 20_000, 0.05)
+    full_batch(model, x, 10_000, 0.05)
     decoder = model.layout.views(model.theta)["decoder.0.W"]
     lengths = (decoder**2).sum(axis=1)
     cosines = np.abs(PCA(3).fit(x).components @ decoder.T) / np.sqrt(lengths)

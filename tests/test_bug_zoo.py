@@ -172,8 +172,8 @@ def random_configuration(seed):
 
 
 @pytest.mark.parametrize("block", range(10))
-def test_two_hundred_right_configurations_raise_no_alarm(block):
-    for seed in range(20 * block, 20 * block + 20):
+def test_a_hundred_right_configurations_raise_no_alarm(block):
+    for seed in range(10 * block, 10 * block + 10):
         vae, theta, x, noise = random_configuration(seed)
         report = check_grad(
             lambda theta: vae.loss(theta, x, noise),  # noqa: B023  (used at once)

@@ -32,6 +32,8 @@ from numpyvae.numerics import keep_freed_memory
 
 FIT = {"epochs": 50, "batch_size": 128, "callbacks": (), "verbose": True}
 NETWORK = {"hidden_dims": (128,), "activation": "relu", "seed": 0, "dtype": np.float32}
+ANNEALING = {"n_chains": 16, "n_steps": 500, "start": "prior", "verbose": True}
+
 DEFAULTS = {
     "callbacks.EarlyStopping": {"monitor": "validation_elbo"},
     "callbacks.KeepBest": {"monitor": "validation_elbo"},
@@ -49,6 +51,11 @@ DEFAULTS = {
     "evaluation.active_units": {"threshold": 0.01},
     "evaluation.elbo": {"n_samples": 1},
     "evaluation.evaluate": {"n_samples": 500},
+    "annealing.annealed_log_likelihood": ANNEALING,
+    "annealing.bidirectional_log_likelihood": ANNEALING,
+    "lattice.lattice_log_likelihood": {"tolerance": 0.02},
+    "marginal.log_likelihood": {"n_samples": 500, "method": "auto"},
+    "marginal.refined_posterior": {"n_steps": 200, "n_samples": 8, "learning_rate": 0.1},
     "exact.quadrature.marginal_log_likelihood": {"max_cells": 30_000},
     "layers.LeakyReLU": {"slope": 0.01},
     "layers.Condition": {"input_scale": 1.0},
@@ -59,6 +66,20 @@ DEFAULTS = {
     "likelihoods.gaussian.Gaussian.check": {"first_row": 0},
     "models.autoencoder.Autoencoder": {**NETWORK, "tied": False},
     "models.vae.VAE": {**NETWORK, "beta": 1.0},
+    "models.conditional.ConditionalVAE": {**NETWORK, "beta": 1.0, "prior_network": False},
+    "models.semi_supervised.SemiSupervisedVAE": {**NETWORK, "alpha": 1.0},
+    "models.vector_quantized.VectorQuantizedVAE": {**NETWORK, "commitment": 1.0},
+    "models.labelled_latent.LabelledLatentModel.classify": {"n_samples": 100},
+    "models.labelled_latent.LabelledLatentModel.elbo": {"n_samples": 1},
+    "models.labelled_latent.LabelledLatentModel.log_class_joint": {"n_samples": 100},
+    "models.labelled_latent.LabelledLatentModel.log_likelihood": {
+        "n_samples": 500,
+        "method": "auto",
+        "full": False,
+    },
+    "models.labelled_latent.LabelledLatentModel.sample": {"mean": True},
+    "models.discrete.DiscreteCodeModel.sample": {"mean": True},
+    "likelihoods.structured.StructuredGaussian": {"band": 1},
     "models.full_covariance.FullCovarianceVAE": {**NETWORK, "beta": 1.0},
     "models.importance_weighted.ImportanceWeightedVAE": {
         **NETWORK,
@@ -66,9 +87,12 @@ DEFAULTS = {
         "estimator": "dreg",
     },
     "models.learned_prior.LearnedPriorVAE": {**NETWORK, "beta": 1.0},
-    "models.latent.LatentModel": {"others": ()},
     "models.latent.LatentModel.elbo": {"n_samples": 1},
-    "models.latent.LatentModel.log_likelihood": {"n_samples": 500},
+    "models.latent.LatentModel.log_likelihood": {
+        "n_samples": 500,
+        "method": "auto",
+        "full": False,
+    },
     "models.latent.LatentModel.sample": {"mean": True},
     "models.model.Model.fit": FIT,
     "optimizers.SGD": {"learning_rate": 0.01},
@@ -82,12 +106,14 @@ DEFAULTS = {
 }
 
 MODULES = (
-    "callbacks", "corruptions", "data.digits", "data.files", "data.idx", "data.minibatches",
-    "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature", "layers",
-    "likelihoods.binomial", "likelihoods.gaussian", "models.autoencoder",
-    "models.full_covariance", "models.importance_weighted", "models.latent",
-    "models.learned_prior", "models.linear_autoencoder", "models.model", "models.vae",
-    "objectives", "optimizers", "parameters", "plots", "priors.mixture", "priors.vamp", "training",
+    "annealing", "callbacks", "corruptions", "data.digits", "data.files", "data.idx",
+    "data.minibatches", "data.mnist", "data.toy", "evaluation", "exact.pca", "exact.quadrature",
+    "lattice", "layers", "likelihoods.binomial", "likelihoods.gaussian", "likelihoods.structured",
+    "marginal", "models.autoencoder", "models.conditional", "models.discrete",
+    "models.full_covariance", "models.importance_weighted", "models.labelled_latent",
+    "models.latent", "models.learned_prior", "models.linear_autoencoder", "models.model",
+    "models.semi_supervised", "models.vae", "models.vector_quantized", "objectives", "optimizers",
+    "parameters", "plots", "priors.mixture", "priors.vamp", "training",
 )  # fmt: skip
 
 

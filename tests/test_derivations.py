@@ -1,4 +1,4 @@
-"""docs/derivations.md cannot drift: its Python runs, its quotations stand in the code, it renders.
+"""The derivations cannot drift: their Python runs, quotations stand in the code, pages render.
 
 A Python block below a comment `<!-- quoted from PATH -->` is a quotation, and its lines stand in
 that file as they are. Every other Python block is a program of its own, whose assertions hold.
@@ -20,30 +20,37 @@ TEXT = (ROOT / "docs" / "derivations.md").read_text(encoding="utf-8")
 FENCE = re.compile(
     r"^(?:<!-- quoted from (?P<path>\S+) -->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.M | re.S
 )
+PAGES = {  # by their paths: the VAE's own, and one for each other model
+    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    for page in (ROOT / "docs" / "derivations.md", *sorted((ROOT / "docs/derivations").glob("*")))
+}
 BLOCKS = [
-    (m["kind"], m["path"], m["body"], TEXT.count("\n", 0, m.start()) + 1)
-    for m in FENCE.finditer(TEXT)
+    (m["kind"], m["path"], m["body"], f"{page}:{text.count(chr(10), 0, m.start()) + 1}")
+    for page, text in PAGES.items()
+    for m in FENCE.finditer(text)
 ]
 SNIPPETS = [(body, line) for kind, path, body, line in BLOCKS if kind == "python" and not path]
 QUOTATIONS = [(path, body, line) for kind, path, body, line in BLOCKS if path]
-PROSE = re.sub(r"`[^`\n]+`", "`code`", FENCE.sub("", TEXT))
+PROSES = {page: re.sub(r"`[^`\n]+`", "`code`", FENCE.sub("", text)) for page, text in PAGES.items()}
+PROSE = PROSES["docs/derivations.md"]
+each_page = pytest.mark.parametrize("page", PAGES)
 CHANGED_BY_MARKDOWN = re.compile(r"[\n<>*|`&~]|\]\(|\\[^A-Za-z]|[^A-Za-z0-9]_|operatorname")
-INLINE_MATH = re.findall(r"(^|(?s:.))\$([^$]*)\$(?=((?s:.)|$))", PROSE)
-
-
-def at_line(value):
-    return f"line{value}" if isinstance(value, int) else ""
+INLINE_MATH = [
+    found
+    for prose in PROSES.values()
+    for found in re.findall(r"(^|(?s:.))\$([^$]*)\$(?=((?s:.)|$))", prose)
+]
 
 
 def test_every_fence_is_understood():
     assert {kind for kind, *_ in BLOCKS} == {"python", "math", "text"}
-    assert "```" not in FENCE.sub("", TEXT)
-    assert TEXT.count("<!--") == len(QUOTATIONS)
+    assert all("```" not in prose for prose in PROSES.values())
+    assert sum(text.count("<!--") for text in PAGES.values()) == len(QUOTATIONS)
     assert len(SNIPPETS) >= 10
     assert len(QUOTATIONS) >= 15
 
 
-@pytest.mark.parametrize(("body", "line"), SNIPPETS, ids=at_line)
+@pytest.mark.parametrize(("body", "line"), SNIPPETS, ids=[line for _, line in SNIPPETS])
 def test_snippet_runs(body, line):
     tree = ast.parse(body)
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -57,17 +64,16 @@ def test_snippet_runs(body, line):
     assert modules <= {"numpy", "numpyvae"}
     assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
     try:
-        exec(compile(body, "a block of docs/derivations.md", "exec"), {"__name__": "snippet"})
+        exec(compile(body, f"the block at {line}", "exec"), {"__name__": "snippet"})
     except Exception as error:
         row = traceback.extract_tb(error.__traceback__)[1].lineno
         failed = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        pytest.fail(
-            f"docs/derivations.md:{line + row}: {body.splitlines()[row - 1].strip()}\n{failed}",
-            pytrace=False,
-        )
+        page, _, start = line.rpartition(":")
+        where = f"{page}:{int(start) + row}: {body.splitlines()[row - 1].strip()}"
+        pytest.fail(f"{where}\n{failed}", pytrace=False)
 
 
-@pytest.mark.parametrize(("path", "body", "line"), QUOTATIONS, ids=at_line)
+@pytest.mark.parametrize(("path", "body", "line"), QUOTATIONS, ids=[q[2] for q in QUOTATIONS])
 def test_quotation_stands_in_its_file(path, body, line):
     source = "\n" + (ROOT / path).read_text(encoding="utf-8")
     assert body.strip()
@@ -99,13 +105,14 @@ def test_contents_lists_every_heading():
     assert list(titles) == [numbers.sub("", h) for h in headings]
     assert list(links) == anchors
     assert set(re.findall(r"\]\(#(.*?)\)", TEXT)) == set(anchors)
-    for target in re.findall(r"\]\((?!#)(.*?)\)", PROSE):
-        assert (ROOT / "docs" / target).exists(), target
+    for page, prose in PROSES.items():
+        for target in re.findall(r"\]\((?!#)(.*?)\)", prose):
+            assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
 def test_inline_mathematics_survives_markdown():
     """Nothing that a forge's Markdown would change before the mathematics is typeset."""
-    assert PROSE.count("$") % 2 == 0
+    assert all(prose.count("$") % 2 == 0 for prose in PROSES.values())
     assert len(INLINE_MATH) > 100
     for before, formula, after in INLINE_MATH:
         where = f"{before}${formula}${after}"
@@ -117,8 +124,9 @@ def test_inline_mathematics_survives_markdown():
         assert not after or after in " \n),.:;", where
 
 
-def test_no_paragraph_turns_into_a_list():
-    for block in re.split(r"\n\s*\n", PROSE):
+@each_page
+def test_no_paragraph_turns_into_a_list(page):
+    for block in re.split(r"\n\s*\n", PROSES[page]):
         if not re.match(r"\s*(- |\d+\. |## Contents)", block):
             assert not re.search(r"^\s*([-+*>#=]|\d+[.)])(\s|$)", block.partition("\n")[2], re.M), (
                 block

@@ -24,6 +24,7 @@ from numpyvae.gaussian import (
     reparameterize_backward,
 )
 
+pytestmark = pytest.mark.usefixtures("kept_forks")
 ids = {"ids": lambda e: e.slug}
 
 

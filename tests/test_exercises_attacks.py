@@ -18,6 +18,7 @@ from numpyvae.exercises.judging import judge, judge_file, judge_source
 from numpyvae.exercises.process import FORKERS
 from numpyvae.exercises.sandbox import Limits, run
 
+pytestmark = pytest.mark.usefixtures("kept_forks")
 EXERCISE = EXERCISES[3]
 LIMITS = Limits(seconds=1, memory=2**30)  # enough for whoever does what was asked, mostly
 SOLUTION = solution(EXERCISE.file)
@@ -314,7 +315,7 @@ def folder(tmp_path_factory):
 def outcomes(folder, confined):
     """What came of each attack, in forks as in grading. Two at a time: who hangs only waits."""
     points = draw_points(EXERCISE, 12345)
-    with FORKERS.kept(), ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool:
         waiting = {
             attack: pool.submit(run, EXERCISE, submission(attack, folder), points, LIMITS)
             for attack in ATTACKS
@@ -360,7 +361,9 @@ def test_the_same_file_without_the_attack_earns_all(tmp_path):
     assert judge_source(EXERCISE, honest, 12345).total == 10
 
 
-def test_the_process_knows_nothing_of_the_grader():
+@pytest.mark.parametrize("is_fork", [True, False])
+def test_the_process_knows_nothing_of_the_grader(is_fork, monkeypatch):
+    monkeypatch.setattr(FORKERS, "_is_safe", is_fork and FORKERS._is_safe)
     source = FORWARD + textwrap.dedent("""
         names = [name for name in sys.modules if "numpyvae" in name or name in
                  ("catalogue", "mistakes", "compare", "diagnosis", "judging", "reference")]

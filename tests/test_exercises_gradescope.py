@@ -23,6 +23,7 @@ from numpyvae.exercises.judging import judge_source
 from numpyvae.exercises.mistakes import MISTAKES, plant
 from numpyvae.exercises.notebooks import notebook_marks, notebook_source
 
+pytestmark = pytest.mark.usefixtures("kept_forks", "sketches")
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [exercise.file for exercise in EXERCISES]
 HALF_MISSING = plant(solution(FILES[3]), next(m for m in MISTAKES if m.name == "half missing"))

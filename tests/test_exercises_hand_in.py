@@ -20,6 +20,7 @@ from numpyvae.exercises.file_names import meant, student_of
 from numpyvae.exercises.judging import judge_source
 from numpyvae.exercises.notebooks import notebook_source
 
+pytestmark = pytest.mark.usefixtures("kept_forks")
 FILES = [exercise.file for exercise in EXERCISES]
 THREE = solution(FILES[3])
 

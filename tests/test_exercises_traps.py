@@ -15,6 +15,8 @@ from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
 from numpyvae.exercises.judging import judge, judge_source
 from numpyvae.exercises.sandbox import Limits, Outcome
 
+pytestmark = pytest.mark.usefixtures("kept_forks")
+
 
 def changed(number, *changes, seed=7):
     """The verdict on a solution with some lines changed."""

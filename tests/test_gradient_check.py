@@ -101,22 +101,22 @@ def test_taylor_order_is_two_for_a_right_gradient_and_one_for_a_wrong_one(rng):
 
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 def test_right_gradients_raise_no_alarm(method):
-    """Nine kinds of functions, 25 of each: nothing right may fail."""
+    """Nine kinds of functions, 11 of each: nothing right may fail."""
     verdicts = []
-    for seed in range(225):
+    for seed in range(99):
         f, theta, grad = MAKERS[seed % len(MAKERS)](np.random.default_rng(seed))
         verdicts.append(check_grad(f, theta, grad, method=method).verdict)
     assert "fail" not in verdicts
     if method in ("auto", "complex", "directional"):
         assert set(verdicts) == {"pass"}
     else:  # with differences, rounding may hide the slopes of a function with a huge value
-        assert verdicts.count("cannot tell") <= 3
+        assert verdicts.count("cannot tell") <= 1
 
 
 @pytest.mark.parametrize("method", ["auto", "complex", "central", "directional"])
 def test_one_parameter_off_by_1e_5_is_caught(method):
     missed = []
-    for seed in range(180):
+    for seed in range(90):
         rng = np.random.default_rng(seed)
         f, theta, grad = MAKERS[seed % len(MAKERS)](rng)
         right = grad(theta)

@@ -301,16 +301,17 @@ def test_estimates_are_the_means_that_their_docstrings_show(likelihood, n_sample
         log_weights.append(log_p + prior - q)
     expected = np.log(np.mean(np.exp(log_weights), axis=0))
     np.testing.assert_allclose(
-        vae.log_likelihood(x, n, np.random.default_rng(1)), expected, rtol=1e-10
+        vae.log_likelihood(x, n, np.random.default_rng(1), "importance"), expected, rtol=1e-10
     )
 
 
 def test_chunks_of_rows_leave_an_estimate_as_it_is(rng, monkeypatch):
     """The noise is drawn row by row, so where a chunk ends is seen in no row's estimate."""
     vae, x = linear_vae(rng), rng.standard_normal((11, 3))
-    whole = vae.elbo(x), vae.log_likelihood(x, 3)
+    whole = vae.elbo(x), vae.log_likelihood(x, 3, None, "importance")
     monkeypatch.setattr("numpyvae.evaluation.CHUNK_ENTRIES", 30)  # 7 rows, or 2 with 3 samples
-    np.testing.assert_allclose((vae.elbo(x), vae.log_likelihood(x, 3)), whole, rtol=1e-12)
+    parts = vae.elbo(x), vae.log_likelihood(x, 3, None, "importance")
+    np.testing.assert_allclose(parts, whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_samples", [1, 7, 5000])
@@ -331,12 +332,19 @@ def test_evaluate_gives_the_means_of_what_it_names(rng):
     result = evaluate(vae, x, 4, np.random.default_rng(2))
     generator = np.random.default_rng(2)
     log_px, kl = elbo_terms(vae, x, 10, generator)
-    log_likelihood = vae.log_likelihood(x, 4, generator)
+    best = vae.log_likelihood(x, 4, generator, full=True)
+    sampled = vae.log_likelihood(x, 4, generator, "refined", full=True)
     assert result == {
         "elbo": pytest.approx((log_px - kl).mean()),
         "log_px": pytest.approx(log_px.mean()),
         "kl": pytest.approx(kl.mean()),
-        "log_likelihood": pytest.approx(log_likelihood.mean()),
+        "log_likelihood": pytest.approx(best.log_likelihood.mean()),
+        "method": "quadrature",
+        "standard_error": pytest.approx(best.standard_error.mean()),
+        "sampled_log_likelihood": pytest.approx(sampled.log_likelihood.mean()),
+        "few_effective": (sampled.effective_sample_size < 5).sum(),
+        "amortization_gap": pytest.approx(sampled.elbo.mean() - (log_px - kl).mean()),
+        "approximation_gap": pytest.approx((best.log_likelihood - sampled.elbo).mean()),
         "active_units": active_units(vae, x).sum(),
     }
     assert evaluate(vae, x, 4) == evaluate(vae, x, 4, np.random.default_rng([7, 0]))

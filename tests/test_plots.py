@@ -95,8 +95,9 @@ def test_every_figure_of_every_model_can_be_saved_and_no_axes_are_empty(models, 
         "manifold": plots.manifold(vae, n_side=5),
     }
     for what, figure in figures.items():
-        if "L =" in name and what != "manifold":
-            figure.set_layout_engine("none")  # slow, and tried with the models of two dimensions
+        is_first = name in ("digits", "vectors", "points", "numbers")
+        if not is_first and (what != "manifold" or "real" in name or "binary" in name):
+            figure.set_layout_engine("none")  # slow, and tried with a model of the kind
         assert saved(figure).startswith(b"\x89PNG"), what
         assert all(ax.has_data() for ax in figure.axes if ax.get_visible()), what
         assert any(ax.get_title(loc="left") for ax in figure.axes), what
@@ -116,6 +117,7 @@ vae.fit(x, epochs=2, verbose=False)
 drawn = [plots.learning_curves(vae.history), plots.reconstructions(vae, x), plots.samples(vae),
          plots.latent_space(vae, x, np.arange(16) % 3), plots.manifold(vae, 3)]
 for figure in drawn:
+    figure.set_layout_engine("none")  # slow
     figure.savefig(io.BytesIO(), format="png", dpi=40)
 assert "matplotlib.pyplot" not in sys.modules
 assert dict(matplotlib.rcParams) == before

@@ -167,5 +167,7 @@ def test_how_the_command_line_writes_it():
             likelihood_from_text(text)
     with pytest.raises(TypeError, match="band must be an integer"):
         StructuredGaussian(1.5)
+    with pytest.raises(ValueError, match="band 1000000000000 is too wide: at most 10000"):
+        StructuredGaussian(10**12)
     with pytest.raises(ValueError, match="width must be at least 1"):
         StructuredGaussian(1, width=0)

@@ -214,7 +214,7 @@ WATCHED = {
     "encode": lambda vae, x: vae.encode(x),
     "decode": lambda vae, x: vae.decode(x[:, :2]),
     "elbo": lambda vae, x: vae.elbo(x),
-    "log_likelihood": lambda vae, x: vae.log_likelihood(x, 3),
+    "log_likelihood": lambda vae, x: vae.log_likelihood(x, 3, None, "importance"),
     "evaluate": lambda vae, x: evaluate(vae, x, 3),
 }
 THETA = np.array([1.0, 2.0])

@@ -268,6 +268,13 @@ def test_a_saved_model_comes_back_and_trains_on_to_the_same_bits(tmp_path, x, em
         assert (again.codebook.counts != 1.0).any()
 
 
+def test_a_description_of_any_size_costs_nothing():
+    """A file names its sizes before anything of them is read or built."""
+    model = VectorQuantizedVAE(D, M, d, 10**12)
+    assert model.layout.size > 10**24
+    assert "counts" not in vars(model.codebook)
+
+
 def test_shapes_names_and_values(x, capsys):
     model = VectorQuantizedVAE(D, M, d, K, (6,), likelihood=Binomial(4))
     assert model.layout.shapes["codebook"] == (K, d)
@@ -293,7 +300,10 @@ def test_shapes_names_and_values(x, capsys):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda m: m.decode(np.zeros((2, M + 1), int)), r"\(N, M\) with 3 columns, got \(2, 4\)"),
+        (
+            lambda m: m.decode(np.zeros((2, M + 1), int)),
+            r"\(N, M\) with a row or more of 3 columns, got \(2, 4\)",
+        ),
         (lambda m: m.decode(np.full((2, M), K)), r"= 4 is no label: expected 0, ..., 3"),
         (lambda m: m.decode(np.full((2, M), 0.5)), "is no label"),
         (lambda m: VectorQuantizedVAE(D, M, d, 0), "n_codes must be at least 1"),

@@ -39,12 +39,14 @@ def close(a: Array, b: Array, tolerance: float) -> bool:
     """Equal up to `tolerance`, relative to b's largest entry, where both are finite."""
     if a.shape != b.shape:
         return False
-    a, b = a.astype(np.float64), b.astype(np.float64)
+    a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     finite = np.isfinite(a) & np.isfinite(b)
-    if not finite.any():
-        return bool(a.size == 0 or (not np.isfinite(a).any() and not np.isfinite(b).any()))
-    a, b = a[finite], b[finite]
-    return bool(np.abs(a - b).max() <= tolerance * np.abs(b).max())
+    if not finite.all():
+        if not finite.any():
+            return not (np.isfinite(a).any() or np.isfinite(b).any())
+        a, b = a[finite], b[finite]
+    off, scale = np.abs(a - b).max(initial=0.0), np.abs(b).max(initial=0.0)
+    return bool(off <= tolerance * scale)
 
 
 def faults_of(exercise: Exercise, outcome: Outcome, right: Outcome) -> list[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from types import CodeType
 from typing import Any, NamedTuple
@@ -51,6 +51,14 @@ class Results(NamedTuple):
     errors: frozenset[str]  # what was raised, in words
 
 
+class Fitted(NamedTuple):
+    """What comes of mistakes one of which has a constant, read off from a student's results."""
+
+    constant: float
+    mistakes: tuple[Mistake, ...]
+    results: Results
+
+
 Made = tuple[tuple[tuple[Mistake, ...], Results], ...]  # mistakes, the results with all of them
 
 
@@ -82,6 +90,13 @@ def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
         sys.modules.update(before)
 
 
+@lru_cache(maxsize=32)
+def _imported(exercise: Exercise, head: str) -> dict[str, Any]:
+    """The names that a solution begins with: what it imports. They are made once."""
+    with _loaded(exercise, head) as names:
+        return dict(names)
+
+
 @lru_cache(maxsize=4096)
 def _compiled(block: str) -> CodeType:
     return compile(block, "solution", "exec", dont_inherit=True)
@@ -101,9 +116,10 @@ def results_with(
     """
     arrays: Arrays = {}
     errors = set()
-    with _loaded(exercise, "") as names:
-        names[CONSTANT] = constant
-        for block in source.split("\n\n\n"):  # one by one, for most are those of the solution
+    head, *blocks = source.split("\n\n\n")
+    with np.errstate(all="ignore"):
+        names = {**_imported(exercise, head), CONSTANT: constant}
+        for block in blocks:  # one by one, for most are those of the solution
             exec(_compiled(block), names)
         for place in sorted({n.split("/")[1] for n in points if n.startswith(f"{f.name}/")}):
             start = f"{f.name}/{place}/"
@@ -176,38 +192,48 @@ def pairs_of_mistakes(exercise: Exercise, f: Function, seed: int | str) -> Made:
     )
 
 
-def fitted_mistakes(exercise: Exercise, f: Function, seed: int | str, yours: Arrays) -> Made:
+def fitted_mistakes(
+    exercise: Exercise, f: Function, seed: int | str, yours: Arrays
+) -> Iterator[tuple[tuple[Mistake, ...], Results]]:
     """The results with each mistake that has a constant, with that of a student's results, the
-    nearest first; and with another mistake, if one of the two explains the forward pass.
+    nearest first; then with another mistake, if one of the two explains the forward pass.
 
     A small constant does much the same wherever it is added. Digits beyond 1e-6 tell where that
     was. If they do not, a number that somebody may have written is the likelier one.
     """
-    points, found = draw_points(exercise, seed), []
+    points = draw_points(exercise, seed)
     truth = {n[len(f.name) + 1 :]: a for n, a in right(exercise.number, seed).arrays.items()
              if n.startswith(f"{f.name}/")}  # fmt: skip
+
+    def nearest_first(made: Iterable[Fitted]) -> list[Fitted]:
+        return sorted(made, key=lambda one: _unlikely(one.constant, yours, one.results.arrays))
+
+    def make(constant: float, *mistakes: Mistake) -> Iterator[Fitted]:
+        source = planted(exercise, *mistakes)
+        if source is not None:
+            made = results_with(exercise, f, source, points, constant)
+            yield Fitted(constant, mistakes, made)
+
+    own = [mistake for mistake, _ in mistakes_of(exercise) if mistake.function in f.names]
+    fits = [mistake.fitted(points, yours, truth) for mistake in own]
+    alone = [one for fit in fits if fit for one in make(*fit)]
+    yield from (one[1:] for one in nearest_first(alone))
     others = [(m, _outputs_fit(f, yours, made.arrays))
               for (m,), made in single_mistakes(exercise, f, seed)]  # fmt: skip
+    both: list[Fitted] = []
+    for constant, (mistake,), made in alone:
+        explains = _outputs_fit(f, yours, made.arrays)
+        in_backward = mistake.function == f.names[-1]
+        for other, other_fits in others:
+            if other_fits if in_backward else explains and other.function == f.names[-1]:
+                both += make(constant, mistake, other)
+    yield from (one[1:] for one in nearest_first(both))
 
-    def make(constant: float, *mistakes: Mistake) -> Arrays:
-        source = planted(exercise, *mistakes)
-        if source is None:
-            return {}
-        made = results_with(exercise, f, source, points, constant)
-        off, written = distance(yours, made.arrays), as_written(constant)
-        key = len(mistakes), off > DIGITS, not written, off > ROUNDING, len(f"{written:.3g}"), off
-        found.append((key, (mistakes, made)))
-        return made.arrays
 
-    for mistake, _ in mistakes_of(exercise):
-        fit = mistake.fitted(points, yours, truth) if mistake.function in f.names else None
-        if fit is not None:
-            fits = _outputs_fit(f, yours, make(*fit))
-            in_backward = mistake.function == f.names[-1]
-            for other, other_fits in others:
-                if other_fits if in_backward else fits and other.function == f.names[-1]:
-                    make(*fit, other)
-    return tuple(one for _, one in sorted(found, key=lambda one: one[0]))
+def _unlikely(constant: float, yours: Arrays, made: Arrays) -> tuple[float, ...]:
+    """The smaller, the likelier it is that these results are a student's."""
+    off, written = distance(yours, made), as_written(constant)
+    return off > DIGITS, not written, off > ROUNDING, len(f"{written:.3g}"), off
 
 
 def _outputs_fit(f: Function, yours: Arrays, wrong: Arrays) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpyvae.likelihoods.binomial import Bernoulli, Binomial
 from numpyvae.likelihoods.gaussian import Gaussian
-from numpyvae.likelihoods.likelihood import Likelihood
+from numpyvae.likelihoods.likelihood import Likelihood, log_prob_table
 from numpyvae.likelihoods.structured import StructuredGaussian
 from numpyvae.validation import from_config
 
@@ -26,6 +26,7 @@ __all__ = [
     "StructuredGaussian",
     "likelihood_from_config",
     "likelihood_from_text",
+    "log_prob_table",
 ]
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

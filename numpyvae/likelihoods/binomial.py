@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from numpyvae.layers import Grads, Params
-from numpyvae.numerics import Array, row_blocks, sigmoid, sigmoid_and_softplus
+from numpyvae.numerics import Array, magnitude, row_blocks, sigmoid, sigmoid_and_softplus
 from numpyvae.standardization import Standardization
 from numpyvae.threads import share
 from numpyvae.validation import EntryError, check_finite, exact_text, first_entry, positive_int
@@ -68,6 +68,13 @@ class Binomial:
         doutput = x - mean
         doutput *= dlog_prob[:, None]
         return doutput
+
+    def log_prob_table(self, params: Params, x: Array, output: Array) -> Array:
+        """Log p(x_n | logits_g) of every x (N, D) with every logits (G, D): (N, G) nats."""
+        softplus = np.log(1.0 + np.exp(-magnitude(output)))  # half the time of log1p
+        softplus += np.maximum(output, 0.0)
+        table: Array = x @ output.T - self.total_count * softplus.sum(axis=-1)  # (N, G)
+        return table + np.reshape(self._log_coefficient(x), (-1, 1))
 
     def _log_coefficient(self, x: Array) -> Array | float:
         """sum_d log C(n, x_d), (N,), in the dtype of x."""

@@ -115,6 +115,27 @@ class Gaussian:
             grads["likelihood.log_var"] += dlog_var.sum()
         return (precision * dlog_prob)[:, None] * residual
 
+    def log_prob_table(self, params: Params, x: Array, output: Array) -> Array:
+        """Log p(x_n | output_g) of every x (N, D) with every output (G, D'): (N, G) nats.
+
+        In float64, because (x - mean)^2 is multiplied out.
+        """
+        x, output = x.astype(np.float64), output.astype(np.float64)
+        log_scale = 0.0
+        if self.standardization is not None:
+            x, _ = self.standardization.forward(params, x)
+            log_scale = self.standardization.log_scale(x.shape[-1])
+        if self.variance == "per_dimension":
+            mean, log_var = mean_and_log_var(output)  # (G, D) each
+        else:
+            mean, log_var = (
+                output,
+                np.broadcast_to(self._log_var_and_precision(params)[0], output.shape),
+            )
+        weighted = mean * (precision := np.exp(-log_var))
+        squares = (x * x) @ precision.T - 2.0 * x @ weighted.T + (mean * weighted).sum(axis=-1)
+        return -0.5 * (squares + (LOG_2PI + log_var).sum(axis=-1)) - log_scale  # (N, G)
+
     def _log_var_and_precision(self, params: Params) -> tuple[Any, Any]:
         """Log variance and 1 / variance: arrays (1,) if learned, else Python floats.
 

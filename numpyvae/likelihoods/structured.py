@@ -15,6 +15,9 @@ from numpyvae.validation import positive_int
 
 __all__ = ["StructuredGaussian"]
 
+MOST_NEIGHBOURS = 10_000
+"""Far more than can be trained, and few enough that a file which names them costs nothing."""
+
 
 class StructuredGaussian(Gaussian):
     """x ~ N(mean, (B B^T)^-1) with B lower triangular and banded, for series and images.
@@ -37,6 +40,8 @@ class StructuredGaussian(Gaussian):
         shift, scale: as for `Gaussian`.
     """
 
+    log_prob_table: Any = None  # none of its own: that of independent dimensions would be wrong
+
     def __init__(
         self, band: int = 1, width: int | None = None, shift: Any = None, scale: Any = None
     ) -> None:
@@ -45,6 +50,8 @@ class StructuredGaussian(Gaussian):
         self.width = None if width is None else positive_int("width", width)
         rows, reach = (0, self.band) if self.width is None else (self.band, self.width - 1)
         reach = min(self.band, reach)
+        if (rows + 1) * (2 * reach + 1) > MOST_NEIGHBOURS:
+            raise ValueError(f"band {self.band} is too wide: at most {MOST_NEIGHBOURS} neighbours")
         self.neighbours = [
             (down, step)
             for down in range(rows + 1)
@@ -136,7 +143,10 @@ class StructuredGaussian(Gaussian):
     def from_text(cls, argument: str) -> StructuredGaussian:
         """`1` is a series whose neighbours hang together, `1x8` an image of rows of 8 pixels."""
         band, _, width = argument.partition("x")
-        return cls(int(band), int(width) if width else None)
+        try:
+            return cls(int(band), int(width) if width else None)
+        except ValueError:
+            raise ValueError("BAND a whole number from 0 on, WIDTH from 1 on") from None
 
     @classmethod
     def examples(cls) -> tuple[StructuredGaussian, ...]:

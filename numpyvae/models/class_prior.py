@@ -35,6 +35,12 @@ class ClassNormal:
             {MEAN: self.table, LOG_VAR: self.table} if learned else {}
         )
 
+    is_told_the_class = True
+
+    @property
+    def is_standard_normal(self) -> bool:
+        return not self.learned
+
     def attach(self, *_: Any) -> ClassNormal:
         """The prior as a part of a model: its sizes are known already."""
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 
@@ -31,7 +32,11 @@ class Codebook:
         self.shapes: Mapping[str, tuple[int, ...]] = {"codebook": (n_codes, code_dim)}
         self.decay = decay
         self.started = np.zeros(1)  # 1 once the codes are vectors of the encoder
-        self.counts = np.ones(n_codes)  # how often each code was chosen a step, on average
+
+    @cached_property
+    def counts(self) -> Array:
+        """How often each code is chosen in a step, on average, (K,); 1 at the beginning."""
+        return np.ones(self.shapes["codebook"][0])
 
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
         params["codebook"][...] = rng.standard_normal(params["codebook"].shape)

@@ -28,6 +28,14 @@ class DiscreteCodeModel(Model):
     code_dim: int
     n_codes: int
 
+    activation: str
+    hidden_dims: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        widths = "-".join(map(str, (self.data_dim, *self.hidden_dims, self.code_dim)))
+        codes = f"{self.n_positions} of {self.n_codes} codes"
+        return f"{type(self).__name__}({widths}, {self.activation}, {codes}, {self.likelihood})"
+
     def vectors(self, params: Params, x: Array) -> tuple[Array, Any]:
         """z_e (N, M, d) of x (N, D): what is to be quantised, and the cache of the encoder."""
         heads, cache = self.encoder.forward(params, x)
@@ -55,7 +63,7 @@ class DiscreteCodeModel(Model):
     def _decoded(self, indices: Array, finish: Callable[[Array], Array]) -> Array:
         indices, params = np.asarray(indices), self.params
         if indices.ndim != 2 or indices.shape[1] != self.n_positions or not len(indices):
-            expected = f"(N, M) with {self.n_positions} columns"
+            expected = f"(N, M) with a row or more of {self.n_positions} columns"
             raise ValueError(f"indices must have shape {expected}, got {indices.shape}")
         flat = as_labels("indices", indices.ravel(), indices.size, self.n_codes)
         z_q = params["codebook"][flat].reshape(len(indices), -1)  # (N, M d)

@@ -21,6 +21,7 @@ from numpyvae.cholesky import (
     cholesky_kl_backward,
     cholesky_sample,
     cholesky_sample_backward,
+    log_variances,
     n_cholesky_heads,
 )
 from numpyvae.gaussian import log_prob_by_noise
@@ -91,29 +92,28 @@ class FullCovarianceVAE(LatentModel):
         views[f"encoder.{last}.W"][:, 2 * self.latent_dim :] = 0.0
         return theta
 
-    def heads(self, params: Params, x: Data) -> tuple[Array, Array, Array]:
-        """The encoder's mean (N, L), log_var (N, L) and off (N, L(L-1)/2)."""
-        return cholesky_heads(self.encoder.forward(params, x)[0])
-
     def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
-        """Of q(z|x) the mean (N, L) and the logarithm of the variances of each z_l alone (N, L)."""
-        mean, log_var, off = self.heads(params, data)
-        C = cholesky_factor(log_var, off)
-        return mean, np.log((C * C).sum(axis=-1))
+        """Of q(z|x) the mean (N, L), and the log-variances of each z_l alone (N, L)."""
+        mean, *of_covariance = cholesky_heads(self.encoder.forward(params, data)[0])
+        return mean, log_variances(cholesky_factor(*of_covariance))
 
     def draw_code(self, params: Params, data: Data, noise: Array) -> tuple[Array, Array]:
         """S codes z = mean + C noise of each example, (N, S, L), and their log q(z|x), (N, S)."""
-        mean, log_var, off = (a[:, None] for a in self.heads(params, data))
+        heads = cholesky_heads(self.encoder.forward(params, data)[0])
+        mean, log_var, off = (a[:, None] for a in heads)
         z, _ = cholesky_sample(mean, log_var, off, noise)
         return z, log_prob_by_noise(log_var, noise)[0]
 
     def encode(self, x: Array) -> tuple[Array, Array]:
         """q(z|x): mean (N, L) and the lower-triangular C (N, L, L); its covariance is C C^T."""
         x, params = self.check_data(x), self.params
-        mean, log_var, off = cholesky_heads(
-            self.by_chunks(lambda x: self.encoder.forward(params, x)[0], x)
-        )
+        heads = self.by_chunks(lambda x: self.encoder.forward(params, x)[0], x)
+        mean, log_var, off = cholesky_heads(heads)
         return mean, cholesky_factor(log_var, off)
+
+    def axis_posterior(self, x: Array) -> tuple[Array, Array]:
+        mean, factor = self.encode(x)
+        return mean, log_variances(factor)
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[FullCovarianceVAE]:

@@ -46,7 +46,10 @@ __all__ = ["ImportanceWeightedVAE"]
 
 
 class ImportanceWeightedVAE(LatentModel):
-    """The VAE's q(z|x), p(z) and p(x|z), trained on log 1/S sum_s p(x, z_s) / q(z_s|x)."""
+    """The VAE's q(z|x), p(z) and p(x|z), trained on log 1/S sum_s p(x, z_s) / q(z_s|x).
+
+    Its `elbo` is the ELBO, as any model's; what training raises is in the history as "iw_bound".
+    """
 
     def forward(
         self, params: Params, x: Array, noise: Array, held: Any = None

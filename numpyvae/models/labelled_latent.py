@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from numpyvae import evaluation
+from numpyvae import evaluation, marginal
 from numpyvae.classes import of_class
 from numpyvae.gaussian import mean_and_log_var
 from numpyvae.layers import Params
@@ -76,7 +76,7 @@ class LabelledLatentModel(Labelled, LatentModel):
         """(x, y), with labels that are not known for y = None, if there may be such."""
         if y is None and not self.unknown_labels:
             raise TypeError(f"{type(self).__name__} needs labels beside the data: y (N,)")
-        return x, np.full(len(x), -1) if y is None else y
+        return x, np.full(np.shape(x)[:1], -1) if y is None else y
 
     def elbo(  # type: ignore[override]
         self, x: Array, y: Any = None, n_samples: int = 1, rng: np.random.Generator | None = None
@@ -88,18 +88,28 @@ class LabelledLatentModel(Labelled, LatentModel):
         return evaluation.elbo(self, self.with_labels(x, y), n_samples, rng)
 
     def log_likelihood(  # type: ignore[override]
-        self, x: Array, y: Any = None, n_samples: int = 500, rng: Any = None
-    ) -> Array:
-        """log p(x|y) of each example by importance sampling from q(z|x, y), (N,) nats.
+        self,
+        x: Array,
+        y: Any = None,
+        n_samples: int = 500,
+        rng: Any = None,
+        method: str = "auto",
+        *,
+        full: bool = False,
+    ) -> Any:
+        """log p(x|y) of each example, (N,) nats; arguments after y as for `LatentModel`.
 
-        Of a model that sums over the class where y is -1 or None (then all of them) it is log p(x),
-        and log p(x, y) where y is known. In expectation it approaches these from below as
-        `n_samples` grows. `rng=None` as in `sample`.
+        Of a model that sums over the class it is log p(x) where y is -1 or None (then all of them),
+        and log p(x, y) where y is known, by importance sampling from q(z|x, y) of every class: in
+        expectation it approaches these from below as `n_samples` grows.
         """
-        x, y = self.check_data(self.with_labels(x, y))
-        if self.unknown_labels:
-            return of_class(self.log_class_joint(x, n_samples, rng), y)
-        return evaluation.importance_weighted_log_likelihood(self, (x, y), n_samples, rng)
+        data = x, y = self.check_data(self.with_labels(x, y))
+        if not self.unknown_labels:
+            estimate = marginal.log_likelihood(self, data, n_samples, rng, method)
+            return estimate if full else estimate.log_likelihood
+        if full or method not in ("auto", "importance"):
+            raise ValueError(f"{type(self).__name__} knows the method 'importance' alone")
+        return of_class(self.log_class_joint(x, n_samples, rng), y)
 
     def posterior(self, params: Params, data: Any) -> tuple[Array, Array]:
         """q(z|x, y): mean and log_var (N, L); ValueError where y is not known, for a mixture."""
@@ -123,7 +133,7 @@ class LabelledLatentModel(Labelled, LatentModel):
         log p(x|y) by importance sampling from q(z|x, y). The logsumexp over the classes is
         log p(x), the softmax p(y|x). `rng=None` as in `sample`.
         """
-        (x, _), rng = self.check_data((x, np.zeros(len(x), np.intp))), self.generator(rng)
+        (x, _), rng = self.check_data((x, np.zeros(np.shape(x)[:1], np.intp))), self.generator(rng)
         n_samples, params = positive_int("n_samples", n_samples), self.params
 
         def of_rows(x: Array) -> Array:

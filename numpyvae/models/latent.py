@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from numpyvae import evaluation
+from numpyvae import evaluation, marginal
+from numpyvae.evaluation import Estimate
 from numpyvae.gaussian import log_prob_by_noise, mean_and_log_var, reparameterize
 from numpyvae.layers import ACTIVATIONS, Params
-from numpyvae.likelihoods import Likelihood
+from numpyvae.likelihoods import Likelihood, log_prob_table
 from numpyvae.models.model import Model, Part
 from numpyvae.models.networks import check_likelihood, decoder_of, encoder_of, hidden_widths
 from numpyvae.numerics import Array
@@ -51,7 +52,7 @@ class LatentModel(Model):
         *,
         n_outputs: int | None = None,
         n_classes: int | None = None,
-        others: Sequence[Part] = (),
+        others: Sequence[Part] | None = None,
     ) -> None:
         """C = `n_outputs` numbers leave the encoder, 2L if it is not given.
 
@@ -65,7 +66,7 @@ class LatentModel(Model):
         self.encoder = self.encoder_of(D, H, n_outputs or 2 * L, activation, likelihood, n_classes)
         self.decoder = self.decoder_of(D, H, L, activation, likelihood, n_classes)
         self.prior = prior.attach(D, L, likelihood, self.encoder)
-        parts: list[Part] = [self.encoder, self.decoder, likelihood, self.prior, *others]
+        parts: list[Part] = [self.encoder, self.decoder, likelihood, self.prior, *(others or ())]
         super().__init__(D, likelihood, parts, (L,), seed, dtype)
 
     # The doors of evaluation, as functions of the parameters.
@@ -85,14 +86,17 @@ class LatentModel(Model):
     def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
         """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache.
 
-        Of data (x, y) both terms are given y: decoder and prior get (z, y) in place of z.
+        Of data (x, y) the decoder gets (z, y) in place of z, and so does a prior that is p(z|y).
         """
         code: Any  # z, or (z, y)
         x, code = (data[0], (z, data[1])) if isinstance(data, tuple) else (data, z)
         output, decoder_cache = self.decoder.forward(params, code)
         log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)
-        log_pz, prior_cache = self.prior.log_prob(params, code)
+        log_pz, prior_cache = self.prior.log_prob(params, self._of_prior(z, code))
         return log_px + log_pz, (params, decoder_cache, likelihood_cache, prior_cache)
+
+    def _of_prior(self, z: Array, code: Any) -> Any:
+        return code if getattr(self.prior, "is_told_the_class", False) else z
 
     def log_joint_backward(self, dlog_joint: Array, cache: Any) -> Array:
         """dlog_joint (N,) -> dz (N, L), the parameters held fixed."""
@@ -101,6 +105,25 @@ class LatentModel(Model):
         dz_prior = self.prior.log_prob_backward(params, unused, dlog_joint, prior_cache)
         doutput = self.likelihood.log_prob_backward(params, unused, dlog_joint, likelihood_cache)
         return self.decoder.backward_input(params, doutput, decoder_cache) + dz_prior
+
+    def log_joint_table(self, params: Params, data: Data, z: Array) -> Array:
+        """Log p(x_n, z_g) of every example with every code z (G, L): (N, G) nats.
+
+        Each code is decoded once, or with labels once for each class that occurs.
+        """
+        if not isinstance(data, tuple):
+            output, _ = self.decoder.forward(params, z)
+            log_pz, _ = self.prior.log_prob(params, z)  # (G,)
+            return log_prob_table(self.likelihood, params, data, output) + log_pz
+        x, y = data
+        table = np.empty((len(x), len(z)), z.dtype)
+        for label in np.unique(y):
+            code: Any = (z, np.full(len(z), label))
+            output, _ = self.decoder.forward(params, code)
+            log_pz, _ = self.prior.log_prob(params, self._of_prior(z, code))
+            rows = y == label
+            table[rows] = log_prob_table(self.likelihood, params, x[rows], output) + log_pz
+        return table
 
     def log_weight(self, params: Params, data: Data, noise: Array) -> Array:
         """Log p(x, z) - log q(z|x) at the z of `noise` (N, L), (N,) nats: its mean is the ELBO."""
@@ -127,6 +150,10 @@ class LatentModel(Model):
         x, params = self.check_data(x), self.params
         heads = self.by_chunks(lambda x: self.encoder.forward(params, x)[0], x)
         return mean_and_log_var(heads)
+
+    def axis_posterior(self, x: Array) -> tuple[Array, Array]:
+        """Mean and log_var (N, L) of each z_l alone under q(z|x), whatever their covariance."""
+        return self.encode(x)
 
     def decode(self, z: Array) -> Array:
         """E[x|z], the means of p(x|z): z (N, L) -> (N, D)."""
@@ -159,12 +186,36 @@ class LatentModel(Model):
         """
         return evaluation.elbo(self, x, n_samples, rng)
 
+    @overload
     def log_likelihood(
-        self, x: Array, n_samples: int = 500, rng: np.random.Generator | None = None
-    ) -> Array:
-        """log p(x) of each example by importance sampling from q(z|x), (N,) nats.
+        self, x: Data, n_samples: int = ..., rng: np.random.Generator | None = ...,
+        method: str = ..., *, full: Literal[False] = ...
+    ) -> Array: ...  # fmt: skip
 
-        In expectation it approaches log p(x) from below as `n_samples` grows. `rng=None` as in
-        `elbo`.
+    @overload
+    def log_likelihood(
+        self, x: Data, n_samples: int = ..., rng: np.random.Generator | None = ...,
+        method: str = ..., *, full: Literal[True]
+    ) -> Estimate: ...  # fmt: skip
+
+    def log_likelihood(
+        self,
+        x: Data,
+        n_samples: int = 500,
+        rng: np.random.Generator | None = None,
+        method: str = "auto",
+        *,
+        full: bool = False,
+    ) -> Array | Estimate:
+        """log p(x) of each example, (N,) nats, by the best method there is for this model.
+
+        "auto" is "quadrature" over the codes for one or two latent dimensions and a standard normal
+        prior, where neither `n_samples` nor `rng` plays a part. Otherwise it is "refined":
+        importance sampling from a Gaussian that starts as the encoder's and is improved on each
+        example's own bound. "importance" samples from the encoder's as it is: in expectation a
+        lower bound, which can be many nats too low on examples that the encoder has not seen.
+        `full=True` gives an `evaluation.Estimate`: the standard error and the effective sample size
+        of each example beside it, and the method. `rng=None` as in `elbo`.
         """
-        return evaluation.importance_weighted_log_likelihood(self, x, n_samples, rng)
+        estimate = marginal.log_likelihood(self, x, n_samples, rng, method)
+        return estimate if full else estimate.log_likelihood

@@ -125,8 +125,6 @@ class SemiSupervisedVAE(LabelledLatentModel):
         yield cls(D, L, 3, (H,), likelihood=Gaussian("shared", 0.5, 2.0), alpha=3.0, **small)
         yield cls(D, L, 1, (), **small)
 
-    # What is asked of it; the rest is in `labelled_latent.py`.
-
     def log_weight(self, params: Params, data: Any, noise: Array) -> Array:
         """log sum_k p(x, z_k, k) / q(z_k|x, k), noise (N, K, L); where y is known, its k alone.
 

@@ -110,10 +110,10 @@ class VectorQuantizedVAE(DiscreteCodeModel):
         """Both codebooks, one position, one code."""
         _, D, H, L = sizes
         small: dict[str, Any] = {"activation": "tanh", "dtype": np.float64}
-        yield cls(D, L, 2, 4, (H + 2, H), likelihood=Binomial(16), commitment=0.7, **small)
-        yield cls(D, L, 2, 4, (H,), likelihood=Gaussian("shared"), ema=0.9, **small)
-        yield cls(D, 1, L, 3, (), commitment=0.0, **small)
-        yield cls(D, L, 1, 1, (H,), **small)
+        yield cls(D, 4, L, 5, (H + 2, H), likelihood=Binomial(16), commitment=0.7, **small)
+        yield cls(D, 2, L, 4, (H,), likelihood=Gaussian("shared"), ema=0.9, **small)
+        yield cls(D, 1, L, 4, (), commitment=0.0, **small)
+        yield cls(D, 2, L, 1, (H,), **small)
 
     def state(self) -> dict[str, Array]:
         """Whether the codes have begun, and how often each is chosen."""

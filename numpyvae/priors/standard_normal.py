@@ -19,6 +19,7 @@ class StandardNormal:
     """p(z) = N(0, I), the prior of Kingma & Welling 2014."""
 
     shapes: Mapping[str, tuple[int, ...]] = {}
+    is_standard_normal = True
 
     def __repr__(self) -> str:
         return "StandardNormal()"
