@@ -229,7 +229,7 @@ def main():
     results = []
     for beta, seed in itertools.product((1, 4), (0,) if quick else (0, 1)):
         vae = VAE(256, 6, (200, 200), likelihood=Bernoulli(), beta=beta, seed=seed)
-        vae.fit(images, 3 if quick else 100, 64, Adam(2e-3), verbose=False)
+        vae.fit(images, 1 if quick else 100, 64, Adam(2e-3), verbose=False)
         rate, distortion = rate_and_distortion(vae, images)
         shares = information(vae.encode(images)[0], factors)
         gaps, kls = gap(shares), [d.kl for d in dimensions(vae, images)]

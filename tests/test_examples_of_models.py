@@ -1,16 +1,18 @@
 """The examples from 11 on, which build models of the package's pieces: the pieces, and the runs."""
 
+import itertools
 import runpy
 
 import numpy as np
 import pytest
-from test_examples import EXAMPLES, line_with, run
+from test_examples import EXAMPLES, line_with, numbers, run
 
-from numpyvae import VAE, Adam, Binomial, Gaussian, proofs
+from numpyvae import VAE, Adam, Binomial, Gaussian, LearnedPriorVAE, proofs
 from numpyvae.data import load_digits
 from numpyvae.exact import ProbabilisticPCA
 from numpyvae.layers import Dense, LeakyReLU, Sequential
 from numpyvae.parameters import ParameterLayout
+from numpyvae.priors import GaussianMixture
 
 
 def pieces(number):
@@ -224,3 +226,47 @@ def test_with_the_pixels_as_features_it_is_the_vae(vae_gan, rng):
     ours = gradient(vae_gan, x, noise)
     ours = np.concatenate([ours["encoder"], ours["decoder"]])
     np.testing.assert_allclose(ours, grad, rtol=1e-11, atol=1e-13)
+
+
+# 15: clusters.
+
+
+def test_clusters(tmp_path):
+    out, pictures = run("15", tmp_path)
+    assert pictures == ["example_15_clusters", "example_15_spread"]
+    own, started = numbers(out.split("start: prior's own")[1])[:3], numbers(out.split("a VAE")[1])
+    assert started[1] > own[1]  # the ELBO, in nats
+    assert line_with(out, "chosen by the training ELBO: right") == [started[2]]
+
+
+def test_the_best_matching_is_found(rng):
+    """Against every permutation: a greedy choice would often miss it."""
+    one_to_one = pieces("15")["one_to_one"]
+    for _ in range(20):
+        table = rng.integers(0, 9, (5, 5))
+        classes = one_to_one(table)
+        assert sorted(classes) == list(range(5))
+        best = max(table[range(5), p].sum() for p in itertools.permutations(range(5)))
+        assert table[range(5), classes].sum() == best
+
+
+def test_k_means_finds_clusters_that_are_apart(rng):
+    centres = 20.0 * np.array([[0, 0], [1, 0], [0, 1], [3, 3]])
+    labels = np.repeat(np.arange(4), 25)
+    means, found = pieces("15")["k_means"](centres[labels] + rng.standard_normal((100, 2)), 4, rng)
+    assert len({(a, b) for a, b in zip(labels, found, strict=True)}) == 4
+    distances = np.linalg.norm(means[found] - centres[labels], axis=1)
+    assert distances.max() < 1
+
+
+def test_a_model_that_starts_from_a_vae_has_its_networks_and_its_clusters():
+    example, x = pieces("15"), load_digits()[0][:300]
+    model = LearnedPriorVAE(64, 8, GaussianMixture(10), likelihood=Binomial(16), seed=1)
+    example["from_a_vae"](model, x, 3)
+    vae = VAE(64, 8, likelihood=Binomial(16), seed=1)
+    vae.fit(x, 3, 128, Adam(3e-3), verbose=False)
+    np.testing.assert_array_equal(model.encode(x)[0], vae.encode(x)[0])
+    assert np.exp(model.params["prior.logits"]).sum() == pytest.approx(1, rel=1e-6)
+    pi = np.exp(model.params["prior.logits"])
+    np.testing.assert_allclose(pi @ model.params["prior.mean"], vae.encode(x)[0].mean(axis=0),
+                               atol=1e-4)  # fmt: skip
