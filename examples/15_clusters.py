@@ -93,6 +93,8 @@ def run(start, seed, data, epochs):
     model = LearnedPriorVAE(64, L, GaussianMixture(K), likelihood=Binomial(16), seed=seed)
     if start == STARTS[1]:
         from_a_vae(model, x, epochs)
+    else:  # as much training, in the same two parts
+        model.fit(x, epochs, 128, Adam(3e-3), verbose=False)
     model.fit(x, epochs, 128, Adam(1e-3), verbose=False)
     classes = one_to_one(counts(model.responsibilities(x).argmax(axis=1), y))
     components = model.responsibilities(x_test).argmax(axis=1)
