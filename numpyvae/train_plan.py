@@ -77,8 +77,9 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
     config = runs.describe(options, vae, data)
     notes = _notes(data, vae, options["likelihood"] is None)
     parts = _fitted_to(vae, data, options.get("known"))
-    followers = (*_followers(options), _film(options, vae, data))
-    return Plan(vae, options["data"], data, *parts, config, epochs, *followers, notes)
+    stopping, best = _followers(options)
+    film = _film(options, vae, data)
+    return Plan(vae, options["data"], data, *parts, config, epochs, stopping, best, film, notes)
 
 
 def _fitted_to(

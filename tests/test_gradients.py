@@ -45,6 +45,7 @@ def test_the_table_covers_every_public_backward():
     """A new f_backward cannot be forgotten: its name must stand in the table."""
     import numpyvae.cholesky
     import numpyvae.classes
+    import numpyvae.convolution
     import numpyvae.gaussian
     import numpyvae.layers
     import numpyvae.likelihoods
@@ -69,8 +70,9 @@ def test_the_table_covers_every_public_backward():
         assert {name.removesuffix("_backward") for name in backwards} <= names
     layers = {
         name
-        for name in numpyvae.layers.__all__
-        if hasattr(getattr(numpyvae.layers, name), "backward")
+        for module in (numpyvae.layers, numpyvae.convolution)
+        for name in module.__all__
+        if hasattr(getattr(module, name), "backward")
     }
     assert layers - {"Activation", "Layer"} <= names
     assert {"Bernoulli", "Binomial", "Gaussian", "StructuredGaussian"} <= names

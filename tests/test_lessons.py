@@ -279,7 +279,7 @@ def test_at_the_exact_posterior_the_bound_is_log_px_and_nothing_is_left_of_two_g
 
 def test_signal_to_noise_runs(tmp_path, monkeypatch, capsys):
     out, pictures = run(SNR, tmp_path, monkeypatch, capsys)
-    assert pictures == ["example_11_signal_to_noise.png"]
+    assert pictures == ["example_16_signal_to_noise.png"]
     assert [line.split(":")[0] for line in out.splitlines()[1:6]] == [
         f"S = {s:3}" for s in (1, 4, 16, 64, 256)
     ]

@@ -12,7 +12,7 @@ A high signal-to-noise ratio says nothing of the signal. The model is linear and
 I), x = z + noise in 20 dimensions, so that log p(x) and the gradient for S = 1 are known.
 Sources: Burda et al. 2015; Rainforth et al. 2018; Roeder et al. 2017; Tucker et al. 2019.
 
-    python examples/11_signal_to_noise.py [folder] [--quick]
+    python examples/16_signal_to_noise.py [folder] [--quick]
 """
 
 import argparse
@@ -134,7 +134,7 @@ def main():
     print("where q is the exact posterior, largest entry for one draw: " + ", ".join(
         f"{name} {value:.1e}" for name, value in largest.items()))  # fmt: skip
 
-    path = arguments.folder / "example_11_signal_to_noise.png"
+    path = arguments.folder / "example_16_signal_to_noise.png"
     draw(counts, rows, n, log_px(x)).savefig(path, dpi=150)
     print(f"wrote {path}")
 
