@@ -232,9 +232,9 @@ def test_amortised_or_refined_runs(tmp_path, monkeypatch, capsys):
         assert elbo < refined < log_px + 0.1
 
 
-# --- 11: signal to noise of importance-weighted gradients -----------------------------------------
+# --- 16: signal to noise of importance-weighted gradients -----------------------------------------
 
-SNR = lesson("11")
+SNR = lesson("16")
 
 
 def test_two_estimates_are_the_derivative_of_the_bound_and_one_is_not():
