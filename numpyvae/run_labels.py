@@ -79,6 +79,6 @@ class AtLabels:
         return means
 
     def sample(self, n: int, rng: np.random.Generator | None = None) -> Array:
-        """A row of each class in turn."""
-        means: Array = self.model.sample(np.arange(n) % self.model.n_classes, rng)
+        """As many of each class as can be, class by class."""
+        means: Array = self.model.sample(np.arange(n) * self.model.n_classes // n, rng)
         return means
