@@ -232,7 +232,7 @@ def evaluate(
     refined_elbo, log_likelihood = float(refined.elbo.mean()), float(best.log_likelihood.mean())
     return {
         **measured,
-        "given_y": isinstance(data, tuple),
+        **({"given_y": True} if isinstance(data, tuple) else {}),
         "log_likelihood": log_likelihood,
         "method": best.method,
         "standard_error": standard_error_of_mean(best),
