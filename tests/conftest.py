@@ -1,5 +1,6 @@
 """Every test is deterministic (everything is seeded, Hypothesis, too) and ends what it starts."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -43,6 +44,18 @@ def pytest_cmdline_main(config):
         processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         option.numprocesses = min(processors or 1, 4)
         option.dist, option.loadscopereorder = "loadfile", False
+
+
+def pytest_configure(config):
+    """Where no bytecode is to be written, children keep theirs in pytest's cache.
+
+    To compile the package anew would take each of them half a second.
+    """
+    runs_tests = "PYTEST_XDIST_WORKER" in os.environ or getattr(config.option, "dist", "no") == "no"
+    if sys.dont_write_bytecode and runs_tests and hasattr(config, "cache"):
+        with contextlib.suppress(OSError):  # a folder that may not be written to
+            os.environ.setdefault("PYTHONPYCACHEPREFIX", str(config.cache.mkdir("bytecode")))
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture
