@@ -47,14 +47,16 @@ def pytest_cmdline_main(config):
 
 
 def pytest_configure(config):
-    """Where no bytecode is to be written, children keep theirs in pytest's cache.
+    """Where no bytecode is to be written, keep it in pytest's cache, for workers and children.
 
-    To compile the package anew would take each of them half a second.
+    To compile the package anew takes half a second a child, and to rewrite the tests, 5 a worker.
     """
     runs_tests = "PYTEST_XDIST_WORKER" in os.environ or getattr(config.option, "dist", "no") == "no"
     if sys.dont_write_bytecode and runs_tests and hasattr(config, "cache"):
         with contextlib.suppress(OSError):  # a folder that may not be written to
-            os.environ.setdefault("PYTHONPYCACHEPREFIX", str(config.cache.mkdir("bytecode")))
+            sys.pycache_prefix = str(config.cache.mkdir("bytecode"))
+            sys.dont_write_bytecode = False
+            os.environ.setdefault("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
             os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
