@@ -219,9 +219,18 @@ def test_a_run_that_ends_early_is_written_all_the_same(here, sketches, capsys, m
     assert (here / "run" / "latent_space.png").exists()
 
 
-def start(arguments, **how):
+# `numpyvae`, with the fixture `sketches`: what a child says is tested, and not its pictures.
+SKETCHING = """
+import runpy
+from matplotlib.figure import Figure
+Figure.savefig = lambda figure, file, **how: file.write(b"a sketch")
+runpy.run_module("numpyvae", run_name="__main__")
+"""
+
+
+def start(arguments, program=("-c", SKETCHING), **how):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "numpyvae", *arguments]
+    command = [sys.executable, *program, *arguments]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **how)
 
 
@@ -229,6 +238,7 @@ def start(arguments, **how):
 def test_ctrl_c_writes_what_was_learned(here):
     process = start(
         ["train", "--epochs", "1000000", "--out", str(here / "run")],
+        program=("-m", "numpyvae"),
         cwd=ROOT,
         stdout=subprocess.PIPE,
     )
