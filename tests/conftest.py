@@ -1,5 +1,6 @@
 """Every test is deterministic (everything is seeded, Hypothesis, too) and ends what it starts."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -43,6 +44,20 @@ def pytest_cmdline_main(config):
         processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         option.numprocesses = min(processors or 1, 4)
         option.dist, option.loadscopereorder = "loadfile", False
+
+
+def pytest_configure(config):
+    """Where no bytecode is to be written, keep it in pytest's cache, for workers and children.
+
+    To compile the package anew takes half a second a child, and to rewrite the tests, 5 a worker.
+    """
+    runs_tests = "PYTEST_XDIST_WORKER" in os.environ or getattr(config.option, "dist", "no") == "no"
+    if sys.dont_write_bytecode and runs_tests and hasattr(config, "cache"):
+        with contextlib.suppress(OSError):  # a folder that may not be written to
+            sys.pycache_prefix = str(config.cache.mkdir("bytecode"))
+            sys.dont_write_bytecode = False
+            os.environ.setdefault("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from numpyvae.exercises import hints, reference, report, stubs
 from numpyvae.exercises.catalogue import EXERCISES, Exercise, exercise_numbered
 from numpyvae.exercises.judging import Verdict, judge_file
+from numpyvae.exercises.process import FORKERS
 from numpyvae.exercises.sandbox import SOURCE_BYTES, Limits
 from numpyvae.exercises.terminal import Live, Page, Plain, open_screen
 
@@ -48,7 +49,7 @@ def watch(arguments: argparse.Namespace) -> int:
     """
     folder = stubs.existing(arguments.folder)
     first = None if arguments.number is None else exercise_numbered(arguments.number)
-    with open_screen() as screen:
+    with FORKERS.kept(), open_screen() as screen:
         watched = _Watched(folder, arguments.seed, screen)
         watched.begin(first)
         while not getattr(sys.stdout, "gone", False) and watched.go_on():
