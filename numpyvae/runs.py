@@ -117,7 +117,10 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
         "learning_curves": lambda: plots.learning_curves(model.history),
         "reconstructions": lambda: plots.reconstructions(vae, x, columns=columns),
         "samples": lambda: plots.samples(
-            vae, len(data.classes) ** 2 if 1 < len(data.classes) < 13 else 64, rng=np.random.default_rng(model.seed), columns=columns
+            vae,
+            len(data.classes) ** 2 if 1 < len(data.classes) < 13 else 64,
+            rng=np.random.default_rng(model.seed),
+            columns=columns,
         ),
         "latent_space": lambda: plots.latent_space(vae, x, labels),
         "manifold": lambda: plots.manifold(
