@@ -112,16 +112,13 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
     """The pictures of a run that its model can have, by name, each to be drawn into a file."""
     x = data.test_examples()[: plots.MAX_POINTS]
     labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
-    columns, vae = data.columns, pictured(model, labels, data.classes)
+    columns, seed, vae = data.columns, model.seed, pictured(model, labels, data.classes)
+    k = len(data.classes)
+    n = k * k if 1 < k < 13 else 64  # of a model with labels a row for each class
     figures: dict[str, Callable[[], Figure]] = {
         "learning_curves": lambda: plots.learning_curves(model.history),
         "reconstructions": lambda: plots.reconstructions(vae, x, columns=columns),
-        "samples": lambda: plots.samples(
-            vae,
-            len(data.classes) ** 2 if 1 < len(data.classes) < 13 else 64,
-            rng=np.random.default_rng(model.seed),
-            columns=columns,
-        ),
+        "samples": lambda: plots.samples(vae, n, np.random.default_rng(seed), columns=columns),
         "latent_space": lambda: plots.latent_space(vae, x, labels),
         "manifold": lambda: plots.manifold(
             vae, dims=tuple(sorted(plots.informative_dims(vae, x))), columns=columns
