@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import runpy
 import signal
 import sys
 import time
@@ -130,3 +131,28 @@ def no_process_is_left_behind(request, adopt_orphans):
     for process in running:
         os.kill(process, signal.SIGKILL)
     assert not running, f"processes that the test has left behind: {running}"
+
+
+@pytest.fixture
+def run_example(tmp_path, monkeypatch, capsys):
+    """The output of `name --quick`, and the pictures that it wrote, each of them not empty."""
+    from matplotlib.figure import Figure
+
+    draw = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, dpi: draw(figure, file, dpi=75))
+
+    def run(name):
+        (example,) = (Path(__file__).parent.parent / "examples").glob(f"{name}_*.py")
+        monkeypatch.setattr(sys, "argv", [str(example), str(tmp_path), "--quick"])
+        runpy.run_path(str(example), run_name="__main__")
+        out, err = capsys.readouterr()
+        assert err == ""
+        pictures = sorted(tmp_path.glob("*.png"))
+        assert out.count("wrote ") == len(pictures)
+        for picture in pictures:
+            assert f"wrote {picture}" in out
+            assert picture.read_bytes().startswith(b"\x89PNG")
+            assert picture.stat().st_size > 10_000
+        return out, [picture.stem for picture in pictures]
+
+    return run

@@ -99,7 +99,7 @@ def test_a_file_of_the_users_own(here, sketches, name, likelihood, rng):
 @pytest.fixture
 def small_models(monkeypatch):
     """`check` at sizes that are quick to prove; test_gradients.py proves the same at its own."""
-    monkeypatch.setattr(proofs, "Sizes", lambda: Sizes(2, 4, 3, 2))
+    monkeypatch.setattr(proofs, "Sizes", lambda: Sizes(3, 5, 4, 2))
 
 
 def test_check_proves_everything(capsys, small_models):
@@ -107,7 +107,7 @@ def test_check_proves_everything(capsys, small_models):
     out = capsys.readouterr().out
     assert "FAIL" not in out
     assert "complex step" in out
-    for name in ("Dense", "reparameterize", "kl_to_standard_normal", "Bernoulli", "VAE(4-5-3-2"):
+    for name in ("Dense", "reparameterize", "kl_to_standard_normal", "Bernoulli", "VAE(5-6-4-2"):
         assert name in out
 
 

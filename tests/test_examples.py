@@ -1,37 +1,11 @@
 """The examples with figures: each runs, writes the pictures it names, prints what it promises."""
 
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """The output of `name --quick`, and the pictures that it wrote, each of them not empty."""
-    draw = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, dpi: draw(figure, file, dpi=75))
-
-    def run(name):
-        (example,) = EXAMPLES.glob(f"{name}_*.py")
-        monkeypatch.setattr(sys, "argv", [str(example), str(tmp_path), "--quick"])
-        runpy.run_path(str(example), run_name="__main__")
-        out, err = capsys.readouterr()
-        assert err == ""
-        pictures = sorted(tmp_path.glob("*.png"))
-        assert out.count("wrote ") == len(pictures)
-        for picture in pictures:
-            assert f"wrote {picture}" in out
-            assert picture.read_bytes().startswith(b"\x89PNG")
-            assert picture.stat().st_size > 10_000
-        return out, [picture.stem for picture in pictures]
-
-    return run
 
 
 def numbers(text):
@@ -44,8 +18,8 @@ def line_with(text, start):
     return numbers(line[len(start) :])
 
 
-def test_from_autoencoder_to_vae(run):
-    out, pictures = run("03")
+def test_from_autoencoder_to_vae(run_example):
+    out, pictures = run_example("03")
     assert pictures == ["example_03_betas", "example_03_road", "example_03_widths"]
     assert line_with(out, "autoencoder")[0] == 0
     assert line_with(out, "fixed noise")[0] == 1
@@ -58,8 +32,8 @@ def test_from_autoencoder_to_vae(run):
     assert only_kl[2] < 0.1  # and the KL to 0 nats
 
 
-def test_a_linear_autoencoder_is_pca(run):
-    out, pictures = run("04")
+def test_a_linear_autoencoder_is_pca(run_example):
+    out, pictures = run_example("04")
     assert pictures == ["example_04_eigendigits", "example_04_elbo_is_exact"]
     subspace, alignment, _, error = line_with(out, "linear autoencoder:")
     assert subspace < 0.01
@@ -71,8 +45,8 @@ def test_a_linear_autoencoder_is_pca(run):
     assert numbers(out.split("largest difference ")[1])[0] < 1e-6  # nats
 
 
-def test_denoising_learns_the_score(run):
-    out, pictures = run("05")
+def test_denoising_learns_the_score(run_example):
+    out, pictures = run_example("05")
     assert pictures == ["example_05_score"]
     sigma, error, loss, floor = line_with(out, "three Gaussians")
     assert sigma == 0.5
@@ -81,8 +55,8 @@ def test_denoising_learns_the_score(run):
     assert line_with(out, "spiral")[1] < 1  # better than no field at all
 
 
-def test_interpolation_and_arithmetic(run):
-    out, pictures = run("06")
+def test_interpolation_and_arithmetic(run_example):
+    out, pictures = run_example("06")
     assert pictures == ["example_06_arithmetic", "example_06_walks"]
     assert line_with(out, "half-way, latent")[0] < line_with(out, "half-way, pixels")[0]
     for change in ("3 -> 8", "5 -> 6", "7 -> 9", "9 -> 3"):

@@ -5,7 +5,7 @@ import runpy
 
 import numpy as np
 import pytest
-from test_examples import EXAMPLES, line_with, numbers, run
+from test_examples import EXAMPLES, line_with, numbers
 
 from numpyvae import VAE, Adam, Binomial, Gaussian, LearnedPriorVAE, proofs
 from numpyvae.data import load_digits
@@ -24,8 +24,8 @@ def pieces(number):
 # 11: convolutions.
 
 
-def test_convolutions_beside_dense_layers(tmp_path):
-    out, pictures = run("11", tmp_path)
+def test_convolutions_beside_dense_layers(run_example):
+    out, pictures = run_example("11")
     assert pictures == [f"example_11_{name}" for name in ("same_time", "samples", "toeplitz")]
     assert line_with(out, "convolution against its Toeplitz matrix: largest difference")[0] < 1e-13
     assert line_with(out, "its transpose against the transposed matrix:")[0] < 1e-13
@@ -65,8 +65,8 @@ def test_the_dense_vae_of_a_size_is_the_nearest():
 # 12: rate, distortion, collapse, factors.
 
 
-def test_the_price_of_information(tmp_path):
-    out, pictures = run("12", tmp_path)
+def test_the_price_of_information(run_example):
+    out, pictures = run_example("12")
     assert pictures == [f"example_12_{n}" for n in ("dimensions", "factors", "rate_distortion")]
     rates = [line_with(out, f"beta {beta:5g}:")[0] for beta in (1, 64)]
     assert rates[1] < 0.2 < 5 < rates[0]
@@ -119,8 +119,8 @@ def test_the_gap_does_not_ask_which_dimension_or_sign(rng):
 # 13: two stages.
 
 
-def test_two_stages(tmp_path):
-    out, pictures = run("13", tmp_path)
+def test_two_stages(run_example):
+    out, pictures = run_example("13")
     assert pictures == ["example_13_planes", "example_13_samples"]
     assert out.count("error of a classifier") == 6
     assert out.count("log p(x) on test data") == 2
@@ -161,8 +161,8 @@ def test_the_classifier_knows_when_it_cannot_know(rng):
 # 14: three players.
 
 
-def test_vae_gan(tmp_path):
-    out, pictures = run("14", tmp_path)
+def test_vae_gan(run_example):
+    out, pictures = run_example("14")
     assert pictures == ["example_14_players", "example_14_samples"]
     assert 0 < line_with(out, "the critic is right in")[0] <= 100
     assert line_with(out, "sharpness of digits  :")[0] > 0.2
@@ -231,8 +231,8 @@ def test_with_the_pixels_as_features_it_is_the_vae(vae_gan, rng):
 # 15: clusters.
 
 
-def test_clusters(tmp_path):
-    out, pictures = run("15", tmp_path)
+def test_clusters(run_example):
+    out, pictures = run_example("15")
     assert pictures == ["example_15_clusters", "example_15_spread"]
     own, started = numbers(out.split("start: prior's own")[1])[:3], numbers(out.split("a VAE")[1])
     assert started[1] > own[1]  # the ELBO, in nats

@@ -385,4 +385,6 @@ class Model:
         anything is built, so a small file costs little, whatever it says.
         """
         kinds = {name: kind for name, kind in MODELS.items() if issubclass(kind, cls)}
+        if cls.forward is not Model.forward:
+            kinds[cls.__name__] = cls  # also if a class of another module has that name
         return files.load(path, cls.__name__, kinds)
