@@ -75,10 +75,11 @@ def children():
         for child in path.read_text().split():
             try:
                 command = Path(f"/proc/{child}/cmdline").read_text(errors="replace")
+                stat = Path(f"/proc/{child}/stat").read_text(errors="replace")
             except OSError:  # it has ended meanwhile
                 continue
-            if command:  # those that have ended, and were not waited for, have none
-                running[int(child)] = command.replace("\0", " ")
+            if stat.rpartition(")")[2].split()[0] not in "ZX":  # ended, and not waited for
+                running[int(child)] = command.replace("\0", " ")  # none yet, if it begins now
     return running
 
 
