@@ -20,9 +20,14 @@ TEXT = (ROOT / "docs" / "derivations.md").read_text(encoding="utf-8")
 FENCE = re.compile(
     r"^(?:<!-- quoted from (?P<path>\S+) -->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.M | re.S
 )
-PAGES = {  # by their paths: the VAE's own, and one for each other model
+MISTAKES = ROOT / "docs" / "gradient_checks_did_not_catch.md"
+PAGES = {  # by their paths: the VAE's own, one for each other model, and the mistakes
     str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
-    for page in (ROOT / "docs" / "derivations.md", *sorted((ROOT / "docs/derivations").glob("*")))
+    for page in (
+        ROOT / "docs" / "derivations.md",
+        *sorted((ROOT / "docs/derivations").glob("*")),
+        MISTAKES,
+    )
 }
 BLOCKS = [
     (m["kind"], m["path"], m["body"], f"{page}:{text.count(chr(10), 0, m.start()) + 1}")
@@ -95,10 +100,14 @@ def test_every_line_of_the_one_screen_file_is_quoted():
         assert set(rows) - {""} <= quoted
 
 
+def anchors_of(headings):
+    return [re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings]
+
+
 def test_contents_lists_every_heading():
     headings = re.findall(r"^##+ (.*)$", PROSE, re.M)
     headings.remove("Contents")
-    anchors = [re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings]
+    anchors = anchors_of(headings)
     contents = re.search(r"## Contents\n(.*?)\n## ", TEXT, re.S).group(1)
     titles, links = zip(*re.findall(r"\[(.*?)\]\(#(.*?)\)", contents), strict=True)
     numbers = re.compile(r"^\d+\. ")
@@ -106,8 +115,12 @@ def test_contents_lists_every_heading():
     assert list(links) == anchors
     assert set(re.findall(r"\]\(#(.*?)\)", TEXT)) == set(anchors)
     for page, prose in PROSES.items():
-        for target in re.findall(r"\]\((?!#)(.*?)\)", prose):
-            assert (ROOT / page).parent.joinpath(target).exists(), target
+        for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", prose):
+            file = (ROOT / page).parent.joinpath(target) if target else ROOT / page
+            assert file.exists(), target
+            if anchor:
+                text = FENCE.sub("", file.read_text(encoding="utf-8"))
+                assert anchor in anchors_of(re.findall(r"^##+ (.*)$", text, re.M)), anchor
 
 
 def test_inline_mathematics_survives_markdown():

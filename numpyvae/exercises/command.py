@@ -11,6 +11,7 @@ from typing import Any
 from numpyvae.exercises import hints, report, stubs
 from numpyvae.exercises.catalogue import PARTS, Exercise, add_part, exercise_numbered
 from numpyvae.exercises.judging import judge_file
+from numpyvae.exercises.process import FORKERS
 from numpyvae.exercises.sandbox import Limits
 
 __all__ = ["add_to"]
@@ -61,12 +62,12 @@ def start(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Print the verdict on each exercise; exit code 0 if all of them pass."""
-    verdicts = []
-    for exercise in _chosen(arguments):
-        verdict = judge_file(exercise, arguments.folder, arguments.seed, Limits())
-        verdicts.append(verdict)
-        text = report.verdict_text(verdict, arguments.folder, sys.stdout.isatty(), arguments.seed)
-        print(text, flush=True)
+    folder, seed, verdicts = arguments.folder, arguments.seed, []
+    with FORKERS.kept():
+        for exercise in _chosen(arguments):
+            verdicts.append(judge_file(exercise, folder, seed, Limits()))
+            text = report.verdict_text(verdicts[-1], folder, sys.stdout.isatty(), seed)
+            print(text, flush=True)
     if len(verdicts) > 1:
         print(report.summary(verdicts))
     return 0 if all(v.status == "pass" for v in verdicts) else 1

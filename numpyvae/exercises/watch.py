@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from numpyvae.exercises import hints, reference, report, stubs
 from numpyvae.exercises.catalogue import EXERCISES, Exercise, exercise_numbered
 from numpyvae.exercises.judging import Verdict, judge_file
+from numpyvae.exercises.process import FORKERS
 from numpyvae.exercises.sandbox import SOURCE_BYTES, Limits
 from numpyvae.exercises.terminal import Live, Page, Plain, open_screen
 
@@ -49,7 +50,7 @@ def watch(arguments: argparse.Namespace) -> int:
     folder = stubs.existing(arguments.folder)
     there, number = stubs.exercises_in(folder), arguments.number
     first = None if number is None else exercise_numbered(number, there)
-    with open_screen() as screen:
+    with FORKERS.kept(), open_screen() as screen:
         watched = _Watched(folder, arguments.seed, screen)
         watched.begin(first)
         while not getattr(sys.stdout, "gone", False) and watched.go_on():
