@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from numpyvae.callbacks import EarlyStopping, KeepBest
+    from numpyvae.callbacks import EarlyStopping, KeepBest, Warmup
+    from numpyvae.film import Film
     from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, StructuredGaussian
     from numpyvae.models import (
         VAE,
@@ -36,6 +37,7 @@ __all__ = [
     "ConditionalVAE",
     "DenoisingAutoencoder",
     "EarlyStopping",
+    "Film",
     "FullCovarianceVAE",
     "Gaussian",
     "ImportanceWeightedVAE",
@@ -47,13 +49,15 @@ __all__ = [
     "SemiSupervisedVAE",
     "StructuredGaussian",
     "VectorQuantizedVAE",
+    "Warmup",
 ]
 
 _HOME = {
     **dict.fromkeys(
         ("Bernoulli", "Binomial", "Gaussian", "StructuredGaussian"), "numpyvae.likelihoods"
     ),
-    **dict.fromkeys(("EarlyStopping", "KeepBest"), "numpyvae.callbacks"),
+    **dict.fromkeys(("EarlyStopping", "KeepBest", "Warmup"), "numpyvae.callbacks"),
+    "Film": "numpyvae.film",
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }
 """Where a public name is defined, if it is not a model's."""

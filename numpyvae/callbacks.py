@@ -1,4 +1,4 @@
-"""Callbacks for `fit`: stop when the test ELBO no longer rises, keep the best epoch's parameters.
+"""Callbacks for `fit`: stop when the test ELBO no longer rises, keep the best epoch, warm up.
 
 vae.fit(x, 300, validation_data=x_test, callbacks=[EarlyStopping(patience=20), KeepBest()])
 """
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from numpyvae.numerics import Array
-from numpyvae.validation import positive_int
+from numpyvae.validation import positive_int, positive_number
 
-__all__ = ["EarlyStopping", "KeepBest"]
+__all__ = ["EarlyStopping", "KeepBest", "Warmup"]
 
 
 class _Best:
@@ -85,3 +85,33 @@ class KeepBest(_Best):
         """Put the best parameters back."""
         if self.theta is not None:
             np.copyto(model.theta, self.theta)
+
+
+class Warmup:
+    """Lets the weight of the KL rise from 0 to the model's own beta over the first `epochs`.
+
+    beta grows with every step, in proportion to the epochs that the model has been trained,
+    fractions included: so stopping and going on changes nothing. When `fit` ends, `model.beta` is
+    again what it was. The ELBO in the history is the bound whatever beta is; the loss is weighted.
+    Source: Bowman et al. 2016; Sonderby et al. 2016.
+    """
+
+    def __init__(self, epochs: float) -> None:
+        self.epochs = positive_number("epochs", epochs)
+        self.beta: float | None = None  # of the model, once a fit has begun
+
+    def before_step(self, model: Any, epochs: float) -> None:
+        """Set beta for the step that begins after so many `epochs` of training."""
+        if not hasattr(model, "beta"):
+            raise TypeError(f"Warmup changes beta, which {type(model).__name__} does not have")
+        if self.beta is None:
+            self.beta = positive_number("beta of a model that warms up", model.beta, zero=True)
+        model.beta = self.beta * min(1.0, epochs / self.epochs)
+
+    def __call__(self, model: Any, record: Mapping[str, float]) -> None:
+        """Nothing, once the epoch is over: beta changes before each step."""
+
+    def finish(self, model: Any) -> None:
+        """Give the model its own beta again."""
+        if self.beta is not None:
+            model.beta, self.beta = self.beta, None

@@ -27,7 +27,9 @@ from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
 from numpyvae.gradient_check import check_files
 from numpyvae.interrupts import INTERRUPTED
-from numpyvae.models.vae import VAE
+from numpyvae.model_options import ours
+from numpyvae.models import Model
+from numpyvae.models.labelled import Labelled
 from numpyvae.numerics import Array
 from numpyvae.options import (
     BAD_INPUT,
@@ -39,6 +41,7 @@ from numpyvae.options import (
     add_train,
 )
 from numpyvae.run_files import MODEL, in_shell, open_run, shown
+from numpyvae.run_labels import AtLabels, coded, data_of
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.validation import memory_for, positive_int
 
@@ -64,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parser(_model_of(argv)).parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
@@ -92,13 +96,16 @@ def train(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print what a trained model is worth on its test data."""
+    vae: Any
     vae, config = open_run(arguments.run)
-    x, what = _evaluation_data(arguments, vae, config)
+    x, labels, what = _evaluation_data(arguments, vae, config)
+    data = data_of(vae, x, labels, config.get("classes", ()))
     rng = np.random.default_rng(positive_int("seed", arguments.seed, least=0))
     name, n = shown(arguments.run), arguments.samples
-    needed = n * max(vae.data_dim, *vae.hidden_dims, vae.latent_dim) * vae.dtype.itemsize
+    widest = max(width for shape in vae.layout.shapes.values() for width in shape)
+    needed = n * widest * vae.dtype.itemsize
     with np.errstate(all="ignore"), memory_for(f"--samples {n}", needed):
-        measured = evaluation.evaluate(vae, x, n, rng)
+        measured = evaluation.evaluate(vae, data, n, rng)
     found = [measured.get(name, 0.0) for name in ("elbo", "log_likelihood")]
     if not np.isfinite(found).all() and _is_ordinary(vae, x):
         return _no_finite(name, "ELBO or log p(x) for these data")
@@ -109,11 +116,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     print(f"means over {what}")
     for line in evaluation.lines(measured, len(x), n):
         print(f"  {line}")
-    print(f"  {'active units':<32}{measured['active_units']:>8} of {vae.latent_dim}")
+    if "active_units" in measured:
+        print(f"  {'active units':<32}{measured['active_units']:>8} of {vae.latent_dim}")
+    if labels is not None and hasattr(vae, "classify"):
+        wrong = np.mean(vae.classify(x) != coded(labels, config["classes"]))
+        print(f"  {'classes that classify misses':<32}{100 * wrong:>12.2f} %")
+    if "elbo" not in measured:
+        print(f"  {type(vae).__name__} has no bound on log p(x): it is no model of x")
     return 0
 
 
-def _is_ordinary(vae: VAE, x: Array) -> bool:
+def _is_ordinary(vae: Model, x: Array) -> bool:
     """Whether the squares of x (N, D), in the model's own units, are far from overflow."""
     units = vae.likelihood.standardization
     y = x if units is None else units.forward({}, x)[0]
@@ -127,9 +140,9 @@ def _no_finite(name: str, what: str) -> int:
 
 
 def _evaluation_data(
-    arguments: argparse.Namespace, vae: VAE, config: dict[str, Any]
-) -> tuple[Array, str]:
-    """The run's own test examples, or all rows of another file, and what they are."""
+    arguments: argparse.Namespace, vae: Model, config: dict[str, Any]
+) -> tuple[Array, Array | None, str]:
+    """The run's own test examples, or all rows of another file; labels; what they are."""
     source = arguments.data or config["data"]
     wish = runs.chosen(vars(arguments))
     choice, names = {**runs.chosen(config), **wish}, tuple(config.get("column_names", ()))
@@ -141,22 +154,26 @@ def _evaluation_data(
         if arguments.data is None and not wish and "data_digest" in config:  # since version 0.2
             remedy = "--data FILE measures it on all rows of a file"
             runs.check_same_data(shown(arguments.run), config, shown(source), data, remedy)
-        x = data.test_examples()
+        x, labels = data.test_examples(), data.labels
     else:
         part, x = run_data.load_all(source, names, **choice)
+        labels = part.table.labels
     if x.shape[1] != vae.data_dim:
         raise ValueError(
             f"{shown(source)}: expected {vae.data_dim} columns of data, as the run was trained on, "
             f"got {x.shape[1]}"
         )
     if part is None:
-        return x, f"{len(x)} test examples"
-    part.check(x, vae.check_data)
+        return x, labels, f"{len(x)} test examples"
+    part.check(x, vae.check_x)
     if part.name:
-        return x, f"the {len(x)} rows of x_test in {shown(source)}"
+        return x, labels, f"the {len(x)} rows of x_test in {shown(source)}"
     own = Path(source).resolve() == Path(config["data"])
-    return x, f"all {len(x)} rows of {shown(source)}" + (
-        ", most of which it was trained on" if own else ""
+    return (
+        x,
+        labels,
+        f"all {len(x)} rows of {shown(source)}"
+        + (", most of which it was trained on" if own else ""),
     )
 
 
@@ -167,14 +184,20 @@ def sample(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{shown(path)}: expected a name that ends in .png, .npy or .csv")
     if arguments.out and path.is_file() and not arguments.overwrite:
         raise FileExistsError(f"{shown(path)} exists: add --overwrite to replace it")
-    vae, config = open_run(arguments.run)
+    model, config = open_run(arguments.run)
+    if not hasattr(model, "sample"):
+        what = f"{type(model).__name__} has no p(z) to draw from"
+        raise ValueError(f"{shown(arguments.run)}: {what}")
+    vae: Any = AtLabels(model, np.array([])) if isinstance(model, Labelled) else model
     names, n = tuple(config.get("column_names", ())), arguments.n
     seed = positive_int("seed", arguments.seed, least=0)
-    needed = n * (vae.latent_dim + vae.data_dim) * vae.dtype.itemsize
+    needed = 8 * n * vae.data_dim
     with np.errstate(all="ignore"), memory_for(f"--n {n}", needed):
         x = vae.sample(n, np.random.default_rng(seed))
-    largest = math.sqrt(np.finfo(vae.dtype).max)  # beyond it the product of two layers is infinite
-    if not np.isfinite(x).all() or np.abs(vae.theta).max() > largest:
+    largest = math.sqrt(
+        np.finfo(model.dtype).max
+    )  # beyond it the product of two layers is infinite
+    if not np.isfinite(x).all() or np.abs(model.theta).max() > largest:
         return _no_finite(shown(arguments.run), "samples")
     if suffix == ".png":
         with runs.plain_matplotlib():
@@ -239,12 +262,19 @@ def _fail(error: BaseException | str, addition: str = "") -> int:
     return BAD_INPUT
 
 
-def _parser() -> Parser:
+def _model_of(argv: Sequence[str]) -> str:
+    """The model that is named among the arguments, which says what other options there are."""
+    words = " ".join(argv).replace("--model=", "--model ").split()
+    name = words[words.index("--model") + 1] if "--model" in words[:-1] else "VAE"
+    return name if name in ours() else "VAE"
+
+
+def _parser(model: str = "VAE") -> Parser:
     parser = Parser(prog="numpyvae", description=numpyvae.__doc__, epilog=(
         "numpyvae COMMAND --help lists a command's options."))  # fmt: skip
     parser.add_argument("--version", action="version", version=f"numpyvae {numpyvae.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add_train(commands, train)
+    add_train(commands, train, model)
     add_evaluate(commands, evaluate)
     add_sample(commands, sample)
     add_check(commands, check)

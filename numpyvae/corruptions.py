@@ -15,6 +15,7 @@ from numpyvae.numerics import Array
 from numpyvae.validation import fraction, from_config, positive_number
 
 __all__ = [
+    "CORRUPTIONS",
     "Corruption",
     "GaussianNoise",
     "Masking",
@@ -94,8 +95,12 @@ class SaltAndPepper:
         }  # fmt: skip
 
 
+CORRUPTIONS: dict[str, type[Corruption]] = {
+    kind.__name__: kind for kind in (GaussianNoise, Masking, SaltAndPepper)
+}
+
+
 def corruption_from_config(config: Mapping[str, Any]) -> Corruption:
     """The corruption that `config()` described. ValueError when it names none."""
-    known = {"GaussianNoise": GaussianNoise, "Masking": Masking, "SaltAndPepper": SaltAndPepper}
-    corruption: Corruption = from_config("corruption", config, known)
+    corruption: Corruption = from_config("corruption", config, CORRUPTIONS)
     return corruption

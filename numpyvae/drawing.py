@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from numpyvae.models.vae import VAE
 
 __all__ = [
     "BLUE",
     "LABEL_SIZE",
     "ORANGE",
     "TICK_SIZE",
+    "TILE_FRAME",
+    "Pictured",
     "add_caption",
     "as_lines",
     "decoded_lines",
@@ -44,11 +45,23 @@ __all__ = [
     "value_range",
 ]
 
+
+class Pictured(Protocol):
+    """What every figure asks of a model."""
+
+    @property
+    def data_dim(self) -> int: ...
+
+    @property
+    def likelihood(self) -> Any: ...
+
+
 DPI, LABEL_SIZE, TICK_SIZE = 150, 13, 11
 MOST_NAMED = 30
 """More columns than this are not named on an axis."""
 # For colour-blind readers: Okabe & Ito 2008.
 BLUE, ORANGE = "#0072B2", "#D55E00"
+TILE_FRAME = "#c5d5ea"
 
 
 # Data as images, as points of the plane, as lines.
@@ -64,7 +77,7 @@ def tile_shape(data_dim: int, image_shape: tuple[int, int] | None) -> tuple[int,
     return (side, side) if side * side == data_dim and side not in (2, 3) else None
 
 
-def value_range(vae: VAE, x: Array) -> tuple[float, float]:
+def value_range(vae: Pictured, x: Array) -> tuple[float, float]:
     """The values shown white and black: the bounds of the data, else those of 98 % of x."""
     if isinstance(vae.likelihood, Binomial):
         return 0.0, vae.likelihood.data_scale
@@ -72,13 +85,13 @@ def value_range(vae: VAE, x: Array) -> tuple[float, float]:
     return float(white), float(black)
 
 
-def as_lines(vae: VAE, x: Array) -> Array:
+def as_lines(vae: Pictured, x: Array) -> Array:
     """x (N, D) to be drawn as lines: standardised if the model does it, so that no unit rules."""
     units = vae.likelihood.standardization
     return x if units is None or vae.data_dim == 2 else units.forward({}, x)[0]
 
 
-def in_which_units(vae: VAE) -> str:
+def in_which_units(vae: Pictured) -> str:
     """What a title says of `as_lines`."""
     as_they_are = vae.likelihood.standardization is None or vae.data_dim == 2
     return "" if as_they_are else ", each column standardised"
@@ -104,7 +117,7 @@ def show_tiles(
     picture = images.reshape(rows, columns, height, width).swapaxes(1, 2)
     ax.imshow(
         picture.reshape(rows * height, columns * width),
-        cmap=colormaps["gray_r"].with_extremes(bad="#c5d5ea"),
+        cmap=colormaps["gray_r"].with_extremes(bad=TILE_FRAME),
         vmin=white_black[0],
         vmax=white_black[1],
         extent=(0, columns, rows, 0),

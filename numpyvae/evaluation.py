@@ -8,6 +8,7 @@ It knows a model only by the methods of `Evaluable`, so it imports no model.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -38,12 +39,11 @@ CHUNK_ENTRIES = 1_000_000
 """How many numbers the widest layer's array of a chunk may hold (4 MB in float32)."""
 
 
-class Evaluable(Protocol):
-    """What is asked of a model of p(x, z) with a Gaussian posterior q(z|x)."""
+class Bounded(Protocol):
+    """What is asked of every model: the terms of its loss, and what of them bounds log p(x)."""
 
     layout: ParameterLayout
     dtype: np.dtype[Any]
-    latent_dim: int
     noise_shape: tuple[int, ...]
 
     @property
@@ -60,6 +60,12 @@ class Evaluable(Protocol):
     ) -> tuple[Any, dict[str, Array]]: ...
 
     def bound(self, terms: Mapping[str, Any]) -> Any: ...
+
+
+class Evaluable(Bounded, Protocol):
+    """What is asked of a model of p(x, z) with a Gaussian posterior q(z|x)."""
+
+    latent_dim: int
 
     def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
         """Mean and log_var (N, L) of the encoder's q(z|x), each z_l alone."""
@@ -92,7 +98,7 @@ class Estimate(NamedTuple):
 
 @one_blas_thread
 def mean_terms(
-    model: Evaluable, data: Data, n_samples: int, rng: np.random.Generator | None = None
+    model: Bounded, data: Data, n_samples: int, rng: np.random.Generator | None = None
 ) -> dict[str, Array]:
     """The terms (N,) of the loss, averaged over `n_samples` draws of the noise, in nats."""
     data, rng = model.check_data(data), model.generator(rng)
@@ -108,7 +114,7 @@ def mean_terms(
 
 
 def elbo(
-    model: Evaluable, data: Data, n_samples: int = 1, rng: np.random.Generator | None = None
+    model: Bounded, data: Data, n_samples: int = 1, rng: np.random.Generator | None = None
 ) -> Array:
     """The model's bound on log p(x), averaged over `n_samples` draws of z, (N,) nats.
 
@@ -122,7 +128,7 @@ def elbo(
 
 
 def elbo_terms(
-    model: Evaluable, data: Data, n_samples: int, rng: np.random.Generator | None = None
+    model: Bounded, data: Data, n_samples: int, rng: np.random.Generator | None = None
 ) -> tuple[Array, Array]:
     """Log p(x|z), averaged over `n_samples` draws of z ~ q(z|x), and KL(q(z|x) || p(z)).
 
@@ -226,6 +232,7 @@ def evaluate(
     refined_elbo, log_likelihood = float(refined.elbo.mean()), float(best.log_likelihood.mean())
     return {
         **measured,
+        **({"given_y": True} if isinstance(data, tuple) else {}),
         "log_likelihood": log_likelihood,
         "method": best.method,
         "standard_error": standard_error_of_mean(best),
@@ -237,19 +244,22 @@ def evaluate(
     }
 
 
-NAMES = {
-    "elbo": "ELBO",
-    "log_px": "  log p(x|z)",
-    "kl": "  KL(q(z|x) || p(z))",
-    "log_code": "  log p(code)",
-    "cost": "  cost of the class",
-    "log_likelihood": "log p(x)",
-    "standard_error": "  standard error",
-    "sampled_log_likelihood": "log p(x)",
-    "amortization_gap": "log p(x) - ELBO, amortisation",
-    "approximation_gap": "  the rest",
-}
-"""What `evaluate` measures in nats, as it is called in a table; other terms by their own names."""
+WHOLE = {"elbo", "log_likelihood", "sampled_log_likelihood", "amortization_gap"}
+"""What begins a part of the table of `lines`."""
+
+
+def name_of(term: str) -> str:
+    """What a term, or another measured quantity, is called in a line."""
+    return {
+        "elbo": "ELBO",
+        "log_px": "log p(x|z)",
+        "kl": "KL(q(z|x) || p(z))",
+        "log_code": "log p(code)",
+        "log_likelihood": "log p(x)",
+        "sampled_log_likelihood": "log p(x)",
+        "amortization_gap": "log p(x) - ELBO, amortisation",
+        "approximation_gap": "the rest",
+    }.get(term, term.replace("_", " "))
 
 
 def lines(measured: Mapping[str, Any], n: int, n_samples: int) -> Iterator[str]:
@@ -260,8 +270,11 @@ def lines(measured: Mapping[str, Any], n: int, n_samples: int) -> Iterator[str]:
         how["log_likelihood"] = ", quadrature"
     for key, value in measured.items():
         if isinstance(value, float) and (twice or key != "sampled_log_likelihood"):
-            name = NAMES.get(key, "  " + key.replace("_", " ")) + how.get(key, "")
-            yield f"{name:<32}{value:>12.3f} nats"
+            indent = "" if key in WHOLE else "  "
+            text = indent + name_of(key) + how.get(key, "")
+            if measured.get("given_y"):
+                text = re.sub(r"\|([xz])\)", r"|\1, y)", text).replace("p(x)", "p(x|y)")
+            yield f"{text:<32}{value:>12.3f} nats"
     if "few_effective" in measured:
         yield (
             "samples of a q(z|x) refined for each example, effective sample size below 5: "

@@ -19,6 +19,8 @@ __all__ = [
     "gaussian_log_prob_backward",
     "kl_between",
     "kl_between_backward",
+    "kl_per_dimension",
+    "kl_per_dimension_backward",
     "kl_to_standard_normal",
     "kl_to_standard_normal_backward",
     "log_prob_by_noise",
@@ -61,6 +63,21 @@ def reparameterize_backward(dz: Array, cache: Array) -> tuple[Array, Array]:
     """
     scaled_noise = cache
     return dz, 0.5 * dz * scaled_noise
+
+
+def kl_per_dimension(mean: Array, log_var: Array) -> tuple[Array, tuple[Array, Array]]:
+    """KL of each latent dimension, not summed: 1/2 (mean^2 + sigma^2 - 1 - log sigma^2).
+
+    mean, log_var (N, L) -> (N, L) nats; their sum over l is `kl_to_standard_normal`.
+    """
+    variance_minus_1 = np.expm1(log_var)  # (N, L)
+    return 0.5 * (mean * mean + (variance_minus_1 - log_var)), (mean, variance_minus_1)
+
+
+def kl_per_dimension_backward(dkl: Array, cache: tuple[Array, Array]) -> tuple[Array, Array]:
+    """dmean = dkl * mean,  dlog_var = dkl * (sigma^2 - 1) / 2, with dkl (N, L)."""
+    mean, variance_minus_1 = cache
+    return dkl * mean, 0.5 * dkl * variance_minus_1
 
 
 def kl_to_standard_normal(mean: Array, log_var: Array) -> tuple[Array, tuple[Array, Array]]:

@@ -10,6 +10,8 @@ import numpy as np
 from numpyvae.numerics import Array, logsumexp
 
 __all__ = [
+    "free_bits",
+    "free_bits_backward",
     "iw_bound",
     "iw_bound_backward",
     "negative_elbo",
@@ -38,6 +40,25 @@ def negative_elbo_backward(dloss: float, cache: tuple[Array, float]) -> tuple[Ar
     log_px, beta = cache
     weight = np.full(len(log_px), dloss / len(log_px), log_px.dtype)
     return (0.0 * weight, weight) if beta == math.inf else (-weight, beta * weight)
+
+
+def free_bits(kl: Array, least: float) -> tuple[Any, tuple[Array, int]]:
+    """sum_l max(mean_n kl_nl, least): what is below `least` nats in a dimension costs nothing more.
+
+    kl (N, L) nats, of each dimension. It is a term of a loss, and no bound: the KL itself is to be
+    reported beside it. The mean over the batch is taken before the maximum; the other order is
+    another objective. least = 0 is the KL. Source: Kingma et al. 2016, "Improved variational
+    inference with inverse autoregressive flow", eq. 15.
+    """
+    means = kl.mean(axis=0)  # (L,)
+    paid = means.real > least
+    return np.where(paid, means, least).sum(), (paid, len(kl))
+
+
+def free_bits_backward(dvalue: float, cache: tuple[Array, int]) -> tuple[Array]:
+    """dkl_nl = dvalue / N where the mean of dimension l is above `least`, else 0; (N, L)."""
+    paid, n = cache
+    return (np.tile(dvalue / n * paid, (n, 1)),)
 
 
 def reconstruction_loss(log_px: Array) -> tuple[Any, Array]:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from numpyvae.layers import ACTIVATIONS
 from numpyvae.likelihoods import LIKELIHOODS, Likelihood, likelihood_from_text
+from numpyvae.model_options import model_options, ours
+from numpyvae.models import MODELS
 
 __all__ = ["BAD_INPUT", "OPTIONS", "Parser", "add_check", "add_evaluate", "add_sample", "add_train"]
 
@@ -105,15 +106,16 @@ def _add_choices(option: Callable[..., Any]) -> None:
     option("--label-column", metavar="COLUMN", help="column with classes, for colours")
 
 
-def add_train(commands: Any, run: Command) -> None:
-    """`numpyvae train`, done by `run`."""
+def add_train(commands: Any, run: Command, model: str) -> None:
+    """`numpyvae train --model MODEL`, done by `run`, with the options of that model."""
     add = commands.add_parser(
         "train",
-        help="train a VAE and draw its pictures",
-        description="Train a VAE and draw its pictures. The run is saved after its first epoch and "
-        "every few seconds from then on; what ends it early (Ctrl-C, SIGTERM, SIGHUP, a kill, a "
-        "loss of power) leaves a run that evaluate opens and --resume continues. Exit code 0 done, "
-        "1 done but a picture is missing, 2 an error, 130, 143 and 129 ended by those signals.",
+        help="train a model and draw its pictures",
+        description=f"Train a model (here {model}) and draw its pictures. The run is saved after "
+        "its first epoch and every few seconds from then on; what ends it early (Ctrl-C, SIGTERM, "
+        "SIGHUP, a kill, a loss of power) leaves a run that evaluate opens and --resume "
+        "continues. Exit code 0 done, 1 done but a picture is missing, 2 an error, 130, 143 and "
+        "129 ended by those signals.",
     )
     defaults: dict[str, Any] = {}
 
@@ -129,14 +131,16 @@ def add_train(commands: Any, run: Command) -> None:
     option("--standardize", action=argparse.BooleanOptionalAction,
            help="columns of mean 0 and standard deviation 1 inside the model; the default does so "
                 "for real-valued data in other units")  # fmt: skip
-    option("--latent-dim", type=int, default=2, metavar="L", help="latent dimensions")
-    option("--hidden-dims", type=int, nargs="*", default=[128], metavar="H",
-           help="hidden widths of the encoder, mirrored in the decoder")  # fmt: skip
-    option("--activation", choices=tuple(ACTIVATIONS), default="relu", help="of the hidden layers")
+    option("--model", choices=tuple(ours()), default="VAE", metavar="NAME",
+           help=f"{', '.join(ours())}; `train --model NAME --help` has its options")  # fmt: skip
+    for own in model_options(model):
+        option(own.name, default=own.default, **own.how)
+    if MODELS[model].unknown_labels:
+        option("--known", type=int, metavar="N", help="how many labels of the training data are "
+               "known, as many of each class as can be; all, if it is not given")  # fmt: skip
     option("--likelihood", type=_likelihood, metavar="P",
            help=", ".join(kind.text for kind in LIKELIHOODS.values())
                 + "; the default fits the data")  # fmt: skip
-    option("--beta", type=float, default=1.0, help="weight of the KL")
     option("--epochs", type=int, default=300, metavar="E",
            help="passes over the training data, with --resume those before included")  # fmt: skip
     option("--batch-size", type=int, default=128, metavar="N", help="examples a step")
@@ -145,6 +149,9 @@ def add_train(commands: Any, run: Command) -> None:
            help="end after PATIENCE epochs in a row without a better test ELBO")  # fmt: skip
     option("--keep-best", action="store_true",
            help="keep the epoch of the best test ELBO, not the last")  # fmt: skip
+    option("--film", action="store_true",
+           help="draw film.gif and film.png, the latent space after epochs 1, 2, 4, 8, ... and the "
+                "last, of those that this command trains")  # fmt: skip
     option("--seed", type=int, default=0, help="of parameters, order and noise")
     option("--out", metavar="FOLDER", help="output folder; the default is the next runs/NAME-1, -2")
     option("--overwrite", action="store_true",

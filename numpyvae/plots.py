@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from numpyvae.drawing import (
     LABEL_SIZE,
     ORANGE,
     TICK_SIZE,
+    Pictured,
     add_caption,
     as_lines,
     decoded_lines,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from numpyvae.models.vae import VAE
     from numpyvae.training import History
 
 __all__ = [
@@ -69,6 +69,25 @@ MAX_POINTS = 2000
 MANY_EPOCHS = 20
 """From here on the axis of epochs is logarithmic and the first steep drop is left out."""
 TICKS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+
+
+class Drawable(Pictured, Protocol):
+    """What the figures ask of a model, each its part: see the functions."""
+
+    @property
+    def latent_dim(self) -> int: ...
+
+    def reconstruct(self, x: Array) -> Array:
+        """Of `reconstructions`: E[x|z] at the posterior mean, (N, D) -> (N, D)."""
+
+    def sample(self, n: int, rng: np.random.Generator | None = None) -> Array:
+        """Of `samples`: E[x|z] at n draws z ~ p(z), (n, D)."""
+
+    def axis_posterior(self, x: Array) -> tuple[Array, Array]:
+        """Of `latent_space`: mean and log_var (N, L) of each z_l given x, alone."""
+
+    def decode(self, z: Array) -> Array:
+        """Of `manifold`: E[x|z], (N, L) -> (N, D)."""
 
 
 def learning_curves(history: History) -> Figure:
@@ -104,7 +123,7 @@ def learning_curves(history: History) -> Figure:
 
 
 def reconstructions(
-    vae: VAE,
+    vae: Drawable,
     x: Array,
     n: int = 10,
     image_shape: tuple[int, int] | None = None,
@@ -131,7 +150,7 @@ def reconstructions(
 
 
 def samples(
-    vae: VAE,
+    vae: Drawable,
     n: int = 64,
     rng: np.random.Generator | None = None,
     image_shape: tuple[int, int] | None = None,
@@ -160,7 +179,7 @@ def samples(
     return figure
 
 
-def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
+def latent_space(vae: Drawable, x: Array, labels: Array | None = None) -> Figure:
     """q(z|x) of each row of x: its mean, and one standard deviation exp(log_var/2) to each side.
 
     Of more than two latent dimensions the two with the most KL are shown. One latent dimension
@@ -191,14 +210,14 @@ def latent_space(vae: VAE, x: Array, labels: Array | None = None) -> Figure:
     return figure
 
 
-def informative_dims(vae: VAE, x: Array) -> tuple[int, ...]:
+def informative_dims(vae: Drawable, x: Array) -> tuple[int, ...]:
     """The two latent dimensions with the largest mean KL (if L = 1, the one), largest first."""
     order = np.argsort(-_kl_by_dim(*vae.axis_posterior(x)), kind="stable")
     return tuple(int(i) for i in order[:2])
 
 
 def manifold(
-    vae: VAE,
+    vae: Drawable,
     n_side: int = 20,
     dims: tuple[int, ...] = (0, 1),
     image_shape: tuple[int, int] | None = None,

@@ -31,6 +31,8 @@ from numpyvae.gaussian import (
     gaussian_log_prob_backward,
     kl_between,
     kl_between_backward,
+    kl_per_dimension,
+    kl_per_dimension_backward,
     kl_to_standard_normal,
     kl_to_standard_normal_backward,
     log_prob_by_noise,
@@ -56,6 +58,8 @@ from numpyvae.models import MODELS, Model
 from numpyvae.models.model import Sizes
 from numpyvae.numerics import Array
 from numpyvae.objectives import (
+    free_bits,
+    free_bits_backward,
     iw_bound,
     iw_bound_backward,
     negative_elbo,
@@ -146,6 +150,8 @@ def table(proofs: list[Proof]) -> str:
 
 def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
     """Every f and f_backward of the package, at values drawn from `rng`."""
+    from numpyvae.convolution import Conv2d, ConvTranspose2d  # what is dense does without
+
     N, D, H, L = sizes or Sizes()
     normal = rng.standard_normal
     n_off = L * (L - 1) // 2
@@ -157,6 +163,8 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
         ("Sequential", Sequential([units, *mlp("mlp", (D, H, H + 1, L), "tanh").layers]), D),
         ("Condition", Labelled(Condition("encoder.0", D, L, 3, before=units), labels), D),
         ("Condition, every class", Labelled(Condition("encoder.0", D, L, 3), None), D),
+        ("Conv2d", Conv2d("encoder.0", (2, 5, 4), L, (3, 2), (2, 1), 1), 40),
+        ("ConvTranspose2d", ConvTranspose2d("decoder.0", (2, 5, 4), L, (3, 2), (2, 1), 1), 15 * L),
         ("TiedDense", Sequential([dense, Tanh(), TiedDense("decoder.0", dense)]), D),
     ]
     functions: list[tuple[str, Callable[..., Any], Callable[..., Any], list[tuple[int, ...]]]] = [
@@ -178,6 +186,8 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
             kl_to_standard_normal_backward,
             [(N, L)] * 2,
         ),
+        ("kl_per_dimension", kl_per_dimension, kl_per_dimension_backward, [(N, L)] * 2),
+        ("free_bits", lambda kl: free_bits(kl, 0.1), free_bits_backward, [(N, L)]),
         ("kl_between", kl_between, kl_between_backward, [(N, L)] * 4),
         (
             "cross_entropy",

@@ -15,7 +15,7 @@ from numpyvae.data.files import check_file
 from numpyvae.data.npy import npz_names
 from numpyvae.data.tables import Table, read_table
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
-from numpyvae.models.vae import VAE
+from numpyvae.models.model import Model
 from numpyvae.numerics import Array
 from numpyvae.standardization import column_moments, row_chunks
 from numpyvae.validation import EntryError, check_finite, first_entry, memory_for
@@ -77,6 +77,10 @@ class RunData(NamedTuple):
     likelihood: Likelihood
     """The one that fits the data, unless the user says otherwise."""
     transform: Callable[[Array, np.random.Generator], Array] | None = None
+    train_labels: Array | None = None
+    """Of the training examples, for models with labels."""
+    classes: tuple[Any, ...] = ()
+    """Class k of a model with labels is the k-th of them; () for a model without."""
     parts: tuple[Part, ...] = ()
     """Where x_train and x_test stand in the user's file."""
     notes: tuple[str, ...] = ()
@@ -90,12 +94,12 @@ class RunData(NamedTuple):
             return self.x_test
         return self.transform(self.x_test, np.random.default_rng(seed))
 
-    def check(self, vae: VAE) -> None:
-        """ValueError for the first entry that `vae` cannot have, where it stands in the file."""
+    def check(self, model: Model) -> None:
+        """ValueError for the first entry that a model cannot have, where it stands in the file."""
         for part, x in zip(self.parts, (self.x_train, self.x_test), strict=False):
-            part.check(x, vae.check_data)
+            part.check(x, model.check_x)
         if not self.parts:
-            vae.check_data(self.test_examples())
+            model.check_x(self.test_examples())
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -125,10 +129,14 @@ def _load(source: str, choice: dict[str, Any]) -> RunData:
             raise ValueError(f"{source}: columns, labels and arrays are chosen of a file alone")
         if source == "digits":
             digits = load_digits()
-            return RunData(digits.x_train, digits.x_test, digits.y_test, Binomial(16))
+            return RunData(
+                digits.x_train, digits.x_test, digits.y_test, Binomial(16), None, digits.y_train
+            )
         mnist = load_mnist()
-        return RunData(mnist.x_train, mnist.x_test, mnist.y_test, Bernoulli(), binarize_pixels)
-    train, test, labels = _split(source, choice)
+        return RunData(
+            mnist.x_train, mnist.x_test, mnist.y_test, Bernoulli(), binarize_pixels, mnist.y_train
+        )
+    train, test, (train_labels, labels) = _split(source, choice)
     parts = [(part, _rows(part)) for part in (train, test)]
     for part, x in parts:
         part.check(x, _check_sizes)
@@ -136,7 +144,9 @@ def _load(source: str, choice: dict[str, Any]) -> RunData:
     _check_columns(train.table, x_train)
     likelihood, note = _likelihood_of(x_train, x_test)
     notes = (*test.table.notes, *_constant_columns(train.table, x_train))
-    return RunData(x_train, x_test, labels, likelihood, None, (train, test), notes, note)
+    return RunData(
+        x_train, x_test, labels, likelihood, None, train_labels, (), (train, test), notes, note
+    )
 
 
 def load_all(source: str, names: tuple[str, ...] = (), **choice: Any) -> tuple[Part, Array]:
@@ -175,8 +185,8 @@ def _has_split(source: str, choice: dict[str, Any]) -> bool:
     return "x_train" in names and "x_test" in names and "x" not in names
 
 
-def _split(source: str, choice: dict[str, Any]) -> tuple[Part, Part, Array | None]:
-    """Training rows, test rows, and the classes of the test rows if the file has them."""
+def _split(source: str, choice: dict[str, Any]) -> tuple[Part, Part, list[Array | None]]:
+    """Training rows, test rows, and the classes of both if the file has them."""
     if not Path(source).suffix:
         raise ValueError(f"{source}: expected digits, mnist or a file named .npy, .npz or .csv")
     if _has_split(source, choice):
@@ -190,7 +200,7 @@ def _split(source: str, choice: dict[str, Any]) -> tuple[Part, Part, Array | Non
             Part(name, table, range(len(table.x)))
             for name, table in zip(("training", "test"), tables, strict=True)
         )
-        return train, test, tables[1].labels
+        return train, test, [table.labels for table in tables]
     table = read_table(source, **choice)
     n = len(table.x)
     if n < 5:
@@ -200,7 +210,8 @@ def _split(source: str, choice: dict[str, Any]) -> tuple[Part, Part, Array | Non
     if table.x.nbytes > LARGE:
         rows = range(n - n_test), range(n - n_test, n)
     train, test = Part("training", table, rows[0]), Part("test", table, rows[1])
-    return train, test, None if table.labels is None else _take(table.labels, rows[1])
+    labels = table.labels
+    return train, test, [None if labels is None else _take(labels, part) for part in rows]
 
 
 def _rows(part: Part) -> Array:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from numpyvae.data.untrusted import brief
-from numpyvae.models.vae import VAE
+from numpyvae.models import Model
 from numpyvae.numerics import Array
 from numpyvae.storage import open_npz, parse_description
 from numpyvae.training import History
@@ -49,7 +49,7 @@ def in_shell(path: str | Path) -> str:
     return f"$'{''.join(escaped)}'"
 
 
-def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
+def open_run(folder: str | Path) -> tuple[Model, dict[str, Any]]:
     """The model and the configuration of a run.
 
     Raises FileNotFoundError if the folder holds none, and ValueError if model.npz and config.json
@@ -62,7 +62,7 @@ def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
     config = _read_config(path) if readable else None
     size = (path / MODEL).stat().st_size if (path / MODEL).is_file() else 0
     with memory_for(f"{name}/{MODEL}", size):
-        vae = VAE.load(path / MODEL)
+        vae = Model.load(path / MODEL)
     with open_npz(path / MODEL) as saved:
         copy = saved.description.get("run")  # None before version 0.2
     if config is None:  # one moment of `RunFolder.save`
@@ -72,7 +72,7 @@ def open_run(folder: str | Path) -> tuple[VAE, dict[str, Any]]:
     return vae, config
 
 
-def open_stopped_run(folder: str | Path) -> tuple[VAE, dict[str, Any], Array]:
+def open_stopped_run(folder: str | Path) -> tuple[Model, dict[str, Any], Array]:
     """As `open_run`, and the last epoch's theta, where the model has that of its best epoch.
 
     Raises ValueError for a run that was saved without what it needs to go on.

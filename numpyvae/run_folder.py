@@ -23,15 +23,18 @@ from typing import Any
 
 from numpyvae.data.files import atomic_write
 from numpyvae.locking import Lock
-from numpyvae.models.vae import VAE
+from numpyvae.models import Model
 from numpyvae.numerics import Array
 from numpyvae.run_files import CONFIG, HISTORY, MODEL, shown
 from numpyvae.storage import write_npz
 
 __all__ = ["PICTURES", "RunFolder", "next_folder"]
 
-PICTURES = ("learning_curves", "reconstructions", "samples", "latent_space", "manifold")
-FILES = (MODEL, CONFIG, HISTORY, *(f"{name}.png" for name in PICTURES))
+PICTURES = (
+    *(f"{name}.png" for name in ("learning_curves", "reconstructions", "samples", "latent_space")),
+    *("manifold.png", "film.png", "film.gif"),
+)
+FILES = (MODEL, CONFIG, HISTORY, *PICTURES)
 SAMPLES = re.compile(r"samples_seed\d+\.png")
 """What `numpyvae sample` draws of a run."""
 PART = re.compile(r"\.[0-9a-f]{16}\.part")
@@ -87,7 +90,7 @@ class RunFolder:
             self._locks.close()
         self._remove_parents()
 
-    def rehearse(self, vae: VAE, config: dict[str, Any]) -> None:
+    def rehearse(self, vae: Model, config: dict[str, Any]) -> None:
         """Write what `save` will write and remove it again; OSError where that cannot be done."""
         try:
             if self.path.is_dir():
@@ -99,7 +102,7 @@ class RunFolder:
         except OSError as error:
             raise self._refusal(error) from None
 
-    def save(self, vae: VAE, config: dict[str, Any], best: Array | None = None) -> None:
+    def save(self, vae: Model, config: dict[str, Any], best: Array | None = None) -> None:
         """Make `vae` the run in the folder: with `best` as its theta, if that is given.
 
         Whatever ends this, the folder holds what it held before or what it holds afterwards.
@@ -126,7 +129,7 @@ class RunFolder:
             _sync(self.path)
         self.saved = True
 
-    def _write_new(self, vae: VAE, config: dict[str, Any], best: Array | None) -> None:
+    def _write_new(self, vae: Model, config: dict[str, Any], best: Array | None) -> None:
         """The whole run, in a folder beside its place."""
         new = _beside(self.path, NEW)
         new.mkdir(exist_ok=True)
@@ -135,7 +138,7 @@ class RunFolder:
         _sync(new)
 
     def _write_model(
-        self, path: Path, vae: VAE, config: dict[str, Any], best: Array | None
+        self, path: Path, vae: Model, config: dict[str, Any], best: Array | None
     ) -> None:
         """As `vae.save`, with the configuration, and without times: a seed gives one file."""
         arrays, description = vae.contents()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -18,8 +18,12 @@ import numpy as np
 import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
-from numpyvae.models.vae import VAE
+from numpyvae.film import Film
+from numpyvae.models import Model
+from numpyvae.models.labelled import Labelled
+from numpyvae.numerics import Array
 from numpyvae.run_data import NAMED_DATA, RunData
+from numpyvae.run_labels import AtLabels, coded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,9 +38,8 @@ __all__ = [
     "write_pictures",
 ]
 
-NOT_IN_CONFIG = {"out", "overwrite", "resume"} | {
-    "latent_dim", "hidden_dims", "activation", "likelihood", "beta", "seed"  # in "model"
-}  # fmt: skip
+NOT_IN_CONFIG = {"out", "overwrite", "resume", "film", "model"}
+"""Nor the arguments of the model, which are in "model"."""
 
 CHOICES = ("key", "columns", "drop", "label_column")
 """What of a user's file is data, and what labels; `read_table` takes them by these names."""
@@ -47,15 +50,18 @@ def chosen(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in CHOICES if values.get(name)}
 
 
-def describe(options: Mapping[str, Any], vae: VAE, data: RunData) -> dict[str, Any]:
+def describe(options: Mapping[str, Any], model: Model, data: RunData) -> dict[str, Any]:
     """What config.json says of a run: enough to repeat it, to find its data again, to go on."""
-    source = options["data"]
+    source, arguments = options["data"], json.loads(json.dumps(model.config()))
+    outside = NOT_IN_CONFIG | arguments.keys()
     return {
-        **{name: value for name, value in options.items() if name not in NOT_IN_CONFIG},
+        **{name: value for name, value in options.items() if name not in outside},
+        "model_name": type(model).__name__,
         "data": source if source in NAMED_DATA else str(Path(source).resolve()),
         **({"column_names": list(data.columns)} if data.columns else {}),
         "data_digest": digest(data),
-        "model": json.loads(json.dumps(vae.config())),
+        **({"classes": list(data.classes)} if data.classes else {}),
+        "model": arguments,
         "versions": {"numpyvae": numpyvae.__version__, "numpy": np.__version__},
     }
 
@@ -81,10 +87,13 @@ def digest(data: RunData) -> str:
     return found.hexdigest()
 
 
-def write_pictures(folder: Path, vae: VAE, data: RunData) -> dict[str, list[str]]:
+def write_pictures(
+    folder: Path, vae: Model, data: RunData, film: Film | None = None
+) -> dict[str, list[str]]:
     """Write history.csv and draw the pictures; returns what could not be, by the reason."""
     missing: dict[str, list[str]] = {}
-    for name, write in {"history.csv": vae.history.write_csv, **_pictures(vae, data)}.items():
+    pictures = {**_pictures(vae, data), **(_film(film) if film and film.kept else {})}
+    for name, write in {"history.csv": vae.history.write_csv, **pictures}.items():
         try:
             write(folder / name)
         except Exception as error:  # of any kind: the model is what counts, and it is saved
@@ -99,26 +108,58 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(file, format="png", dpi=150)
 
 
-def _pictures(vae: VAE, data: RunData) -> dict[str, Callable[[Path], None]]:
-    """The pictures of a run, by name, each to be drawn into a file."""
+def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
+    """The pictures of a run that its model can have, by name, each to be drawn into a file."""
     x = data.test_examples()[: plots.MAX_POINTS]
     labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
-    columns = data.columns
+    columns, seed, vae = data.columns, model.seed, pictured(model, labels, data.classes)
+    k = len(data.classes)
+    n = k * k if 1 < k < 13 else 64  # of a model with labels a row for each class
     figures: dict[str, Callable[[], Figure]] = {
-        "learning_curves": lambda: plots.learning_curves(vae.history),
+        "learning_curves": lambda: plots.learning_curves(model.history),
         "reconstructions": lambda: plots.reconstructions(vae, x, columns=columns),
-        "samples": lambda: plots.samples(vae, rng=np.random.default_rng(vae.seed), columns=columns),
+        "samples": lambda: plots.samples(vae, n, np.random.default_rng(seed), columns=columns),
         "latent_space": lambda: plots.latent_space(vae, x, labels),
         "manifold": lambda: plots.manifold(
             vae, dims=tuple(sorted(plots.informative_dims(vae, x))), columns=columns
         ),
     }
 
-    def draw(figure: Callable[[], Figure], path: Path) -> None:
-        with plain_matplotlib():
-            save_figure(figure(), path)
+    needs = {
+        "reconstructions": "reconstruct",
+        "samples": "sample",
+        "latent_space": "axis_posterior",
+        "manifold": "axis_posterior",
+    }
+    figures = {
+        name: figure for name, figure in figures.items()
+        if name not in needs or hasattr(vae, needs[name])
+    }  # fmt: skip
+    if not hasattr(vae, "decode"):
+        figures.pop("manifold", None)
+    return {f"{name}.png": partial(_draw, figure) for name, figure in figures.items()}
 
-    return {f"{name}.png": partial(draw, figure) for name, figure in figures.items()}
+
+def _film(film: Film) -> dict[str, Callable[[Path], None]]:
+    """The same of a film."""
+
+    def animate(path: Path) -> None:
+        with plain_matplotlib():
+            film.save(path)
+
+    return {"film.png": partial(_draw, film.strip), "film.gif": animate}
+
+
+def _draw(figure: Callable[[], Figure], path: Path) -> None:
+    with plain_matplotlib():
+        save_figure(figure(), path)
+
+
+def pictured(model: Model, labels: Array | None, classes: Sequence[Any]) -> Any:
+    """What the figures ask: the model, or one with labels at those of the examples shown."""
+    if not isinstance(model, Labelled):
+        return model
+    return AtLabels(model, coded(np.asarray(labels), classes))
 
 
 @contextmanager

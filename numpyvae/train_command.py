@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from numpyvae import evaluation, run_data, runs
 from numpyvae.interrupts import INTERRUPTED, Interrupted, Interrupts
-from numpyvae.models.vae import VAE
+from numpyvae.models import Model
 from numpyvae.run_files import in_shell, shown
 from numpyvae.run_folder import PICTURES, RunFolder, next_folder
+from numpyvae.run_labels import data_of
 from numpyvae.train_plan import Plan, is_stopped, new_plan, resumed_plan
 from numpyvae.training import DivergenceError
 from numpyvae.validation import memory_for
@@ -40,7 +41,7 @@ class Console(NamedTuple):
 
 
 def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Console) -> int:
-    """Train a VAE and keep what was learned, also if it ends early; returns the exit code.
+    """Train a model and keep what was learned, also if it ends early; returns the exit code.
 
     `given` are the options of the command line, by name. Raises OSError, TypeError or ValueError
     for what can be known to be wrong before training.
@@ -123,12 +124,13 @@ class _Training:
         step = f"a step on {plan.config['batch_size']} examples (--batch-size)"
         try:
             with self.interrupts.listening(), memory_for(step):
-                self.vae.fit(
-                    plan.data.x_train,
-                    plan.epochs,
-                    plan.config["batch_size"],
-                    validation_data=plan.data.x_test,
-                    callbacks=[self._after_epoch, *filter(None, [plan.stopping])],
+                fit: Any = self.vae.fit  # of a model with labels fit(x, y)
+                fit(
+                    *plan.x_and_y,
+                    epochs=plan.epochs,
+                    batch_size=plan.config["batch_size"],
+                    validation_data=plan.x_and_y_test,
+                    callbacks=[self._after_epoch, *(f for f in (plan.stopping, plan.film) if f)],
                     transform=plan.data.transform,
                 )
         except DivergenceError as error:
@@ -139,7 +141,7 @@ class _Training:
             self.seconds = time.perf_counter() - started
         return None
 
-    def _after_epoch(self, _: VAE, record: dict[str, float]) -> None:
+    def _after_epoch(self, _: Model, record: dict[str, float]) -> None:
         """Save if it is time. A save that fails does not end the training: the next may succeed."""
         with self.interrupts.held():
             self._follow()
@@ -220,22 +222,32 @@ class _Training:
 
     def _draw(self) -> bool:
         """History and pictures; whether all were written, or else one line says which were not."""
-        missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data)
+        missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data, self.plan.film)
         if missing:
             reasons = "; ".join(f"{', '.join(files)} ({why})" for why, files in missing.items())
             self.fail(f"the model is in {self.folder.name}/; not drawn: {reasons}")
         return not missing
 
     def _summary(self, what: str) -> str:
-        x, vae, name = self.plan.data.test_examples(), self.vae, self.folder.name
-        log_px, kl = evaluation.elbo_terms(vae, x, 10)
-        active = int(evaluation.active_units(vae, x).sum())
+        plan, vae, name = self.plan, self.vae, self.folder.name
+        x, labels = plan.data.test_examples(), plan.data.labels
+        data = data_of(vae, x, labels, plan.data.classes)
+        terms = evaluation.mean_terms(vae, data, 10)
+        bound, means = vae.bound(terms), {name: float(a.mean()) for name, a in terms.items()}
+        if {*means} >= {"log_px", "kl"}:
+            active = evaluation.active_units(vae, data)
+            result = (
+                f"test ELBO {bound.mean():.2f} nats = log p(x|z) {means['log_px']:.2f} - "
+                f"KL {means['kl']:.2f}, {active.sum()} of {len(active)} units active"
+            )
+        else:
+            parts = [f"{evaluation.name_of(name)} {mean:.2f}" for name, mean in means.items()]
+            elbo = [] if bound is None else [f"ELBO {bound.mean():.2f}"]
+            result = f"test {', '.join(elbo + parts)} nats"
         best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
-        pictures = [f"{n}.png" for n in PICTURES if (self.folder.path / f"{n}.png").exists()]
+        pictures = [name for name in PICTURES if (self.folder.path / name).exists()]
         return (
-            f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: test ELBO "
-            f"{(log_px - kl).mean():.2f} nats = log p(x|z) {log_px.mean():.2f} - KL "
-            f"{kl.mean():.2f}, {active} of {vae.latent_dim} units active.\n"
+            f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: {result}.\n"
             f"Pictures: {name}/ ({', '.join(pictures) or 'none'})"
         )
 

@@ -5,50 +5,64 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from numpyvae import run_data, runs
 from numpyvae.callbacks import EarlyStopping, KeepBest
-from numpyvae.models.vae import VAE
+from numpyvae.film import Film
+from numpyvae.model_options import model_arguments
+from numpyvae.models import MODELS, Model
+from numpyvae.models.labelled import Labelled
+from numpyvae.numerics import Array
 from numpyvae.optimizers import Adam
 from numpyvae.run_files import open_stopped_run, shown
+from numpyvae.run_labels import classes_of, coded, data_of, hide_labels
 from numpyvae.validation import memory_for, positive_int, positive_number
 
 __all__ = ["Plan", "is_stopped", "is_unfinished", "new_plan", "resumed_plan"]
 
-RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data"}
+RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data", "film"}
 """The options that may be given with --resume; all others stay as the run began."""
 
 
 class Plan(NamedTuple):
     """All that a training needs, known to be usable before it begins."""
 
-    vae: VAE
+    vae: Model
     source: str
     data: run_data.RunData
+    x_and_y: tuple[Array, ...]
+    """What it is fitted to: x, and y if it has labels."""
+    x_and_y_test: Any
+    """What it is tested on after each epoch: x, or (x, y)."""
     config: dict[str, Any]
     epochs: int
     """Still to be trained."""
     stopping: EarlyStopping | None
     best: KeepBest | None
+    film: Film | None
     notes: Sequence[str] = ()
     """What was decided about the data, a sentence each."""
 
 
 def new_plan(options: Mapping[str, Any]) -> Plan:
     """A run from its beginning; ValueError or TypeError for what is not usable."""
-    beta = positive_number("beta", options["beta"], zero=True)  # infinite, it learns no data
+    if options.get("beta") is not None:
+        positive_number("beta", options["beta"], zero=True)  # infinite, it learns no data
     data = run_data.load_data(options["data"], **runs.chosen(options))
     likelihood = run_data.standardized(
         options["likelihood"] or data.likelihood, data.x_train, options["standardize"]
     )
-    vae = VAE(
+    kind: Any = MODELS[options["model"]]
+    own = {name: options[name] for name in model_arguments(options["model"])}
+    classes = classes_of(options["data"], data) if issubclass(kind, Labelled) else []
+    vae: Model = kind(
         data_dim=data.x_train.shape[1],
-        latent_dim=options["latent_dim"],
-        hidden_dims=options["hidden_dims"],
-        activation=options["activation"],
         likelihood=likelihood,
-        beta=beta,
         seed=options["seed"],
         dtype=run_data.dtype_for(likelihood),
+        **own,
+        **({"n_classes": len(classes)} if classes else {}),
     )
     with memory_for(
         f"{vae.layout.size:,} parameters (--hidden-dims, --latent-dim)",
@@ -59,9 +73,24 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
     epochs = positive_int("epochs", options["epochs"])
     positive_int("batch_size", options["batch_size"])
     data.check(vae)
+    data = data._replace(classes=tuple(classes))
     config = runs.describe(options, vae, data)
     notes = _notes(data, vae, options["likelihood"] is None)
-    return Plan(vae, options["data"], data, config, epochs, *_followers(options), notes)
+    parts = _fitted_to(vae, data, options.get("known"))
+    stopping, best = _followers(options)
+    film = _film(options, vae, data)
+    return Plan(vae, options["data"], data, *parts, config, epochs, stopping, best, film, notes)
+
+
+def _fitted_to(
+    model: Model, data: run_data.RunData, known: int | None
+) -> tuple[tuple[Array, ...], Any]:
+    """x, or x and y, to train on; x, or (x, y), to test on."""
+    if not data.classes:
+        return (data.x_train,), data.x_test
+    y = coded(np.asarray(data.train_labels), data.classes)
+    test = data_of(model, data.x_test, data.labels, data.classes)
+    return (data.x_train, hide_labels(y, known, model.seed)), test
 
 
 def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
@@ -89,11 +118,15 @@ def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
     if is_stopped(stopping):
         epochs = 0
     vae.theta = last_theta
-    config = runs.describe(options, vae, data)
-    return Plan(vae, options["data"], data, config, epochs, stopping, best)
+    data = data._replace(classes=tuple(config.get("classes", ())))
+    parts = _fitted_to(vae, data, config.get("known"))
+    known = {"known": config["known"]} if "known" in config else {}
+    config = runs.describe({**options, **known}, vae, data)
+    film = _film(options, vae, data)
+    return Plan(vae, options["data"], data, *parts, config, epochs, stopping, best, film)
 
 
-def _notes(data: run_data.RunData, vae: VAE, is_guess: bool) -> list[str]:
+def _notes(data: run_data.RunData, vae: Model, is_guess: bool) -> list[str]:
     """What was decided about the data, a sentence each."""
     notes = list(data.notes)
     if data.guess and is_guess:
@@ -104,7 +137,7 @@ def _notes(data: run_data.RunData, vae: VAE, is_guess: bool) -> list[str]:
     return notes
 
 
-def is_unfinished(vae: VAE, config: Mapping[str, Any]) -> bool:
+def is_unfinished(vae: Model, config: Mapping[str, Any]) -> bool:
     """Whether a run has epochs to go, and early stopping has not ended it."""
     stopping, _ = _followers({"early_stopping": None, "keep_best": False, **config})
     if stopping:
@@ -124,3 +157,11 @@ def _followers(options: Mapping[str, Any]) -> tuple[EarlyStopping | None, KeepBe
     patience = options["early_stopping"]
     stopping = None if patience is None else EarlyStopping(patience)
     return stopping, KeepBest() if options["keep_best"] else None
+
+
+def _film(options: Mapping[str, Any], model: Model, data: run_data.RunData) -> Film | None:
+    if not options["film"]:
+        return None
+    if isinstance(model, Labelled) or not hasattr(model, "axis_posterior"):
+        raise ValueError(f"--film is for models with one latent space, not {type(model).__name__}")
+    return Film(data.test_examples(), data.labels)

@@ -34,8 +34,9 @@ Callback = Callable[[Any, dict[str, float]], Any]
 """Called as callback(model, record) after each epoch.
 
 Returning True (of Python or NumPy) ends the training; any other value, true or not, does nothing.
-If the callback has a method `finish`, finish(model) is called once when `fit` ends, however it
-ends.
+If the callback has a method `before_step`, before_step(model, epochs) is called before each step,
+with the epochs that the model has been trained so far, 2.5 in the middle of the third. If it has a
+method `finish`, finish(model) is called once when `fit` ends, however it ends.
 """
 
 
@@ -167,13 +168,14 @@ def fit(
         data = model.check_data(data)
         if validation_data is not None:
             validation_data = model.check_data(validation_data)
+    before_step = [c.before_step for c in callbacks if hasattr(c, "before_step")]
     done = model.epochs_trained
     progress = Progress(done + epochs, done=done) if verbose else None
     try:
         for i in range(epochs):
             with _all_or_nothing(model, optimizer), np.errstate(over="ignore", invalid="ignore"):
                 record = _train_epoch(
-                    model, data, batch_size, optimizer, transform, progress, i == 0
+                    model, data, batch_size, optimizer, transform, progress, i == 0, before_step
                 )
                 if validation_data is not None:
                     terms = evaluate_terms(model, validation_data, batch_size, transform)
@@ -233,6 +235,7 @@ def _train_epoch(
     transform: Callable[..., Array] | None,
     progress: Progress | None,
     is_first: bool,
+    before_step: Sequence[Callable[[Any, float], None]] = (),
 ) -> dict[str, float]:
     """One pass over the data in random order, a step for each minibatch: the epoch's record."""
     started = time.perf_counter()
@@ -243,6 +246,8 @@ def _train_epoch(
     for step, batch in enumerate(minibatches(data, batch_size, rng, transform), start=1):
         if transform is not None:
             _check_transformed(model, batch)
+        for prepare in before_step:
+            prepare(model, epoch - 1 + means.count / n_rows)
         n = _n_rows(batch)
         noise = model.draw_noise(rng, n)
         loss, terms = model.loss_and_terms(model.theta, batch, noise, grad)

@@ -1,7 +1,9 @@
 """Every test is deterministic (everything is seeded, Hypothesis, too) and ends what it starts."""
 
+import contextlib
 import ctypes
 import os
+import runpy
 import signal
 import sys
 import time
@@ -45,6 +47,20 @@ def pytest_cmdline_main(config):
         option.dist, option.loadscopereorder = "loadfile", False
 
 
+def pytest_configure(config):
+    """Where no bytecode is to be written, keep it in pytest's cache, for workers and children.
+
+    To compile the package anew takes half a second a child, and to rewrite the tests, 5 a worker.
+    """
+    runs_tests = "PYTEST_XDIST_WORKER" in os.environ or getattr(config.option, "dist", "no") == "no"
+    if sys.dont_write_bytecode and runs_tests and hasattr(config, "cache"):
+        with contextlib.suppress(OSError):  # a folder that may not be written to
+            sys.pycache_prefix = str(config.cache.mkdir("bytecode"))
+            sys.dont_write_bytecode = False
+            os.environ.setdefault("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 @pytest.fixture
 def rng():
     import numpy as np
@@ -59,10 +75,11 @@ def children():
         for child in path.read_text().split():
             try:
                 command = Path(f"/proc/{child}/cmdline").read_text(errors="replace")
+                stat = Path(f"/proc/{child}/stat").read_text(errors="replace")
             except OSError:  # it has ended meanwhile
                 continue
-            if command:  # those that have ended, and were not waited for, have none
-                running[int(child)] = command.replace("\0", " ")
+            if stat.rpartition(")")[2].split()[0] not in "ZX":  # ended, and not waited for
+                running[int(child)] = command.replace("\0", " ")  # none yet, if it begins now
     return running
 
 
@@ -115,3 +132,28 @@ def no_process_is_left_behind(request, adopt_orphans):
     for process in running:
         os.kill(process, signal.SIGKILL)
     assert not running, f"processes that the test has left behind: {running}"
+
+
+@pytest.fixture
+def run_example(tmp_path, monkeypatch, capsys):
+    """The output of `name --quick`, and the pictures that it wrote, each of them not empty."""
+    from matplotlib.figure import Figure
+
+    draw = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, dpi: draw(figure, file, dpi=75))
+
+    def run(name):
+        (example,) = (Path(__file__).parent.parent / "examples").glob(f"{name}_*.py")
+        monkeypatch.setattr(sys, "argv", [str(example), str(tmp_path), "--quick"])
+        runpy.run_path(str(example), run_name="__main__")
+        out, err = capsys.readouterr()
+        assert err == ""
+        pictures = sorted(tmp_path.glob("*.png"))
+        assert out.count("wrote ") == len(pictures)
+        for picture in pictures:
+            assert f"wrote {picture}" in out
+            assert picture.read_bytes().startswith(b"\x89PNG")
+            assert picture.stat().st_size > 10_000
+        return out, [picture.stem for picture in pictures]
+
+    return run

@@ -311,7 +311,7 @@ def test_what_asks_for_too_much_memory_is_named(arguments, words, run, capsys):
 @pytest.mark.parametrize(("owner", "name", "arguments", "words"), [
     ("numpyvae.run_data.read_table", "", ["train", "--data", "x.csv"], "x.csv: not enough memory"),
     ("numpyvae.run_data.read_table", "", ["evaluate", "run", "--data", "x.csv"], "x.csv: not eno"),
-    ("numpyvae.models.vae.VAE.load", "", ["evaluate", "run"], "run/model.npz: not enough memory ("),
+    ("numpyvae.models.Model.load", "", ["evaluate", "run"], "run/model.npz: not enough memory ("),
     ("numpyvae.models.vae.VAE.fit", "", ["train", "--data", "x.csv", "--batch-size", "77"],
      "a step on 77 examples (--batch-size): not enough memory"),
     ("numpyvae.models.vae.VAE.sample", "", ["sample", "run", "--n", "3"], "--n 3: not enough"),

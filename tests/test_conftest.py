@@ -19,7 +19,9 @@ LEAVES = (
 
 
 def test_a_child_is_seen_until_it_ends():
-    with subprocess.Popen(WAITS, stdin=subprocess.PIPE) as process:
+    command = [*WAITS[:-1], "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # it runs by now
         assert "input()" in children()[process.pid]
     assert process.pid not in children()
 

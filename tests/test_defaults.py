@@ -65,6 +65,7 @@ DEFAULTS = {
     "likelihoods.binomial.Binomial.check": {"first_row": 0},
     "likelihoods.gaussian.Gaussian.check": {"first_row": 0},
     "models.autoencoder.Autoencoder": {**NETWORK, "tied": False},
+    "models.linear_autoencoder.LinearAutoencoder": {"hidden_dims": ()},
     "models.vae.VAE": {**NETWORK, "beta": 1.0},
     "models.conditional.ConditionalVAE": {**NETWORK, "beta": 1.0, "prior_network": False},
     "models.semi_supervised.SemiSupervisedVAE": {**NETWORK, "alpha": 1.0},

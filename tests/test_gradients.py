@@ -31,20 +31,23 @@ def test_whole_models_at_drawn_shapes_and_values(sizes, seed, which):
     assert_proven(proofs.models(np.random.default_rng(seed), sizes)[which])
 
 
-@pytest.mark.parametrize("which", range(N_PRIMITIVES))
-def test_each_primitive_at_a_generic_point(which):
-    assert_proven(proofs.primitives(np.random.default_rng(1))[which])
+@pytest.fixture(scope="module")
+def pairs():
+    """Those of `numpyvae check`."""
+    rng = np.random.default_rng(0)
+    return [*proofs.primitives(rng), *proofs.models(rng)]
 
 
-@pytest.mark.parametrize("which", range(N_MODELS))
-def test_each_model_at_a_generic_point(which):
-    assert_proven(proofs.models(np.random.default_rng(1))[which])
+@pytest.mark.parametrize("which", range(N_PRIMITIVES + N_MODELS))
+def test_each_pair_at_a_generic_point(pairs, which):
+    assert_proven(pairs[which])
 
 
 def test_the_table_covers_every_public_backward():
     """A new f_backward cannot be forgotten: its name must stand in the table."""
     import numpyvae.cholesky
     import numpyvae.classes
+    import numpyvae.convolution
     import numpyvae.gaussian
     import numpyvae.layers
     import numpyvae.likelihoods
@@ -69,8 +72,9 @@ def test_the_table_covers_every_public_backward():
         assert {name.removesuffix("_backward") for name in backwards} <= names
     layers = {
         name
-        for name in numpyvae.layers.__all__
-        if hasattr(getattr(numpyvae.layers, name), "backward")
+        for module in (numpyvae.layers, numpyvae.convolution)
+        for name in module.__all__
+        if hasattr(getattr(module, name), "backward")
     }
     assert layers - {"Activation", "Layer"} <= names
     assert {"Bernoulli", "Binomial", "Gaussian", "StructuredGaussian"} <= names

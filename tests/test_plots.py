@@ -155,6 +155,8 @@ class TestLearningCurves:
             f"test, \N{MINUS SIGN}{1 - last:.1f} at the end",
         ]
         assert elbo.get_xscale() == ("linear" if n_epochs < 20 else "log")
+        if n_epochs != 20:
+            figure.set_layout_engine("none")  # slow, and tried once
         assert saved(figure).startswith(b"\x89PNG")
 
     @pytest.mark.parametrize("n_epochs", [20, 300, 2000])

@@ -68,6 +68,14 @@ def test_each_module_imports_only_from_those_above_it(path):
                 assert imported.split(".")[1] == name_of(path).split(".")[1]
 
 
+def test_nothing_dense_imports_the_convolutions():
+    """The proofs list them, when asked; a VAE of Dense layers is made without."""
+    importing = [name_of(p) for p in MODULES if "numpyvae.convolution" in imports_of(p)]
+    assert importing == ["numpyvae.proofs"]
+    tree = ast.parse((PACKAGE / "proofs.py").read_text(encoding="utf-8"))
+    assert "numpyvae.convolution" not in {getattr(node, "module", None) for node in tree.body}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_run_time_dependencies_are_numpy_and_matplotlib(path):
     allowed = {"numpy", "matplotlib", "numpyvae", "__future__", *sys.stdlib_module_names}

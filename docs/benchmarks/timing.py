@@ -19,7 +19,6 @@ FEWEST_ROUNDS = 5
 def median_in_block(function: Callable[[], object], seconds: float, warm_up: float) -> float:
     """The median time of one call, from as many as `seconds` hold, after `warm_up` seconds."""
     end = time.perf_counter() + warm_up
-    function()
     while time.perf_counter() < end:
         function()
     times: list[float] = []

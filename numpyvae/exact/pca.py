@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from numpyvae.exact.arrays import LOG_2PI, Array, chunks, matrix, positive_integer
 
-__all__ = ["PCA", "ProbabilisticPCA"]
+__all__ = ["PCA", "ProbabilisticPCA", "mean_and_covariance", "principal_axes", "require_noise"]
 
 
 class PCA:
@@ -34,8 +34,8 @@ class PCA:
         data = matrix(x)
         if self.n_components > data.shape[1]:
             raise ValueError(f"n_components={self.n_components} is more than D={data.shape[1]}")
-        self.mean, covariance = _mean_and_covariance(data)
-        variances, axes = _principal_axes(covariance)
+        self.mean, covariance = mean_and_covariance(data)
+        variances, axes = principal_axes(covariance)
         self.components: Array = axes[:, : self.n_components].T.copy()  # (k, D)
         self.explained_variance: Array = variances[: self.n_components]  # (k,)
         self.total_variance = float(np.trace(covariance))
@@ -79,8 +79,9 @@ class ProbabilisticPCA:
 
     def fit(self, x: ArrayLike) -> ProbabilisticPCA:
         """Maximum likelihood in closed form, on x (N, D)."""
-        mean, covariance = _mean_and_covariance(matrix(x))
-        variances, axes = self._axes_and_noise(covariance)
+        mean, covariance = mean_and_covariance(matrix(x))
+        variances, axes = principal_axes(covariance)
+        require_noise(variances, "latent_dim", self.latent_dim)
         kept, discarded = np.split(variances, [self.latent_dim])
         self.mean, self.noise_variance = mean, float(discarded.mean())
         self.weights: Array = axes[:, : self.latent_dim] * np.sqrt(kept - self.noise_variance)
@@ -95,8 +96,8 @@ class ProbabilisticPCA:
         never falls. EM leaves the rotation of z open: at the end it is turned to that of `fit`.
         """
         iterations = positive_integer("iterations", iterations)
-        mean, covariance = _mean_and_covariance(matrix(x))  # (D,), S (D, D)
-        self._axes_and_noise(covariance)
+        mean, covariance = mean_and_covariance(matrix(x))  # (D,), S (D, D)
+        require_noise(principal_axes(covariance)[0], "latent_dim", self.latent_dim)
         data_dim, total, eye = len(mean), float(np.trace(covariance)), np.eye(self.latent_dim)
         rng = np.random.default_rng(0) if rng is None else rng
         self.mean, self.noise_variance = mean, total / data_dim
@@ -148,17 +149,6 @@ class ProbabilisticPCA:
         noise = (data_dim - self.latent_dim) * math.log(self.noise_variance)
         return float(data_dim * LOG_2PI + noise + log_det)
 
-    def _axes_and_noise(self, covariance: Array) -> tuple[Array, Array]:
-        """The principal axes, if more of them than latent_dim have any variance."""
-        variances, axes = _principal_axes(covariance)
-        rank = int(np.sum(variances > 1e-14 * len(variances) * variances[0]))
-        if self.latent_dim >= rank:
-            raise ValueError(
-                f"latent_dim={self.latent_dim} must be below {rank}, the rank of the centred data: "
-                "otherwise nothing is left to be noise and the likelihood has no maximum"
-            )
-        return variances, axes
-
 
 def _require_fit(fitted: PCA | ProbabilisticPCA) -> None:
     if not hasattr(fitted, "mean"):
@@ -171,7 +161,7 @@ def _parts(fitted: PCA | ProbabilisticPCA, x: ArrayLike) -> Iterator[Array]:
     return (part.astype(np.float64) for part in chunks(matrix(x, len(fitted.mean))))
 
 
-def _mean_and_covariance(x: NDArray[Any]) -> tuple[Array, Array]:
+def mean_and_covariance(x: NDArray[Any]) -> tuple[Array, Array]:
     """Mean (D,) and covariance (D, D) in float64, without a float64 copy of all x."""
     mean = x.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((x.shape[1], x.shape[1]))
@@ -181,7 +171,17 @@ def _mean_and_covariance(x: NDArray[Any]) -> tuple[Array, Array]:
     return mean, covariance / len(x)
 
 
-def _principal_axes(covariance: Array) -> tuple[Array, Array]:
+def require_noise(variances: Array, name: str, latent_dim: int) -> None:
+    """ValueError unless more than `latent_dim` of the variances, descending, are above rounding."""
+    rank = int(np.sum(variances > 1e-14 * len(variances) * variances[0]))
+    if latent_dim >= rank:
+        raise ValueError(
+            f"{name}={latent_dim} must be below {rank}, the rank of the centred data: "
+            "otherwise nothing is left to be noise and the likelihood has no maximum"
+        )
+
+
+def principal_axes(covariance: Array) -> tuple[Array, Array]:
     """Eigenvalues (D,), descending and at least 0, and eigenvectors as columns (D, D)."""
     variances, axes = np.linalg.eigh(covariance)
     return np.maximum(variances[::-1], 0.0), _fix_signs(axes[:, ::-1])

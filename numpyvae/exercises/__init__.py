@@ -1,4 +1,4 @@
-"""The coursework kit: ten exercises on backprop through sampling that name the student's mistake.
+"""The coursework kit: exercises on backprop through sampling that name the student's mistake.
 
 catalogue (what is asked, where it is tried) -> sandbox (a student's file, in a process of its own)
 -> compare (what is wrong) -> diagnosis (which mistake it is) -> judging (marks) -> report (in

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from numpyvae.exercises.catalogue import EXERCISES, solution
+from numpyvae.exercises.catalogue import ALL, solution
 from numpyvae.exercises.class_results import Grade, cell
 from numpyvae.exercises.shapes import shapes
 
@@ -94,7 +94,7 @@ def _forms(grade: Grade) -> Forms:
 def _published() -> Forms:
     return {
         (e.number, name): frozenset(forms)
-        for e in EXERCISES
+        for e in ALL
         for name, forms in shapes(ast.parse(solution(e.file)), e.marks).items()
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpyvae.data.files import atomic_write
-from numpyvae.exercises.catalogue import EXERCISES
+from numpyvae.exercises.catalogue import PARTS
 from numpyvae.exercises.judging import Verdict
 from numpyvae.exercises.report import summary, verdict_text
 
@@ -31,11 +31,17 @@ class Grade(NamedTuple):
     problem: str = ""  # why nothing of the submission could be read
     seconds: float = 0.0
     notes: tuple[str, ...] = ()  # which files were taken for others
+    part: int = 1  # of the course
 
     @property
     def total(self) -> int:
-        """Marks of 100."""
+        """Marks earned."""
         return sum(verdict.total for verdict in self.verdicts)
+
+    @property
+    def out_of(self) -> int:
+        """Marks that there are in the part, 100."""
+        return sum(sum(e.marks.values()) for e in PARTS[self.part])
 
     @property
     def confined(self) -> bool:
@@ -78,14 +84,14 @@ class Grade(NamedTuple):
     def line(self) -> str:
         """One line for the terminal."""
         text = "; ".join([*self.mistakes, *self.unnamed]) if not self.problem else self.problem
-        return f"{self.name:<20} {self.total:>3}/100  {text:.100}".rstrip()
+        return f"{self.name:<20} {self.total:>3}/{self.out_of}  {text:.100}".rstrip()
 
     def record(self) -> dict[str, Any]:
         """All of it, for JSON."""
         return {
             "student": self.name,
             "total": self.total,
-            "out_of": sum(sum(e.marks.values()) for e in EXERCISES),
+            "out_of": self.out_of,
             "seed": self.seed,
             "problem": self.problem,
             "notes": list(self.notes),
@@ -125,7 +131,8 @@ def table(grades: Sequence[Grade]) -> str:
     """The class as CSV: a row for each student, sorted as given. It does not depend on the seed."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
-    columns = [f"ex{exercise.number}" for exercise in EXERCISES]
+    part = grades[0].part if grades else 1
+    columns = [f"ex{exercise.number}" for exercise in PARTS[part]]
     writer.writerow(
         ["student", "total", *columns, "named mistakes", "other failures", "have a look"]
     )

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from numpyvae.exercises import hints, report, stubs
-from numpyvae.exercises.catalogue import EXERCISES, Exercise, exercise_numbered
+from numpyvae.exercises.catalogue import PARTS, Exercise, add_part, exercise_numbered
 from numpyvae.exercises.judging import judge_file
+from numpyvae.exercises.process import FORKERS
 from numpyvae.exercises.sandbox import Limits
 
 __all__ = ["add_to"]
 
-PARTS = ("watch", "grading", "gradescope", "kit", "lint")
+COMMANDS = ("watch", "grading", "gradescope", "kit", "lint")
 
 
 def add_to(commands: Any) -> None:
@@ -29,6 +30,7 @@ def add_to(commands: Any) -> None:
     own = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = own.add_parser("start", help="write a folder of files to fill in")
     add.add_argument("folder", type=Path, metavar="FOLDER")
+    add_part(add)
     add.set_defaults(command=start)
 
     for name, function, text in (
@@ -38,33 +40,34 @@ def add_to(commands: Any) -> None:
         add = own.add_parser(name, help=text)
         add.add_argument("folder", type=Path, metavar="FOLDER")
         add.add_argument(
-            "number", type=int, nargs="?", metavar="EXERCISE", help="0 to 9; without it: "
+            "number", type=int, nargs="?", metavar="EXERCISE", help="its number; without it: "
             + ("all" if name == "check" else "the first that does not pass"),
         )  # fmt: skip
         add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
         add.set_defaults(command=function)
-    for module in PARTS:
+    for module in COMMANDS:
         importlib.import_module(f"numpyvae.exercises.{module}").add_to(own)
 
 
 def start(arguments: argparse.Namespace) -> int:
     """Write a student's folder."""
-    written, kept = stubs.start(arguments.folder)
+    written, kept = stubs.start(arguments.folder, arguments.part)
     print(f"{arguments.folder}/: {len(written)} files written" + (
         f", {len(kept)} kept as they are" if kept else ""))  # fmt: skip
-    print(f"Begin with {EXERCISES[0].file}, and check it: "
-          f"numpyvae exercises check {arguments.folder} 0")  # fmt: skip
+    first = PARTS[arguments.part][0]
+    print(f"Begin with {first.file}, and check it: "
+          f"numpyvae exercises check {arguments.folder} {first.number}")  # fmt: skip
     return 0
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Print the verdict on each exercise; exit code 0 if all of them pass."""
-    verdicts = []
-    for exercise in _chosen(arguments):
-        verdict = judge_file(exercise, arguments.folder, arguments.seed, Limits())
-        verdicts.append(verdict)
-        text = report.verdict_text(verdict, arguments.folder, sys.stdout.isatty(), arguments.seed)
-        print(text, flush=True)
+    folder, seed, verdicts = arguments.folder, arguments.seed, []
+    with FORKERS.kept():
+        for exercise in _chosen(arguments):
+            verdicts.append(judge_file(exercise, folder, seed, Limits()))
+            text = report.verdict_text(verdicts[-1], folder, sys.stdout.isatty(), seed)
+            print(text, flush=True)
     if len(verdicts) > 1:
         print(report.summary(verdicts))
     return 0 if all(v.status == "pass" for v in verdicts) else 1
@@ -83,6 +86,7 @@ def hint(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Exercise]:
-    """The exercise that was asked for, or all. ValueError if the folder is none."""
-    stubs.existing(arguments.folder)
-    return list(EXERCISES) if arguments.number is None else [exercise_numbered(arguments.number)]
+    """The exercise that was asked for, or all that the folder is for. ValueError if it is none."""
+    there = stubs.exercises_in(stubs.existing(arguments.folder))
+    number = arguments.number
+    return list(there) if number is None else [exercise_numbered(number, there)]

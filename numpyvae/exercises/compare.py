@@ -105,7 +105,7 @@ def _compare(
                 f"{shown} has the shape {yours.shape}, expected {truth.shape}",
                 f"{place}/{shown}",
             )
-        elif (yours.dtype.kind in "biu" and truth.dtype.kind == "f") or yours.dtype.itemsize < 8:
+        elif truth.dtype.kind == "f" and (yours.dtype.kind in "biu" or yours.dtype.itemsize < 8):
             yield "type", f"{shown} is an array of {yours.dtype}, expected float64", ""
         else:
             yield from _compare_values(shown, place, yours, truth, tolerance)
@@ -116,7 +116,7 @@ def _compare_values(
 ) -> Iterator[Found]:
     scale = np.abs(truth).max(initial=0.0)
     with np.errstate(all="ignore"):
-        error = np.atleast_1d(np.abs(yours - truth))
+        error = np.atleast_1d(np.abs(np.subtract(yours, truth, dtype=np.float64)))
     wrong = ~(error <= tolerance * scale)
     if not wrong.any():
         return

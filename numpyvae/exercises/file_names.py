@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from numpyvae.exercises.catalogue import EXERCISES
+from numpyvae.exercises.catalogue import ALL
 from numpyvae.exercises.hand_in import ARCHIVES, UNREAD, Entry, is_hidden
 from numpyvae.exercises.meant import NAME_CHARACTERS, Name
 from numpyvae.exercises.meant import meant as meant_of
 
 __all__ = ["FILES", "Name", "choose", "is_code", "is_wanted", "meant", "others", "student_of"]
 
-FILES = tuple(exercise.file for exercise in EXERCISES)
+FILES = tuple(exercise.file for exercise in ALL)
 CANVAS = re.compile(r"(?P<student>.+?_)(?:late_)?(?P<user>\d+)_\d+_.*", re.IGNORECASE)
-KIT = ("given.py", "check.py", "yours.py", "cells.py", "meant.py", "gradient_check")
+KIT = (
+    "given.py",
+    "check.py",
+    "yours.py",
+    "estimators.py",
+    "cells.py",
+    "meant.py",
+    "gradient_check",
+)
 
 
 def meant(name: str) -> Name | None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpyvae
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import kit
+from numpyvae.exercises.catalogue import add_part
 from numpyvae.exercises.class_results import Grade
 from numpyvae.exercises.judging import Verdict
 from numpyvae.exercises.report import summary
@@ -34,6 +35,7 @@ def add_to(commands: Any) -> None:
     )
     add.add_argument("--gradescope", type=Path, required=True, metavar="FILE.zip",
                      help="the archive to write")  # fmt: skip
+    add_part(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     add.set_defaults(command=autograder)
 
@@ -41,7 +43,7 @@ def add_to(commands: Any) -> None:
 def autograder(arguments: argparse.Namespace) -> int:
     """Write the archive."""
     kit.check_target(arguments.gradescope, arguments.overwrite)
-    content = archive()
+    content = archive(arguments.part)
     with atomic_write(arguments.gradescope) as file:
         file.write(content)
     print(
@@ -51,11 +53,11 @@ def autograder(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def archive() -> bytes:
+def archive(part: int = 1) -> bytes:
     """A .zip of setup.sh, run_autograder and this very package; always the same bytes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as out:
-        for name, data, executable in sorted(_members()):
+        for name, data, executable in sorted(_members(part)):
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.create_system = 3  # Unix, on every system: the attributes hold the permissions
             info.external_attr = (0o100755 if executable else 0o100644) << 16
@@ -63,10 +65,11 @@ def archive() -> bytes:
     return content.getvalue()
 
 
-def _members() -> Iterator[tuple[str, bytes, bool]]:
+def _members(part: int) -> Iterator[tuple[str, bytes, bool]]:
     """Name, content, whether it is to be executed."""
     yield "setup.sh", _script("gradescope_setup.sh"), True
-    yield "run_autograder", _script("gradescope_run.sh"), True
+    run = _script("gradescope_run.sh")
+    yield "run_autograder", run.replace(b"--gradescope", b"--gradescope --part %d" % part), True
     for path in PACKAGE.rglob("*"):
         inside = path.relative_to(PACKAGE.parent)
         if path.is_file() and "__pycache__" not in inside.parts and path.suffix != ".pyc":

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.exercises import alike, class_results, sandbox, submissions
-from numpyvae.exercises.catalogue import EXERCISES, Exercise, draw_points
+from numpyvae.exercises.catalogue import PARTS, Exercise, add_part, draw_points
 from numpyvae.exercises.class_results import Grade
 from numpyvae.exercises.compare import Fault
 from numpyvae.exercises.hand_in import UNREAD
@@ -50,6 +50,7 @@ class Run(NamedTuple):
     limits: Limits = LIMITS
     jobs: int = 1
     compare: bool = False
+    part: int = 1
 
 
 def add_to(commands: Any) -> None:
@@ -65,6 +66,7 @@ def add_to(commands: Any) -> None:
     option("submissions", type=Path, metavar="SUBMISSIONS", help="a folder")
     option("--out", type=Path, default=Path("results"), metavar="FOLDER",
            help="where the results go (default: %(default)s)")  # fmt: skip
+    add_part(add)
     option("--seed", help="of the numbers that all are checked with (default: drawn, and printed)")
     option("--jobs", type=int, default=_processors(), metavar="N",
            help="students at a time (default: %(default)s, the processors)")  # fmt: skip
@@ -89,6 +91,7 @@ def grade(arguments: argparse.Namespace) -> int:
         ),
         positive_int("--jobs", arguments.jobs),
         arguments.compare,
+        arguments.part,
     )
     path, out = arguments.submissions, arguments.out
     found, ignored = submissions.find(path, [out], arguments.single)
@@ -163,7 +166,7 @@ def grade_one(
     """All exercises of one submission. Whatever happens in one of them costs that one alone."""
     started = time.perf_counter()
     verdicts = []
-    for exercise in EXERCISES:
+    for exercise in PARTS[run.part]:
         if stop is not None and stop.is_set():
             break
         try:
@@ -174,7 +177,9 @@ def grade_one(
             verdicts.append(_not_run(exercise, "fail", "grader", text))
     seconds = time.perf_counter() - started
     problem, notes = submission.problem, submission.notes
-    return Grade(submission.name, file_name, run.seed, tuple(verdicts), problem, seconds, notes)
+    return Grade(
+        submission.name, file_name, run.seed, tuple(verdicts), problem, seconds, notes, run.part
+    )
 
 
 def _verdict(exercise: Exercise, submission: Submission, run: Run) -> Verdict:

@@ -11,9 +11,10 @@ import json
 from pathlib import Path
 
 from numpyvae.data.files import atomic_write
+from numpyvae.exercises import hints_part_two
 from numpyvae.exercises.judging import Verdict
 
-__all__ = ["HINTS", "ladder", "next_hint"]
+__all__ = ["HINTS", "ladder", "next_hint", "steps_of"]
 
 _DENSE = "docs/derivations.md, The decoder, backward: Dense"
 _ACTIVATION = "docs/derivations.md, The decoder, backward: activations"
@@ -168,17 +169,22 @@ HINTS: dict[str, tuple[str, str, str]] = {
 }
 
 
+def steps_of(function: str) -> tuple[str, ...]:
+    """The hints for a function of either part; empty if it has none."""
+    return HINTS.get(function, ()) or hints_part_two.HINTS.get(function, ())
+
+
 def ladder(verdict: Verdict) -> list[str]:
     """The hints for what is wrong or undone, the gentlest first. Empty if all passes."""
     if not verdict.faults:
         return []
     first = verdict.faults[0]
     if first.kind in ("error", "form", "stopped", "absent") and not verdict.named:
-        return [f"Before the formula, mend this: {first.text}", *HINTS[first.function][1:]]
+        return [f"Before the formula, mend this: {first.text}", *steps_of(first.function)[1:]]
     asked = [named.asks for named in verdict.named]
     functions = [named.function for named in verdict.named]
     function = (functions or [verdict.faults[0].function])[0]
-    steps = list(HINTS[function])
+    steps = list(steps_of(function))
     return [*asked, *steps[1:]] if asked else steps
 
 

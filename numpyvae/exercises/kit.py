@@ -23,21 +23,23 @@ import numpy as np
 
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import reference, stubs
-from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, draw_points
+from numpyvae.exercises.catalogue import ALL, PARTS, Arrays, Exercise, add_part, draw_points
 from numpyvae.numerics import Array
 
 __all__ = ["FOLDER", "add_to", "build", "check_target", "npz"]
 
 FOLDER = "numpyvae-exercises"
+FOLDERS = {1: FOLDER, 2: f"{FOLDER}-part-two"}
+READMES = {1: "kit_readme.md", 2: "kit_readme_part_two.md"}
 HERE = Path(__file__).parent
 TEXTS = HERE / "texts"
 CHECKER = HERE.parent / "gradient_check"
 
+ESTIMATORS = tuple(f.name for e in ALL for f in e.functions if f.is_gradient)
+"""Functions whose values are gradients: nothing is handed out, check.py differentiates."""
+
 DIGITS = 10
 """Of an expected value, significant in the largest entry. check.py compares to 1e-8."""
-
-ESTIMATORS = ("score_function_gradient", "pathwise_gradient")
-"""Functions whose values are gradients: nothing is handed out, check.py differentiates."""
 
 
 def add_to(commands: Any) -> None:
@@ -53,6 +55,7 @@ def add_to(commands: Any) -> None:
         "--seed", default="0", metavar="ID",
         help="of the numbers in it, any text: a student's id, say (default: %(default)s)",
     )  # fmt: skip
+    add_part(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     add.set_defaults(command=export)
 
@@ -61,7 +64,7 @@ def export(arguments: argparse.Namespace) -> int:
     """Write a kit."""
     path: Path = arguments.kit
     check_target(path, arguments.overwrite)
-    content = build(arguments.seed)
+    content = build(arguments.seed, arguments.part)
     with atomic_write(path) as file:
         file.write(content)
     seed = ascii(arguments.seed)
@@ -78,9 +81,9 @@ def check_target(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{path} exists already: --overwrite replaces it")
 
 
-def build(seed: int | str = "0") -> bytes:
-    """The kit as the bytes of a .zip, whose files are all in the folder `FOLDER`."""
-    return _zip((f"{FOLDER}/{name}", content) for name, content in _files(str(seed)))
+def build(seed: int | str = "0", part: int = 1) -> bytes:
+    """The kit of a part as the bytes of a .zip, whose files are all in one folder of `FOLDERS`."""
+    return _zip((f"{FOLDERS[part]}/{name}", content) for name, content in _files(str(seed), part))
 
 
 def npz(arrays: Mapping[str, Array]) -> bytes:
@@ -107,20 +110,21 @@ def _zip(files: Iterable[tuple[str, bytes]]) -> bytes:
     return archive.getvalue()
 
 
-def _files(seed: str) -> Iterator[tuple[str, bytes]]:
+def _files(seed: str, part: int) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file of the kit."""
-    yield "README.md", _text(TEXTS / "kit_readme.md").replace(b"{table}\n", _table().encode())
+    yield "README.md", _text(TEXTS / READMES[part]).replace(b"{table}\n", _table(part).encode())
     yield "LICENSE", _text(TEXTS / "kit_license.txt")
     yield "check.py", _text(TEXTS / "kit_check.py")
     yield "yours.py", _text(TEXTS / "kit_yours.py")
+    yield "estimators.py", _text(TEXTS / "kit_estimators.py")
     yield "cells.py", _text(HERE / "cells.py")
     yield "meant.py", _text(HERE / "meant.py")
     for path in CHECKER.glob("*.py"):
         yield f"gradient_check/{path.name}", _text(path)
-    for name, content in stubs.student_files():
+    for name, content in stubs.student_files(part):
         yield name, _packed_again(content) if name.endswith(".npz") else _unix(content)
-    yield "expected/exercises.json", _plan()
-    for exercise in EXERCISES:
+    yield "expected/exercises.json", _plan(part)
+    for exercise in PARTS[part]:
         yield f"expected/ex{exercise.number}.npz", npz(_expected(exercise, seed))
 
 
@@ -138,12 +142,12 @@ def _packed_again(content: bytes) -> bytes:
         return npz(dict(arrays))
 
 
-def _table() -> str:
-    rows = [f"| `{e.file}` | {e.title} |\n" for e in EXERCISES]
+def _table(part: int) -> str:
+    rows = [f"| `{e.file}` | {e.title} |\n" for e in PARTS[part]]
     return "| file | about |\n|---|---|\n" + "".join(rows)
 
 
-def _plan() -> bytes:
+def _plan(part: int) -> bytes:
     """What check.py needs to know: the exercises' functions and what these take and give."""
     plan = [
         {
@@ -156,7 +160,7 @@ def _plan() -> bytes:
                 for f in e.functions
             ],
         }
-        for e in EXERCISES
+        for e in PARTS[part]
     ]  # fmt: skip
     return (json.dumps(plan, indent=1) + "\n").encode()
 

@@ -11,10 +11,10 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from numpyvae.exercises.catalogue import EXERCISES, Exercise, draw_points, solution
-from numpyvae.exercises.hints import HINTS, ladder
+from numpyvae.exercises.catalogue import ALL, Exercise, draw_points, solution
+from numpyvae.exercises.hints import ladder, steps_of
 from numpyvae.exercises.judging import Verdict, judge, judge_source
-from numpyvae.exercises.mistakes import MISTAKES, mistakes_of, plant
+from numpyvae.exercises.mistakes import MISTAKES, PART_TWO, mistakes_of, plant
 from numpyvae.exercises.reference import perform_trusted
 from numpyvae.exercises.stubs import blank_message, stub
 
@@ -33,7 +33,7 @@ def add_to(commands: Any) -> None:
 def lint(arguments: argparse.Namespace) -> int:
     """Print a line for each exercise and one for each problem; exit code 1 if there is one."""
     found = 0
-    for exercise in EXERCISES:
+    for exercise in ALL:
         problems = list(problems_of(exercise, arguments.seed))
         found += len(problems)
         print(
@@ -56,9 +56,9 @@ def problems_of(exercise: Exercise, seed: int | str = 0) -> Iterator[str]:
         if verdict.status != "pass":
             yield f"the solution does not pass {where}: {verdict.faults[0].text}"
     for function in exercise.marks:
-        if len(HINTS.get(function, ())) != 3 or not all(HINTS[function]):
+        if len(steps_of(function)) != 3 or not all(steps_of(function)):
             yield f"{function} has no hints in three steps"
-    for mistake in MISTAKES:
+    for mistake in (*MISTAKES, *PART_TWO):
         if mistake.function in exercise.marks:
             if plant(right, mistake) is None:
                 yield f"{mistake.name!r} does not fit into the solution"

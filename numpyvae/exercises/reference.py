@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.exercises.catalogue import (
-    EXERCISES,
+    ALL,
     Arrays,
     Exercise,
     Function,
@@ -79,7 +79,7 @@ def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTake
 @contextlib.contextmanager
 def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
     """The names of a source, with `given` and the files before it as long as they are needed."""
-    modules = ["given", *(e.file.removesuffix(".py") for e in EXERCISES)]
+    modules = ["given", *(e.file.removesuffix(".py") for e in ALL)]
     before = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
     try:
         with np.errstate(all="ignore"):
@@ -167,7 +167,7 @@ def perform_trusted(exercise: Exercise, source: str, points: Arrays) -> Outcome:
 @lru_cache(maxsize=64)
 def right(number: int, seed: int | str) -> Outcome:
     """The reference's results."""
-    exercise = EXERCISES[number]
+    exercise = ALL[number]
     return perform_trusted(exercise, solution(exercise.file), draw_points(exercise, seed))
 
 

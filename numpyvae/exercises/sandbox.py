@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.data.npy import npy_array
-from numpyvae.exercises.catalogue import EXERCISES, Arrays, Exercise, solution
+from numpyvae.exercises.catalogue import ALL, Arrays, Exercise, solution
 from numpyvae.exercises.cells import place
 from numpyvae.exercises.perform import LARGEST_RESULT, PRINTED, Given, array_names
 from numpyvae.exercises.process import NUMPY, Trouble, run_child
@@ -128,7 +128,7 @@ def given_to(exercise: Exercise) -> tuple[Given, ...]:
     names = {file: tuple(functions.split()) for functions, file in listed["FILES"].items()}
     return tuple(
         (name, compile(solution(e.file), "given.py", "exec", dont_inherit=True, optimize=2), own)
-        for e in EXERCISES[: exercise.number]
+        for e in ALL[: exercise.number]
         if (own := names.get(name := e.file.removesuffix(".py")))
     )
 

@@ -11,11 +11,23 @@ import numpy as np
 
 from numpyvae.data.digits import load_digits
 from numpyvae.data.files import atomic_write
-from numpyvae.exercises.catalogue import EXERCISES, Exercise, solution
+from numpyvae.exercises.catalogue import PARTS, Exercise, exercises_of, solution
 
-__all__ = ["blank_message", "digits_npz", "existing", "start", "stub", "student_files"]
+__all__ = [
+    "blank_message",
+    "digits_npz",
+    "exercises_in",
+    "existing",
+    "start",
+    "stub",
+    "student_files",
+]
 
 TEXTS = Path(__file__).parent / "texts"
+READMES = {
+    1: ("README.md", "student_readme.md"),
+    2: ("README_PART_TWO.md", "student_readme_part_two.md"),
+}
 DIGITS_LICENCE = Path(__file__).parent.parent / "data" / "DIGITS_LICENSE.md"
 
 
@@ -38,10 +50,12 @@ def stub(exercise: Exercise) -> str:
     return "".join(lines)
 
 
-def student_files() -> Iterator[tuple[str, bytes]]:
-    """(name, content) of every file a student begins with, but for the README."""
-    for exercise in EXERCISES:
+def student_files(part: int = 1) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file that a student begins a part with, but for the README."""
+    for exercise in PARTS[part]:
         yield exercise.file, stub(exercise).encode()
+    if part != 1:
+        return
     yield "given.py", solution("given.py").encode()
     yield "digits.npz", digits_npz()
     yield "DIGITS_LICENSE.md", DIGITS_LICENCE.read_bytes()
@@ -66,14 +80,23 @@ def existing(folder: Path) -> Path:
     return folder
 
 
-def start(folder: Path) -> tuple[list[str], list[str]]:
-    """Write a student's folder. What is there already stays; returns names written and kept."""
+def exercises_in(folder: Path) -> tuple[Exercise, ...]:
+    """The parts of the course of which a student's folder holds a file; part one if it is empty."""
+    return exercises_of({path.name for path in folder.iterdir()})
+
+
+def start(folder: Path, part: int = 1) -> tuple[list[str], list[str]]:
+    """Write a part into a student's folder. What is there already stays.
+
+    Returns the names of what was written, and of what was kept.
+    """
     if folder.is_file():
         raise ValueError(f"{folder} is a file: expected the name of a folder to write")
     folder.mkdir(parents=True, exist_ok=True)
-    readme = ("README.md", (TEXTS / "student_readme.md").read_bytes())
+    name, text = READMES[part]
+    readme = (name, (TEXTS / text).read_bytes())
     written, kept = [], []
-    for name, content in (readme, *student_files()):
+    for name, content in (readme, *student_files(part)):
         if (folder / name).exists():
             kept.append(name)
             continue

@@ -1,6 +1,6 @@
 """What students have handed in: folders and archives, read once, before any of it is run.
 
-Only the ten known files are taken, also where their names were changed on the way (`file_names`).
+Only the exercises' files are taken, also where their names were changed on the way (`file_names`).
 What cannot be read is a problem of that student, in words, and no error.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from numpyvae.exercises.catalogue import EXERCISES
+from numpyvae.exercises.catalogue import ALL, exercises_of
 from numpyvae.exercises.cells import as_python
-from numpyvae.exercises.file_names import FILES, choose, is_wanted, meant, others, student_of
+from numpyvae.exercises.file_names import choose, is_wanted, meant, others, student_of
 from numpyvae.exercises.hand_in import (
     ARCHIVE_BYTES,
     ARCHIVES,
@@ -31,7 +31,7 @@ from numpyvae.exercises.sandbox import SOURCE_BYTES, read_submitted
 
 __all__ = ["Submission", "file_names", "find", "is_one", "read_one", "unread"]
 
-MARKS = {exercise.file: exercise.marks for exercise in EXERCISES}
+MARKS = {exercise.file: exercise.marks for exercise in ALL}
 NOTEBOOK_BYTES = 2**23  # with its pictures
 PACKED = 3  # archives in one another
 RESULT_SUFFIXES = (".json", ".txt", ".csv", ".png")
@@ -153,7 +153,7 @@ def _read(entries: Sequence[Entry], depth: int = 0) -> Read:
             problems[file] = _text(str(error))
     said = [text for text in said if not any(f"taken for {file}" in text for file in problems)]
     said += [_not_read(e.name) for e in entries if e.name.lower().endswith(UNREAD)][:5]
-    missing = [file for file in FILES if file not in chosen]
+    missing = [e.file for e in exercises_of(chosen) if e.file not in chosen]
     if missing and (unknown := others(entries)):
         said.append(f"not recognised: {unknown}; expected names such as {missing[0]}")
     return sources, problems, tuple(map(_text, said))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from numpyvae.exercises import hints, reference, report, stubs
 from numpyvae.exercises.catalogue import EXERCISES, Exercise, exercise_numbered
 from numpyvae.exercises.judging import Verdict, judge_file
+from numpyvae.exercises.process import FORKERS
 from numpyvae.exercises.sandbox import SOURCE_BYTES, Limits
 from numpyvae.exercises.terminal import Live, Page, Plain, open_screen
 
@@ -34,7 +35,7 @@ def add_to(commands: Any) -> None:
     add = commands.add_parser("watch", help="check an exercise whenever its file is saved")
     add.add_argument("folder", type=Path, metavar="FOLDER")
     add.add_argument(
-        "number", type=int, nargs="?", metavar="EXERCISE", help="where to begin, 0 to 9; without "
+        "number", type=int, nargs="?", metavar="EXERCISE", help="where to begin; without "
         "it: the first that does not pass",
     )  # fmt: skip
     add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
@@ -47,8 +48,9 @@ def watch(arguments: argparse.Namespace) -> int:
     ValueError if there is no such folder or exercise.
     """
     folder = stubs.existing(arguments.folder)
-    first = None if arguments.number is None else exercise_numbered(arguments.number)
-    with open_screen() as screen:
+    there, number = stubs.exercises_in(folder), arguments.number
+    first = None if number is None else exercise_numbered(number, there)
+    with FORKERS.kept(), open_screen() as screen:
         watched = _Watched(folder, arguments.seed, screen)
         watched.begin(first)
         while not getattr(sys.stdout, "gone", False) and watched.go_on():
@@ -127,22 +129,21 @@ class _Watched:
 
     def __init__(self, folder: Path, seed: str, screen: Plain | Live) -> None:
         self.folder, self.seed, self.screen = folder, seed, screen
-        self.files = Files(folder, [e.file for e in EXERCISES])
-        self.verdicts: list[Verdict] = []
+        self.exercises = stubs.exercises_in(folder)
+        self.files = Files(folder, [e.file for e in self.exercises])
+        self.verdicts: dict[int, Verdict] = {}
         self.times: dict[int, str] = {}
-        self.current = EXERCISES[0]
+        self.current = self.exercises[0]
         self.news: list[str] = []
         self.hints: list[str] = []
         self.prepared: set[int] = set()
 
     def begin(self, first: Exercise | None) -> None:
         """Check everything, and stand on `first`, or else on the first that does not pass."""
-        for exercise in EXERCISES:
-            self.screen.busy(
-                f"Checking {exercise.file} ({exercise.number + 1} of {len(EXERCISES)})"
-            )
-            self.verdicts.append(self._verdict(exercise))
-        self.current = first or self._next_open(EXERCISES[-1]) or EXERCISES[0]
+        for i, exercise in enumerate(self.exercises, start=1):
+            self.screen.busy(f"Checking {exercise.file} ({i} of {len(self.exercises)})")
+            self.verdicts[exercise.number] = self._verdict(exercise)
+        self.current = first or self._next_open(self.exercises[-1]) or self.exercises[0]
         self._show()
         if not self.screen.live:
             self.screen.busy("\nSave a file and it is checked. h, n or q and Enter: "
@@ -155,14 +156,14 @@ class _Watched:
             if key == "q":
                 return False
             if key == "n":
-                self._move_to(EXERCISES[(self.current.number + 1) % len(EXERCISES)])
+                self._move_to(self._after(self.current)[0])
                 self.news = []
                 self._show()
             elif key == "h":
                 self._hint()
         saved = self.files.saved()
         if saved:
-            self._recheck([e for e in EXERCISES if e.file in saved])
+            self._recheck([e for e in self.exercises if e.file in saved])
         elif self.screen.stale:
             self._show()
         elif not typed:
@@ -183,7 +184,7 @@ class _Watched:
             self.verdicts[exercise.number] = self._verdict(exercise)
         self.news = [
             f"{v.exercise.file}: {v.status}, {v.total} of {v.out_of} marks"
-            for v in self.verdicts
+            for v in self.verdicts.values()
             if v.exercise in saved and v.exercise != shown
         ]
         if before != (shown, hints.ladder(self.verdicts[shown.number])):
@@ -198,13 +199,15 @@ class _Watched:
             self._move_to(following)
         self._show()
 
+    def _after(self, exercise: Exercise) -> tuple[Exercise, ...]:
+        """All exercises, the next one first, and this one last."""
+        i = self.exercises.index(exercise) + 1
+        return self.exercises[i:] + self.exercises[:i]
+
     def _next_open(self, exercise: Exercise) -> Exercise | None:
         """The next exercise after this one, round and round, that does not pass."""
-        after = exercise.number + 1
-        return next(
-            (e for e in (*EXERCISES[after:], *EXERCISES[:after])
-             if self.verdicts[e.number].status != "pass"), None
-        )  # fmt: skip
+        after = self._after(exercise)
+        return next((e for e in after if self.verdicts[e.number].status != "pass"), None)
 
     def _move_to(self, exercise: Exercise) -> None:
         self.current, self.hints = exercise, []
@@ -230,8 +233,9 @@ class _Watched:
     def _show(self, new: str = "") -> None:
         number = self.current.number
         news = list(self.news)
-        if all(v.status == "pass" for v in self.verdicts):
-            news += [self._paint(line, "pass") for line in FINISHED]
+        if all(v.status == "pass" for v in self.verdicts.values()):
+            lines = FINISHED if self.exercises == EXERCISES else ("All exercises pass.",)
+            news += [self._paint(line, "pass") for line in lines]
         head = f"Exercise {number}, checked at {self.times[number]}"
         verdict = report.verdict_text(
             self.verdicts[number],
@@ -240,7 +244,7 @@ class _Watched:
             self.seed,
             self.screen.width,
         )
-        foot = f"{self._bar()}  {report.summary(self.verdicts)}"
+        foot = f"{self._bar()}  {report.summary([*self.verdicts.values()])}"
         if self.screen.live:
             foot += "\n" + self._paint(KEYS, "not done")
         self.screen.show(
@@ -249,9 +253,9 @@ class _Watched:
 
     def _bar(self) -> str:
         """A cell for each exercise, the one that is shown in brackets."""
-        cells = [CELLS[verdict.status] for verdict in self.verdicts]
-        return "".join(f"[{c}]" if i == self.current.number else f" {c} "
-                       for i, c in enumerate(cells))  # fmt: skip
+        cells = {number: CELLS[verdict.status] for number, verdict in self.verdicts.items()}
+        return "".join(f"[{c}]" if number == self.current.number else f" {c} "
+                       for number, c in cells.items())  # fmt: skip
 
     def _paint(self, text: str, colour: str) -> str:
         return report.paint(text, colour, self.screen.live)

@@ -49,11 +49,11 @@ class DiscreteCodeModel(Model):
 
     def elbo(self, x: Array) -> Array:
         """log p(x|z_q) + log p(code), a bound on log p(x) that pays for its code, (N,) nats."""
-        return evaluation.elbo(self, x)  # type: ignore[arg-type]
+        return evaluation.elbo(self, x)
 
     def log_px(self, x: Array) -> Array:
         """log p(x|z_q) of each example, the code not counted, (N,) nats."""
-        return evaluation.mean_terms(self, x, 1)["log_px"]  # type: ignore[arg-type]
+        return evaluation.mean_terms(self, x, 1)["log_px"]
 
     def encode(self, x: Array) -> Array:
         """The code of each row of x (N, D): indices (N, M) into the codebook."""

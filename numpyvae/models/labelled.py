@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ class Labelled(Model):
 
     n_classes: int
     """K."""
-
-    unknown_labels: ClassVar[bool] = False
-    """Whether y may be -1: not known."""
 
     def fit(self, x: Array, y: Array | None = None, *arguments: Any, **options: Any) -> History:  # type: ignore[override]
         """Minimise the loss over the rows of x (N, D) and their labels y (N,).

@@ -36,6 +36,9 @@ class LatentModel(Model):
     Of a model with labels both are told y. What a subclass changes of this is what is new in it.
     """
 
+    encoder_of, decoder_of = staticmethod(encoder_of), staticmethod(decoder_of)
+    """Who makes the two networks; a subclass with other ones puts its own in their place."""
+
     def __init__(
         self,
         data_dim: int,
@@ -60,8 +63,8 @@ class LatentModel(Model):
         H = self.hidden_dims = hidden_widths(hidden_dims)
         self.activation = one_of("activation", activation, ACTIVATIONS)
         check_likelihood(likelihood)
-        self.encoder = encoder_of(D, H, n_outputs or 2 * L, activation, likelihood, n_classes)
-        self.decoder = decoder_of(D, H, L, activation, likelihood, n_classes)
+        self.encoder = self.encoder_of(D, H, n_outputs or 2 * L, activation, likelihood, n_classes)
+        self.decoder = self.decoder_of(D, H, L, activation, likelihood, n_classes)
         self.prior = prior.attach(D, L, likelihood, self.encoder)
         parts: list[Part] = [self.encoder, self.decoder, likelihood, self.prior, *(others or ())]
         super().__init__(D, likelihood, parts, (L,), seed, dtype)

@@ -46,16 +46,23 @@ class LinearAutoencoder(Autoencoder):
         super().backward(params, grads, autoencoder_cache)
 
     def __init__(
-        self, data_dim: int, latent_dim: int, *, penalties: Sequence[float], **arguments: Any
+        self,
+        data_dim: int,
+        latent_dim: int,
+        *,
+        penalties: Sequence[float],
+        hidden_dims: Sequence[int] = (),
+        **arguments: Any,
     ) -> None:
         """With parameters drawn from `seed`.
 
         Args:
             penalties: Lambda (L,), at least 0. If all are different, the axes of the code turn
                 towards the principal components.
+            hidden_dims: none: the penalties are for a linear autoencoder.
             data_dim, latent_dim, likelihood, seed, dtype: as for `Autoencoder`.
         """
-        super().__init__(data_dim, latent_dim, **{"hidden_dims": (), **arguments})
+        super().__init__(data_dim, latent_dim, hidden_dims, **arguments)
         self.penalties = tuple(positive_number("penalties", v, zero=True) for v in penalties)
         if self.hidden_dims or len(self.penalties) != self.latent_dim:
             raise ValueError("penalties are for hidden_dims=(), one for each latent dimension")

@@ -88,6 +88,9 @@ class Model:
     Noise is what `draw_noise` gives: standard normal (N, *noise_shape) unless a subclass differs.
     """
 
+    unknown_labels: ClassVar[bool] = False
+    """Whether labels, of a model that has them, may be -1: not known."""
+
     players: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Of a model whose parts descend different losses: the name of a loss -> what the names of the
     parameters that descend it begin with. `forward` gives these losses in a dict."""
@@ -299,7 +302,12 @@ class Model:
         support.
         """
         data = self.as_data(data)
-        x = data[0] if isinstance(data, tuple) else data
+        self.check_x(data[0] if isinstance(data, tuple) else data)
+        return data
+
+    def check_x(self, x: Array) -> Array:
+        """x (N, D) as an array, checked as by `check_data`."""
+        x = as_matrix("x", x, self.data_dim, "(N, D)")
         standardization = getattr(self.likelihood, "standardization", None)
         for start in range(0, len(x), CHUNK):
             chunk = x[start : start + CHUNK]
@@ -312,7 +320,7 @@ class Model:
                 raise EntryError("x", start + row, column, problem)
             if standardization is not None:
                 standardization.check_rounding(chunk, self.dtype, start)
-        return data
+        return x
 
     def draw_data(self, rng: np.random.Generator, n: int) -> Any:
         """n examples that this model can have, in float64, without any sense: for proofs."""
@@ -377,4 +385,6 @@ class Model:
         anything is built, so a small file costs little, whatever it says.
         """
         kinds = {name: kind for name, kind in MODELS.items() if issubclass(kind, cls)}
+        if cls.forward is not Model.forward:
+            kinds[cls.__name__] = cls  # also if a class of another module has that name
         return files.load(path, cls.__name__, kinds)

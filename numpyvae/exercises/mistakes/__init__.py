@@ -12,15 +12,27 @@ import itertools
 from functools import cache
 
 from numpyvae.exercises.catalogue import Exercise, Function, solution
+from numpyvae.exercises.mistakes.estimators import ESTIMATORS
 from numpyvae.exercises.mistakes.kinds import Mistake, Patch
 from numpyvae.exercises.mistakes.likelihoods import LIKELIHOODS
 from numpyvae.exercises.mistakes.pieces import PIECES
+from numpyvae.exercises.mistakes.priors import PRIORS
 from numpyvae.exercises.mistakes.programs import PROGRAMS
 from numpyvae.exercises.mistakes.training import TRAINING
 
-__all__ = ["MISTAKES", "Mistake", "Patch", "mistakes_of", "pairs_of", "plant", "planted"]
+__all__ = [
+    "MISTAKES",
+    "PART_TWO",
+    "Mistake",
+    "Patch",
+    "mistakes_of",
+    "pairs_of",
+    "plant",
+    "planted",
+]
 
 MISTAKES: tuple[Mistake, ...] = (*PIECES, *LIKELIHOODS, *PROGRAMS, *TRAINING)
+PART_TWO: tuple[Mistake, ...] = (*PRIORS, *ESTIMATORS)
 
 
 def plant(source: str, mistake: Mistake) -> str | None:
@@ -52,7 +64,8 @@ def planted(exercise: Exercise, *mistakes: Mistake) -> str | None:
 def mistakes_of(exercise: Exercise) -> tuple[tuple[Mistake, str], ...]:
     """The mistakes of an exercise, each with the wrong solution."""
     functions = {name for f in exercise.functions for name in f.names}
-    made = [(m, planted(exercise, m)) for m in MISTAKES if m.function in functions]
+    listed = [m for m in (*MISTAKES, *PART_TWO) if m.function in functions]
+    made = [(m, planted(exercise, m)) for m in listed]
     return tuple((m, source) for m, source in made if source is not None)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Patch",
     "as_written",
     "in_function",
+    "once",
     "overflowing",
     "with_any",
 ]
@@ -94,3 +95,11 @@ def with_any(constant: str, fit: Fit, *mistakes: Mistake) -> list[Mistake]:
 def overflowing(mistakes: list[Mistake]) -> list[Mistake]:
     """Mistakes whose point are infinities and nan."""
     return [m._replace(overflows=True) for m in mistakes]
+
+
+def once(what: str) -> tuple[str, str]:
+    """What is wrong with `a[index] += rows` where an index repeats, and a question."""
+    return (
+        f"fancy indexing writes each row once: of those that share {what}, only the last counts",
+        f"Two rows of the batch share {what}. After a[[0, 0]] += 1, what is a[0]?",
+    )

@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True  # what you saved a moment ago counts
 
+from estimators import ESTIMATORS, NEEDS  # noqa: E402
 from gradient_check import check_grad, check_vjp  # noqa: E402
 from yours import EXERCISES, FUNCTIONS, YOURS, Wrong, module_of, where, your  # noqa: E402, F401
 
@@ -115,15 +116,15 @@ def difference(name, yours, truth):
 
 
 def report(name, place=0):
-    """The gradient check of a _backward, or of an estimator of exercise 8. Print it."""
+    """The gradient check of a _backward, or of a function that returns a gradient. Print it."""
     f = FUNCTIONS[name.removesuffix("_backward")]
     given = arguments(f["name"], place)
-    n = next(len(a) for a in given.values() if np.ndim(a) == 2)  # to recognise a factor of 1/N
+    n = next(len(a) for a in given.values() if np.ndim(a) >= 2)  # to recognise a factor of 1/N
     options = {"rtol": GRADIENT_TOLERANCE, "sizes": {"N": n}}
     if name in ESTIMATORS:
-        theta = {key: given.get(key, 0.0) + np.zeros((n, 3)) for key in ("mean", "log_var")}
+        function, theta = ESTIMATORS[name](given)
         gradient = {key.removeprefix("d"): a for key, a in outputs(name, place).items()}
-        found = check_grad(ESTIMATORS[name](given), theta, gradient, **options)
+        found = check_grad(function, theta, gradient, **options)
         found.reproduce = ""  # it would name functions that are not yours
         return found
     forward, backward = your(f["name"]), your(name)
@@ -142,26 +143,6 @@ def report(name, place=0):
     found = check_vjp(of_these, gradients, inputs, names=names, **options)
     found.reproduce = ""
     return found
-
-
-def weighted_log_q(given):
-    """Sum of value * log q, by your own log_q: each draw z, held fixed, with a mean of its own."""
-    log_q, value, z = your("log_q"), given["value"], given["z"]
-    return lambda theta: sum(
-        v * log_q(z[s : s + 1], theta["mean"][s], theta["log_var"][s])[0]
-        for s, v in enumerate(value)
-    )
-
-
-def weighted_path(given):
-    """Sum of df * z, each draw z = mean + exp(log_var / 2) * noise with a mean of its own."""
-    df, noise = given["df"], given["noise"]
-    return lambda theta: (df * (theta["mean"] + np.exp(theta["log_var"] / 2) * noise)).sum()
-
-
-# What they return are gradients: of these functions of mean and log_var, both (S, L).
-ESTIMATORS = {"score_function_gradient": weighted_log_q, "pathwise_gradient": weighted_path}
-NEEDS = {"score_function_gradient": "log_q"}
 
 
 def check_slope_at_zero():
@@ -270,12 +251,13 @@ def show(number):
 
 def main(words):
     """Check the exercises that are named, or all; the exit code."""
-    if not all(word.isdecimal() and int(word) < len(EXERCISES) for word in words):
-        sys.exit("usage: python check.py [EXERCISE], a number from 0 to 9")
+    if not all(word.isdecimal() and int(word) in EXERCISES for word in words):
+        first, last = min(EXERCISES), max(EXERCISES)
+        sys.exit(f"usage: python check.py [EXERCISE], a number from {first} to {last}")
     getattr(sys.stdout, "reconfigure", dict)(errors="replace", line_buffering=True)  # if it can
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        passed = [show(number) for number in map(int, words or range(len(EXERCISES)))]
+        passed = [show(number) for number in map(int, words or EXERCISES)]
     if len(passed) > 1:
         print(f"{sum(passed)} of {len(passed)} exercises pass")
     return 0 if all(passed) else 1

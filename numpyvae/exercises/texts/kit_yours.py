@@ -15,10 +15,11 @@ from cells import as_python, place
 from meant import meant
 
 HERE = Path(__file__).resolve().parent
-EXERCISES = json.loads((HERE / "expected" / "exercises.json").read_text(encoding="utf-8"))
-FILES = tuple(e["file"] for e in EXERCISES)
-YOURS = [file.removesuffix(".py") for file in FILES]
-FUNCTIONS = {f["name"]: f for e in EXERCISES for f in e["functions"]}
+PLAN = json.loads((HERE / "expected" / "exercises.json").read_text(encoding="utf-8"))
+EXERCISES = {e["functions"][0]["exercise"]: e for e in PLAN}  # by their numbers
+FILES = tuple(e["file"] for e in PLAN)
+YOURS = {e["file"].removesuffix(".py"): number for number, e in EXERCISES.items()}
+FUNCTIONS = {f["name"]: f for e in PLAN for f in e["functions"]}
 
 
 class Wrong(Exception):
@@ -32,13 +33,14 @@ class Wrong(Exception):
 def path_of(number):
     """Your file of an exercise, also if downloads changed its name. Wrong if there is not one."""
     named = {path: meant(path.name, FILES) for path in HERE.iterdir() if path.is_file()}
-    ranks = {path: name.rank for path, name in named.items() if name and name.file == FILES[number]}
+    file = EXERCISES[number]["file"]
+    ranks = {path: name.rank for path, name in named.items() if name and name.file == file}
     if not ranks:
-        raise Wrong("not done", f"there is no {FILES[number]}")
+        raise Wrong("not done", f"there is no {file}")
     best = sorted(path for path, rank in ranks.items() if rank == min(ranks.values()))
     if len({path.read_bytes() for path in best}) > 1:
         names = " and ".join(path.name for path in best[:3])
-        raise Wrong("fail", f"{names} may both be meant: expected one file {FILES[number]}")
+        raise Wrong("fail", f"{names} may both be meant: expected one file {file}")
     return best[0]
 
 
@@ -67,7 +69,7 @@ class Finder:
 
     @staticmethod
     def find_spec(name, *_):
-        return spec_from_loader(name, Loader(YOURS.index(name))) if name in YOURS else None
+        return spec_from_loader(name, Loader(YOURS[name])) if name in YOURS else None
 
 
 sys.meta_path.insert(0, Finder)
@@ -76,7 +78,7 @@ sys.meta_path.insert(0, Finder)
 @cache
 def module_of(number):
     """Your file of an exercise, as a module."""
-    return importlib.import_module(YOURS[number])
+    return importlib.import_module(EXERCISES[number]["file"].removesuffix(".py"))
 
 
 def where(error):
@@ -85,7 +87,8 @@ def where(error):
         path = Path(call.filename)
         name = meant(path.name, FILES) if path.parent == HERE else None
         if name:
-            text = Loader(FILES.index(name.file)).get_source(name.file.removesuffix(".py"))
+            module = name.file.removesuffix(".py")
+            text = Loader(YOURS[module]).get_source(module)
             return f" ({path.name}, {place(text, call.lineno)})"
     return ""
 

@@ -1,0 +1,134 @@
+"""The options of `numpyvae train` that are those of a model's constructor, read off it.
+
+An option is called after the argument, takes what its annotation says, and its help is what the
+docstring says under "Args:". So a new model has its options when it is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from numpyvae.corruptions import CORRUPTIONS
+from numpyvae.layers import ACTIVATIONS
+from numpyvae.models import MODELS
+from numpyvae.models.vae import VAE
+from numpyvae.priors import PRIORS
+
+__all__ = ["ModelOption", "from_text", "model_arguments", "model_options", "ours"]
+
+OF_THE_RUN = {"data_dim", "n_classes", "likelihood", "seed", "dtype"}
+"""Arguments that the data say, or options of every model."""
+
+DEFAULTS = {"latent_dim": 2, "n_positions": 4, "code_dim": 4, "n_codes": 32, "code_noise": 0.5}
+"""Of arguments that the constructor wants to be told, the command's own."""
+
+
+class ModelOption(NamedTuple):
+    """An option of one model: its name, and how `argparse` adds it."""
+
+    name: str
+    how: dict[str, Any]
+    default: Any
+
+
+def model_options(model: str) -> Iterator[ModelOption]:
+    """The options of the constructor of MODELS[model], in its order."""
+    helps = {**_helps(VAE), **_helps(MODELS[model])}
+    for name, parameter in _parameters(MODELS[model]).items():
+        if name in OF_THE_RUN:
+            continue
+        needed = parameter.default is parameter.empty and name not in DEFAULTS
+        default = DEFAULTS.get(name, None if needed else parameter.default)
+        how = {**_takes(name, str(parameter.annotation)), "help": helps.get(name, "")}
+        if needed:
+            how["required"] = True
+        yield ModelOption("--" + name.replace("_", "-"), how, default)
+
+
+def ours() -> list[str]:
+    """The models of the package, by name."""
+    return [name for name, kind in MODELS.items() if kind.__module__.startswith("numpyvae.")]
+
+
+def model_arguments(model: str) -> list[str]:
+    """The names of these options' arguments."""
+    return [name for name in _parameters(MODELS[model]) if name not in OF_THE_RUN]
+
+
+def _parameters(kind: type) -> dict[str, inspect.Parameter]:
+    """The arguments of a constructor, with those of the base that its ** hands on to."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in reversed([b for b in kind.__mro__ if "__init__" in vars(b)]):
+        own = inspect.signature(base).parameters.values()
+        if all(p.kind is not p.VAR_KEYWORD for p in own):
+            found = {}
+        found.update({p.name: p for p in own if p.kind is not p.VAR_KEYWORD})
+    return found
+
+
+def _helps(kind: type) -> dict[str, str]:
+    """What the docstrings of a class and its constructor say under "Args:", by name."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        for text in (base.__doc__, getattr(vars(base).get("__init__"), "__doc__", None)):
+            _, _, arguments = inspect.cleandoc(text or "").partition("Args:\n")
+            arguments = arguments.partition("\n\n")[0]
+            for names, said in re.findall(r"^    (\w[\w, ]*): (.*(?:\n     .*)*)", arguments, re.M):
+                if not said.startswith("as for"):
+                    found.update(dict.fromkeys(names.split(", "), " ".join(said.split())))
+    return found
+
+
+def _takes(name: str, annotation: str) -> dict[str, Any]:
+    """How `argparse` reads an argument of this annotation."""
+    kind = annotation.removesuffix(" | None")
+    if name == "activation":
+        return {"choices": tuple(ACTIVATIONS)}
+    if kind == "bool":
+        return {"action": argparse.BooleanOptionalAction}
+    if kind.startswith("Sequence["):
+        return {"nargs": "*", **_takes(name, kind[9:-1])}
+    known: dict[str, Any] | None = {"Prior": PRIORS, "Corruption": CORRUPTIONS}.get(kind)  # type: ignore[assignment]
+    if known:
+        return {"type": _reader(name, known), "metavar": texts(known)}
+    return {"type": {"int": int, "float": float}.get(kind, str), "metavar": name[0].upper()}
+
+
+def _reader(kind: str, known: dict[str, Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return from_text(kind, text, known)
+        except (TypeError, ValueError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def from_text(kind: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
+    """One of `known` as the command line writes it: `vamp_prior:50` is VampPrior(50)."""
+    name, *words = text.split(":")
+    make, problem = {_snake(n): make for n, make in known.items()}.get(name), ""
+    if make:
+        try:
+            return make(*(int(word) if word.isdigit() else float(word) for word in words))
+        except (TypeError, ValueError) as error:
+            problem = f" ({error})"
+    raise ValueError(f"unknown {kind} {text!r}{problem}: expected {texts(known)}")
+
+
+def texts(known: Mapping[str, Callable[..., Any]]) -> str:
+    """How `from_text` wants each of `known`: its name and the arguments it cannot be without."""
+    found = []
+    for name, make in known.items():
+        parameters = inspect.signature(make).parameters.values()
+        needed = [p.name.upper() for p in parameters if p.default is p.empty]
+        found.append(":".join([_snake(name), *needed]))
+    return ", ".join(found)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

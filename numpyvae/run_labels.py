@@ -1,0 +1,84 @@
+"""Labels for models that have them: classes as numbers, and a model at fixed labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from numpyvae.models.labelled import Labelled
+from numpyvae.models.model import Model
+from numpyvae.numerics import Array
+from numpyvae.run_data import RunData
+from numpyvae.validation import positive_int
+
+__all__ = ["AtLabels", "classes_of", "coded", "data_of", "hide_labels"]
+
+
+def classes_of(source: str, data: RunData) -> list[Any]:
+    """The classes of the training labels, sorted: class k of the model is the k-th of them."""
+    if data.train_labels is None:
+        raise ValueError(
+            f"{source}: this model needs labels: y beside x, or --label-column with classes"
+        )
+    return [item.item() for item in np.unique(data.train_labels)]
+
+
+def coded(labels: Array, classes: Sequence[Any]) -> Array:
+    """Labels (N,) as numbers 0, ..., K - 1; ValueError for one that is no class of the training."""
+    number = {value: k for k, value in enumerate(classes)}
+    try:
+        return np.array([number[item.item()] for item in labels], np.intp)
+    except KeyError as error:
+        raise ValueError(f"label {error} is none of the training's classes, {classes}") from None
+
+
+def hide_labels(y: Array, n_known: int | None, seed: int) -> Array:
+    """y (N,) with -1 for all but `n_known` of them, as many of each class as can be."""
+    if n_known is None:
+        return y
+    if positive_int("--known", n_known) > len(y):
+        raise ValueError(f"--known {n_known}: there are {len(y)} labels to train on")
+    order = np.random.default_rng([seed, 1]).permutation(len(y))
+    rank = np.empty(len(y), np.intp)  # the how-manieth of its class, in that order
+    for k in np.unique(y):
+        rows = order[y[order] == k]
+        rank[rows] = np.arange(len(rows))
+    keep = np.lexsort((y, rank))[:n_known]
+    hidden = np.full_like(y, -1)
+    hidden[keep] = y[keep]
+    return hidden
+
+
+def data_of(model: Model, x: Array, labels: Array | None, classes: Sequence[Any]) -> Any:
+    """What a model is evaluated on: x, or (x, y); of a model that sums over the class, y = -1."""
+    if not isinstance(model, Labelled):
+        return x
+    if model.unknown_labels:
+        return x, np.full(len(x), -1)
+    if labels is None:
+        raise ValueError("this model needs labels beside the data (--label-column)")
+    return x, coded(labels, classes)
+
+
+class AtLabels:
+    """A model with labels, asked of the rows of one x, as a model without: for the figures."""
+
+    def __init__(self, model: Any, y: Array) -> None:
+        self.model, self.y = model, y
+        self.data_dim, self.likelihood = model.data_dim, model.likelihood
+        self.latent_dim = model.latent_dim
+
+    def axis_posterior(self, x: Array) -> tuple[Array, Array]:
+        mean, log_var = self.model.encode(x, self.y[: len(x)])
+        return mean, log_var
+
+    def reconstruct(self, x: Array) -> Array:
+        means: Array = self.model.reconstruct(x, self.y[: len(x)])
+        return means
+
+    def sample(self, n: int, rng: np.random.Generator | None = None) -> Array:
+        """As many of each class as can be, class by class."""
+        means: Array = self.model.sample(np.arange(n) * self.model.n_classes // n, rng)
+        return means
