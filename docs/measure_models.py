@@ -72,7 +72,7 @@ def conditional(prior_network: bool) -> Callable[..., Any]:
 
 def quantized(M: int, d: int, K: int, commitment: float) -> Callable[..., Any]:
     """M codes of a codebook (K, d): L = M d numbers reach the decoder."""
-    return lambda D, L, **common: VectorQuantizedVAE(D, M, d, K, commitment=commitment, **common)
+    return lambda D, _, **common: VectorQuantizedVAE(D, M, d, K, commitment=commitment, **common)
 
 
 def semi_supervised(D: int, L: int, **common: Any) -> Any:
@@ -183,24 +183,25 @@ TEXT = """\
 
 `python docs/measure_models.py` measures what is missing and writes this page; every run is in
 [models_measured.csv](models_measured.csv). The data are the 1437 training and 360 test digits, as
-counts 0..16 with a Binomial(16) likelihood. Networks 64-128-L, ReLU, Adam at 3e-3, batches of 128; 300
-epochs, of the discrete codes 200, of `SemiSupervisedVAE` 150 with 100 labels and alpha = 100. Each
-number is the mean of the seeds 0, 1, 2 ± their standard deviation, in nats for each test digit.
+counts 0..16 with a Binomial(16) likelihood. Networks 64-128-L, ReLU, Adam at 3e-3, batches of 128;
+300 epochs, of the discrete codes 200, of `SemiSupervisedVAE` 150 with 100 labels and alpha = 100.
+Each number is the mean of the seeds 0, 1, 2 ± their standard deviation, in nats for each test digit.
 
 - **test ELBO**: 20 draws of z. Of a model with labels it bounds log p(x|y), which is not comparable
   with log p(x): y is given away. Of `VectorQuantizedVAE` it is log p(x|z_q) + log p(code).
-- **log p**: the [yardstick](yardstick.md), `log_likelihood(..., method="auto")` with its 500 samples:
-  quadrature for a standard normal prior at L = 2, otherwise importance sampling from refined Gaussians;
-  of `SemiSupervisedVAE` importance sampling from the encoder, which is too low. For discrete codes
-  there is the bound only.
+- **log p**: the [yardstick](yardstick.md), `log_likelihood(..., method="auto")` with 500 samples:
+  quadrature for a standard normal prior at L = 2, otherwise importance sampling from refined
+  Gaussians; of `SemiSupervisedVAE` importance sampling from the encoder, which is too low. For
+  discrete codes there is the bound only.
 - **nats of the code**: KL(q(z|x) || p(z)), or -log p(code). `SemiSupervisedVAE` has a code for each
   class, and no such number.
 - **seconds**: of the processor, to train, one thread, on a machine that did other work beside it.
 - **lines** of the model's file, with its documentation.
 
-Read the spread before the means: at L = 2 the seeds of one model differ by up to 8 nats of test ELBO. The
-ELBO is 8 to 30 nats below log p, since the encoder has not seen these digits. It parts the models more
-than log p does: those without labels are 15 nats apart in ELBO and 4 in log p at L = 2, 7 and 4 at L = 8.
+Read the spread before the means: at L = 2 the seeds of one model differ by up to 8 nats of test
+ELBO. The ELBO is 8 to 30 nats below log p, since the encoder has not seen these digits. It parts the
+models more than log p does: those without labels are 15 nats apart in ELBO and 4 in log p at L = 2,
+7 and 4 at L = 8.
 
 ## L = 2
 
