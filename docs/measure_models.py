@@ -185,10 +185,10 @@ TEXT = """\
 [models_measured.csv](models_measured.csv). The data are the 1437 training and 360 test digits, as
 counts 0..16 with a Binomial(16) likelihood. Networks 64-128-L, ReLU, Adam at 3e-3, batches of 128;
 300 epochs, of the discrete codes 200, of `SemiSupervisedVAE` 150 with 100 labels and alpha = 100.
-Each number is the mean of the seeds 0, 1, 2 ± their standard deviation, in nats for each test digit.
+Numbers are means of the seeds 0, 1, 2 ± their standard deviation, in nats for each test digit.
 
-- **test ELBO**: 20 draws of z. Of a model with labels it bounds log p(x|y), which is not comparable
-  with log p(x): y is given away. Of `VectorQuantizedVAE` it is log p(x|z_q) + log p(code).
+- **test ELBO**: 20 draws of z. Of `ConditionalVAE` it bounds log p(x|y), which is not comparable with
+  log p(x): y is given away. Of `VectorQuantizedVAE` it is log p(x|z_q) + log p(code).
 - **log p**: the [yardstick](yardstick.md), `log_likelihood(..., method="auto")` with 500 samples:
   quadrature for a standard normal prior at L = 2, otherwise importance sampling from refined
   Gaussians; of `SemiSupervisedVAE` importance sampling from the encoder, which is too low. For
@@ -199,9 +199,9 @@ Each number is the mean of the seeds 0, 1, 2 ± their standard deviation, in nat
 - **lines** of the model's file, with its documentation.
 
 Read the spread before the means: at L = 2 the seeds of one model differ by up to 8 nats of test
-ELBO. The ELBO is 8 to 30 nats below log p, since the encoder has not seen these digits. It parts the
-models more than log p does: those without labels are 15 nats apart in ELBO and 4 in log p at L = 2,
-7 and 4 at L = 8.
+ELBO. The ELBO is 8 to 30 nats below log p, since the encoder has not seen these digits. It parts
+the models more than log p does: those without labels are 15 nats apart in ELBO and 4 in log p at
+L = 2, 7 and 4 at L = 8.
 
 ## L = 2
 
