@@ -187,8 +187,8 @@ counts 0..16 with a Binomial(16) likelihood. Networks 64-128-L, ReLU, Adam at 3e
 300 epochs, of the discrete codes 200, of `SemiSupervisedVAE` 150 with 100 labels and alpha = 100.
 Numbers are means of the seeds 0, 1, 2 ± their standard deviation, in nats for each test digit.
 
-- **test ELBO**: 20 draws of z. Of `ConditionalVAE` it bounds log p(x|y), which is not comparable with
-  log p(x): y is given away. Of `VectorQuantizedVAE` it is log p(x|z_q) + log p(code).
+- **test ELBO**: 20 draws of z. Of `ConditionalVAE` it bounds log p(x|y), which is not comparable
+  with log p(x): y is given away. Of `VectorQuantizedVAE` it is log p(x|z_q) + log p(code).
 - **log p**: the [yardstick](yardstick.md), `log_likelihood(..., method="auto")` with 500 samples:
   quadrature for a standard normal prior at L = 2, otherwise importance sampling from refined
   Gaussians; of `SemiSupervisedVAE` importance sampling from the encoder, which is too low. For
