@@ -19,6 +19,7 @@ import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
 from numpyvae.film import Film
+from numpyvae.model_options import model_arguments, ours
 from numpyvae.models import Model
 from numpyvae.models.labelled import Labelled
 from numpyvae.numerics import Array
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 NOT_IN_CONFIG = {"out", "overwrite", "resume", "film", "model"}
-"""Nor the arguments of the model, which are in "model"."""
+"""Nor the arguments of models, which are in "model"."""
 
 CHOICES = ("key", "columns", "drop", "label_column")
 """What of a user's file is data, and what labels; `read_table` takes them by these names."""
@@ -53,7 +54,7 @@ def chosen(values: Mapping[str, Any]) -> dict[str, Any]:
 def describe(options: Mapping[str, Any], model: Model, data: RunData) -> dict[str, Any]:
     """What config.json says of a run: enough to repeat it, to find its data again, to go on."""
     source, arguments = options["data"], json.loads(json.dumps(model.config()))
-    outside = NOT_IN_CONFIG | arguments.keys()
+    outside = NOT_IN_CONFIG.union(arguments, *map(model_arguments, ours()))
     return {
         **{name: value for name, value in options.items() if name not in outside},
         "model_name": type(model).__name__,
