@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpyvae.evaluation import Estimate, _chunks, _map, _n_rows, _take, weights_quality
+from numpyvae.evaluation import Estimate, _chunks, weights_quality
 from numpyvae.gaussian import LOG_2PI
 from numpyvae.marginal import refined_posterior
 from numpyvae.numerics import Array, logsumexp, sigmoid
 from numpyvae.progress import Steps
+from numpyvae.rows import Data, map_arrays, n_rows, take_rows
 from numpyvae.threads import one_blas_thread
-from numpyvae.training import Data
 from numpyvae.validation import one_of, positive_int
 
 __all__ = ["Bounds", "annealed_log_likelihood", "bidirectional_log_likelihood", "simulate"]
@@ -116,14 +116,14 @@ def _run(
     data, rng = model.check_data(data), model.generator(rng)
     n_chains, n_steps = positive_int("n_chains", n_chains), positive_int("n_steps", n_steps)
     one_of("start", start, ("prior", "refined"))
-    n, dim = _n_rows(data), model.latent_dim
+    n, dim = n_rows(data), model.latent_dim
     log_px, error, size, upper = np.full((4, n), np.nan)
     chunks = _chunks(model, n, n_chains)
     directions = 1 if z is None else 2
     progress = Steps("annealing", len(chunks) * (PILOT_STEPS + directions * n_steps), verbose)
     for rows in chunks:
-        batch = _take(data, rows, model.dtype)
-        zero = np.zeros((_n_rows(batch), dim), model.dtype)
+        batch = take_rows(data, rows, model.dtype)
+        zero = np.zeros((n_rows(batch), dim), model.dtype)
         q = (zero, zero) if start == "prior" else refined_posterior(model, batch, rng)
         betas, log_steps = _pilot(_Path(model, batch, q, PILOT_CHAINS), rng, progress)
         plan = _plan(betas, log_steps, n_steps)
@@ -145,7 +145,7 @@ class _Path:
     def __init__(self, model: Any, batch: Data, q: tuple[Array, Array], n_chains: int) -> None:
         self.model, self.n_chains = model, n_chains
         self.params = model.layout.views(model.theta)
-        self.data = _map(batch, lambda a: np.repeat(a, n_chains, axis=0))
+        self.data = map_arrays(batch, lambda a: np.repeat(a, n_chains, axis=0))
         self.mean, log_var = (np.repeat(a, n_chains, axis=0) for a in q)  # (R, L)
         self.sigma, self.log_scale = np.exp(0.5 * log_var), 0.5 * log_var.sum(axis=1)
 

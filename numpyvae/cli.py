@@ -109,6 +109,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     found = [measured.get(name, 0.0) for name in ("elbo", "log_likelihood")]
     if not np.isfinite(found).all() and _is_ordinary(vae, x):
         return _no_finite(name, "ELBO or log p(x) for these data")
+    missed = None
+    if labels is not None and hasattr(vae, "classify"):
+        y = coded(labels, config["classes"])
+        missed = np.mean(vae.classify(x[y >= 0]) != y[y >= 0]) if (y >= 0).any() else None
     print(f"{name}: {vae!r}")
     if train_plan.is_unfinished(vae, config):
         print(f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
@@ -118,9 +122,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
         print(f"  {line}")
     if "active_units" in measured:
         print(f"  {'active units':<32}{measured['active_units']:>8} of {vae.latent_dim}")
-    if labels is not None and hasattr(vae, "classify"):
-        wrong = np.mean(vae.classify(x) != coded(labels, config["classes"]))
-        print(f"  {'classes that classify misses':<32}{100 * wrong:>12.2f} %")
+    if missed is not None:
+        print(f"  {'classes that classify misses':<32}{100 * missed:>12.2f} %")
     if "elbo" not in measured:
         print(f"  {type(vae).__name__} has no bound on log p(x): it is no model of x")
     return 0
@@ -146,7 +149,7 @@ def _evaluation_data(
     source = arguments.data or config["data"]
     wish = runs.chosen(vars(arguments))
     choice, names = {**runs.chosen(config), **wish}, tuple(config.get("column_names", ()))
-    if wish.keys() - {"key"}:  # of another file other columns
+    if wish.keys() - {"key", "label_column"}:  # of another file other columns
         choice, names = wish, ()
     part = None
     if arguments.data is None or source in run_data.NAMED_DATA:
@@ -156,7 +159,7 @@ def _evaluation_data(
             runs.check_same_data(shown(arguments.run), config, shown(source), data, remedy)
         x, labels = data.test_examples(), data.labels
     else:
-        part, x = run_data.load_all(source, names, **choice)
+        part, x = run_data.load_all(source, names, isinstance(vae, Labelled), **choice)
         labels = part.table.labels
     if x.shape[1] != vae.data_dim:
         raise ValueError(

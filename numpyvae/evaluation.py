@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -19,15 +19,15 @@ from numpyvae.gaussian import log_prob_by_noise, reparameterize
 from numpyvae.layers import Params
 from numpyvae.numerics import Array, logsumexp
 from numpyvae.parameters import ParameterLayout
+from numpyvae.rows import Data, as_tuple, map_arrays, n_rows, take_rows
 from numpyvae.threads import one_blas_thread
-from numpyvae.training import Data, Noise
+from numpyvae.training import Noise
 from numpyvae.validation import positive_int
 
 __all__ = [
     "Estimate",
     "Evaluable",
     "active_units",
-    "as_tuple",
     "elbo",
     "elbo_terms",
     "evaluate",
@@ -104,12 +104,12 @@ def mean_terms(
     data, rng = model.check_data(data), model.generator(rng)
     n_samples = positive_int("n_samples", n_samples)
     means: dict[str, Array] = {}
-    for rows in _chunks(model, _n_rows(data), math.prod(model.noise_shape[:-1])):
-        batch = _take(data, rows)
+    for rows in _chunks(model, n_rows(data), math.prod(model.noise_shape[:-1])):
+        batch = take_rows(data, rows)
         for _ in range(n_samples):
-            noise = model.draw_noise(rng, _n_rows(batch))
+            noise = model.draw_noise(rng, n_rows(batch))
             for name, values in model.loss_and_terms(model.theta, batch, noise)[1].items():
-                means.setdefault(name, np.zeros(_n_rows(data)))[rows] += values / n_samples
+                means.setdefault(name, np.zeros(n_rows(data)))[rows] += values / n_samples
     return means
 
 
@@ -154,18 +154,18 @@ def importance_weighted_estimate(
     """
     data, rng = model.check_data(data), model.generator(rng)
     n_samples = positive_int("n_samples", n_samples)
-    log_likelihood, error, size, mean_log_weight = np.zeros((4, _n_rows(data)))
+    log_likelihood, error, size, mean_log_weight = np.zeros((4, n_rows(data)))
     params = model.layout.views(model.theta)
     for rows in _chunks(model, len(log_likelihood), n_samples):
-        batch = _take(data, rows, model.dtype)
-        noise = rng.standard_normal((_n_rows(batch), n_samples, model.latent_dim), model.dtype)
+        batch = take_rows(data, rows, model.dtype)
+        noise = rng.standard_normal((n_rows(batch), n_samples, model.latent_dim), model.dtype)
         if posterior is None:
             z, log_qz = model.draw_code(params, batch, noise)  # (N, S, L), (N, S)
         else:
             mean, log_var = (a[rows][:, None] for a in posterior)  # (N, 1, L)
             z, _ = reparameterize(mean, log_var, noise)
             log_qz, _ = log_prob_by_noise(log_var, noise)
-        batch = _map(batch, lambda a: np.repeat(a, n_samples, axis=0))  # (N S, D)
+        batch = map_arrays(batch, lambda a: np.repeat(a, n_samples, axis=0))  # (N S, D)
         log_joint, _ = model.log_joint(params, batch, z.reshape(-1, model.latent_dim))  # (N S,)
         log_weight = (log_joint.reshape(log_qz.shape) - log_qz).astype(np.float64)  # (N, S)
         log_likelihood[rows] = logsumexp(log_weight, axis=1) - math.log(n_samples)
@@ -293,27 +293,8 @@ def standard_error_of_mean(estimate: Estimate) -> float:
     return float(np.sqrt((error * error).sum()) / len(error))
 
 
-def as_tuple(data: Data) -> tuple[Array, ...]:
-    """(x,) or (x, y)."""
-    return data if isinstance(data, tuple) else (data,)
-
-
-def _map(data: Data, function: Callable[[Array], Array]) -> Any:
-    """`function` of each array of the data."""
-    return tuple(map(function, data)) if isinstance(data, tuple) else function(data)
-
-
-def _take(data: Data, rows: slice | Array, dtype: Any = None) -> Any:
-    """Some rows of the data; matrices as `dtype`, labels as they are."""
-    return _map(data, lambda a: a[rows].astype(dtype) if dtype and a.ndim > 1 else a[rows])
-
-
-def _n_rows(data: Data) -> int:
-    return len(data[0]) if isinstance(data, tuple) else len(data)
-
-
-def _chunks(vae: Any, n_rows: int, n_samples: int) -> list[slice]:
+def _chunks(model: Bounded, n: int, n_samples: int) -> list[slice]:
     """Slices of the rows: `n_samples` of each fit into CHUNK_ENTRIES at the widest layer."""
-    width = max(width for shape in vae.layout.shapes.values() for width in shape)
+    width = max(width for shape in model.layout.shapes.values() for width in shape)
     size = max(1, CHUNK_ENTRIES // (width * n_samples))
-    return [slice(start, start + size) for start in range(0, n_rows, size)]
+    return [slice(start, start + size) for start in range(0, n, size)]

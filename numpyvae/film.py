@@ -34,7 +34,12 @@ from numpyvae.drawing import (
     value_range,
 )
 from numpyvae.numerics import Array
-from numpyvae.plots import MAX_POINTS, informative_dims, prior_grid
+from numpyvae.plots import (
+    MAX_POINTS,
+    has_standard_normal_prior,
+    informative_dims,
+    prior_grid,
+)
 from numpyvae.posterior_drawing import CLASS_COLOURS, class_name
 from numpyvae.validation import positive_int
 
@@ -195,7 +200,8 @@ class Film:
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         self._show(figure, axes[1], frame.grid, self.n_side)
         self._show(figure, axes[2], frame.samples, int(np.ceil(np.sqrt(self.n_samples))))
-        caption = "dashed: 1 and 2 standard deviations of the prior; ELBO in nats"
+        of = "the prior" if has_standard_normal_prior(self.model) else "N(0, I)"
+        caption = f"dashed: 1 and 2 standard deviations of {of}; ELBO in nats"
         if tile_shape(self.model.data_dim, None):
             white, black = map(number_text, value_range(self.model, self.x))
             caption += f"; white: {white}, black: {black}"

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from numpyvae.evaluation import Estimate, Evaluable, _n_rows, _take
+from numpyvae.evaluation import Estimate, Evaluable
 from numpyvae.layers import Params
 from numpyvae.numerics import Array
+from numpyvae.rows import Data, n_rows, take_rows
 from numpyvae.threads import one_blas_thread
-from numpyvae.training import Data
 
 __all__ = ["lattice_log_likelihood"]
 
@@ -60,7 +60,7 @@ def lattice_log_likelihood(model: Tabulated, data: Data, tolerance: float = 0.02
     data = model.check_data(data)
     if model.latent_dim > 2:
         raise ValueError(f"quadrature is for latent_dim 1 or 2, got {model.latent_dim}")
-    params, n = model.layout.views(model.theta), _n_rows(data)
+    params, n = model.layout.views(model.theta), n_rows(data)
     log_px, error, radius, left = np.zeros(n), np.full(n, np.inf), RADIUS, np.arange(n)
     while len(left) and radius <= LARGEST_RADIUS:
         codes, lattice = _lattice(radius, model)
@@ -69,13 +69,13 @@ def lattice_log_likelihood(model: Tabulated, data: Data, tolerance: float = 0.02
         for start in range(0, len(left), ROWS):
             part = slice(start, start + ROWS)
             rows = left[part]
-            batch = _take(data, rows, model.dtype)
+            batch = take_rows(data, rows, model.dtype)
             table = _table(model, params, batch, codes)  # (N, G)
             peak = table.max(axis=1)
             beyond[part] = table[:, edge].max(axis=1) > peak - CUT
             log_px[rows], error[rows] = _integral(table, lattice, SPACING, model.latent_dim)
             for i in np.flatnonzero((error[rows] > tolerance) & ~beyond[part]):
-                mass, one = codes[table[i] > peak[i] - CUT], _take(batch, slice(i, i + 1))
+                mass, one = codes[table[i] > peak[i] - CUT], take_rows(batch, slice(i, i + 1))
                 log_px[rows[i]], error[rows[i]] = _refine(
                     model, params, one, mass, error[rows[i]], tolerance
                 )

@@ -12,21 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from numpyvae.evaluation import (
-    Estimate,
-    Evaluable,
-    _chunks,
-    _map,
-    _n_rows,
-    _take,
-    importance_weighted_estimate,
-)
+from numpyvae.evaluation import Estimate, Evaluable, _chunks, importance_weighted_estimate
 from numpyvae.lattice import lattice_log_likelihood
 from numpyvae.layers import Params
 from numpyvae.numerics import Array
 from numpyvae.optimizers import Adam
+from numpyvae.rows import Data, map_arrays, n_rows, take_rows
 from numpyvae.threads import one_blas_thread
-from numpyvae.training import Data
 from numpyvae.validation import one_of, positive_int
 
 __all__ = ["METHODS", "log_likelihood", "refined_posterior"]
@@ -99,11 +91,11 @@ def refined_posterior(
     data, rng = model.check_data(data), model.generator(rng)
     params = model.layout.views(model.theta)
     parts = []
-    for rows in _chunks(model, _n_rows(data), n_samples):
-        batch = _take(data, rows, model.dtype)
+    for rows in _chunks(model, n_rows(data), n_samples):
+        batch = take_rows(data, rows, model.dtype)
         start = np.stack(model.posterior(params, batch))  # (2, N, L): mean, log_var
         q, adam = start.copy(), Adam(learning_rate)
-        many = _map(batch, lambda a: np.repeat(a, n_samples, axis=0))  # (N S, D)
+        many = map_arrays(batch, lambda a: np.repeat(a, n_samples, axis=0))  # (N S, D)
         for step in range(n_steps):
             adam.learning_rate = learning_rate * (1.0 - step / n_steps)
             noise = rng.standard_normal((q.shape[1], n_samples, q.shape[2]), model.dtype)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from numpyvae.corruptions import CORRUPTIONS
 from numpyvae.layers import ACTIVATIONS
 from numpyvae.models import MODELS
+from numpyvae.models.files import arguments_of
 from numpyvae.models.vae import VAE
 from numpyvae.priors import PRIORS
 
@@ -38,7 +39,7 @@ class ModelOption(NamedTuple):
 def model_options(model: str) -> Iterator[ModelOption]:
     """The options of the constructor of MODELS[model], in its order."""
     helps = {**_helps(VAE), **_helps(MODELS[model])}
-    for name, parameter in _parameters(MODELS[model]).items():
+    for name, parameter in arguments_of(MODELS[model]).items():
         if name in OF_THE_RUN:
             continue
         needed = parameter.default is parameter.empty and name not in DEFAULTS
@@ -56,18 +57,7 @@ def ours() -> list[str]:
 
 def model_arguments(model: str) -> list[str]:
     """The names of these options' arguments."""
-    return [name for name in _parameters(MODELS[model]) if name not in OF_THE_RUN]
-
-
-def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    """The arguments of a constructor, with those of the base that its ** hands on to."""
-    found: dict[str, inspect.Parameter] = {}
-    for base in reversed([b for b in kind.__mro__ if "__init__" in vars(b)]):
-        own = inspect.signature(base).parameters.values()
-        if all(p.kind is not p.VAR_KEYWORD for p in own):
-            found = {}
-        found.update({p.name: p for p in own if p.kind is not p.VAR_KEYWORD})
-    return found
+    return [name for name in arguments_of(MODELS[model]) if name not in OF_THE_RUN]
 
 
 def _helps(kind: type) -> dict[str, str]:
@@ -111,13 +101,17 @@ def _reader(kind: str, known: dict[str, Any]) -> Callable[[str], Any]:
 def from_text(kind: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
     """One of `known` as the command line writes it: `vamp_prior:50` is VampPrior(50)."""
     name, *words = text.split(":")
-    make, problem = {_snake(n): make for n, make in known.items()}.get(name), ""
-    if make:
-        try:
-            return make(*(int(word) if word.isdigit() else float(word) for word in words))
-        except (TypeError, ValueError) as error:
-            problem = f" ({error})"
-    raise ValueError(f"unknown {kind} {text!r}{problem}: expected {texts(known)}")
+    made = {_snake(n): make for n, make in known.items() if _snake(n) == name} or known
+    try:
+        (make,) = made.values()
+        arguments = [int(word) if word.isdigit() else float(word) for word in words]
+        inspect.signature(make).bind(*arguments)
+    except (TypeError, ValueError):  # another name, no number, or too many or too few
+        raise ValueError(f"unknown {kind} {text!r}: expected {texts(made)}") from None
+    try:
+        return make(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{kind} {text!r}: {error}") from None
 
 
 def texts(known: Mapping[str, Callable[..., Any]]) -> str:

@@ -110,6 +110,7 @@ def add_train(commands: Any, run: Command, model: str) -> None:
     """`numpyvae train --model MODEL`, done by `run`, with the options of that model."""
     add = commands.add_parser(
         "train",
+        prog="numpyvae train" + (f" --model {model}" if model != "VAE" else ""),
         help="train a model and draw its pictures",
         description=f"Train a model (here {model}) and draw its pictures. The run is saved after "
         "its first epoch and every few seconds from then on; what ends it early (Ctrl-C, SIGTERM, "

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from numpyvae.training import History
 
 __all__ = [
+    "has_standard_normal_prior",
     "informative_dims",
     "latent_space",
     "learning_curves",
@@ -200,14 +201,21 @@ def latent_space(vae: Drawable, x: Array, labels: Array | None = None) -> Figure
     title = f"Latent space: $q(z|x)$ of {len(mean)} examples"
     if vae.latent_dim > 2:
         title += f", the two of {vae.latent_dim} dimensions with the most KL"
-    kl = _kl_by_dim(mean, log_var)
-    axis_labels = [f"z[{i}]   (mean KL {kl[i]:.2f} nats)" for i in dims]
+    kl, standard = _kl_by_dim(mean, log_var), has_standard_normal_prior(vae)
+    to = "" if standard else " to N(0, 1)"
+    axis_labels = [f"z[{i}]   (mean KL{to} {kl[i]:.2f} nats)" for i in dims]
     if len(dims) == 1:
         axis_labels.append("examples, ordered by mean" + (" in each class" if names else ""))
     describe(axes[0, 0], title, *axis_labels)
     mark = "ellipses" if len(dims) == 2 else "bars"
-    add_caption(figure, f"dots: means; {mark}: 1 standard deviation; dashed: 1 and 2 of the prior")
+    of = "the prior" if standard else "N(0, I), not of this model's prior"
+    add_caption(figure, f"dots: means; {mark}: 1 standard deviation; dashed: 1 and 2 of {of}")
     return figure
+
+
+def has_standard_normal_prior(model: Any) -> bool:
+    """Whether p(z) = N(0, I), the ground that `latent_space` and `manifold` draw on."""
+    return getattr(getattr(model, "prior", None), "is_standard_normal", False)
 
 
 def informative_dims(vae: Drawable, x: Array) -> tuple[int, ...]:
@@ -230,7 +238,8 @@ def manifold(
     shape, dims = tile_shape(vae.data_dim, image_shape), dims[: vae.latent_dim]
     z = prior_grid(n_side, vae.latent_dim, dims)
     x, flat = vae.decode(z), len(dims) == 1
-    title = "$E[x|z]$ on a grid of equal prior probability"
+    of = "prior" if has_standard_normal_prior(vae) else r"$N(0, I)$"
+    title = f"$E[x|z]$ on a grid of equal {of} probability"
     if not shape:
         x, title = as_lines(vae, x), title + in_which_units(vae)
     if vae.latent_dim > len(dims):

@@ -13,7 +13,7 @@ from numpyvae.data import binarize_pixels, load_digits, load_mnist
 from numpyvae.data.csv_files import csv_names
 from numpyvae.data.files import check_file
 from numpyvae.data.npy import npz_names
-from numpyvae.data.tables import Table, read_table
+from numpyvae.data.tables import LABEL_NAMES, Table, read_table
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 from numpyvae.models.model import Model
 from numpyvae.numerics import Array
@@ -149,24 +149,35 @@ def _load(source: str, choice: dict[str, Any]) -> RunData:
     )
 
 
-def load_all(source: str, names: tuple[str, ...] = (), **choice: Any) -> tuple[Part, Array]:
+def load_all(
+    source: str, names: tuple[str, ...] = (), labelled: bool = False, **choice: Any
+) -> tuple[Part, Array]:
     """All rows of a file, of an .npz file with a split of its own the x_test.
 
     `names` are the columns that the run was trained on, if they had names: of a file with names
-    these are taken, of another one all. Without them `choice` is as for `load_data`.
+    these are taken, of another one all, and for a model that is `labelled` the column of its labels
+    besides. Without names `choice` is as for `load_data`.
     """
     with memory_for(source, _file_size(source)):
-        return _load_all(source, names, choice)
+        return _load_all(source, names, labelled, choice)
 
 
-def _load_all(source: str, names: tuple[str, ...], choice: dict[str, Any]) -> tuple[Part, Array]:
+def _load_all(
+    source: str, names: tuple[str, ...], labelled: bool, choice: dict[str, Any]
+) -> tuple[Part, Array]:
     suffix = check_file(Path(source))
     choice["key"] = choice.get("key") if suffix == ".npz" else None
     if _has_split(source, choice):
         choice["key"] = "x_test"
     if names:
-        named = suffix == ".csv" and csv_names(Path(source))
-        choice = {"key": choice["key"], "columns": names if named else None}
+        named = csv_names(Path(source)) if suffix == ".csv" else []
+        usual = [n for n in LABEL_NAMES if n in named and n not in names]
+        label = choice.get("label_column") or next(iter(usual), None)
+        choice = {
+            "key": choice["key"],
+            "columns": names if named else None,
+            "label_column": label if labelled and label in named else None,
+        }
     table = read_table(source, **choice)
     part = Part("test" if choice["key"] == "x_test" else "", table, range(len(table.x)))
     part.check(table.x, _check_sizes)

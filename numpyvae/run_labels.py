@@ -15,37 +15,67 @@ from numpyvae.validation import positive_int
 
 __all__ = ["AtLabels", "classes_of", "coded", "data_of", "hide_labels"]
 
+EMPTY = ""
+"""A label of a row without one, in a file of text."""
 
-def classes_of(source: str, data: RunData) -> list[Any]:
-    """The classes of the training labels, sorted: class k of the model is the k-th of them."""
-    if data.train_labels is None:
+
+def classes_of(source: str, data: RunData, kind: type[Labelled]) -> list[Any]:
+    """The classes of the training labels, sorted: class k of the model is the k-th of them.
+
+    An empty label is none: it is not known, and ValueError if this kind of model must know it.
+    """
+    labels = data.train_labels
+    if labels is None:
         raise ValueError(
             f"{source}: this model needs labels: y beside x, or --label-column with classes"
         )
-    return [item.item() for item in np.unique(data.train_labels)]
+    classes = [item.item() for item in np.unique(labels)]
+    if labels.dtype.kind == "f" and not (labels == np.floor(labels)).all():
+        raise ValueError(
+            f"{source}: the labels are {len(classes)} different numbers, not classes: expected "
+            "whole numbers or text (--label-column)"
+        )
+    if EMPTY in classes and not kind.unknown_labels:
+        raise ValueError(
+            f"{source}: {(labels == EMPTY).sum()} labels of the training rows are empty: expected "
+            "a class in each row; SemiSupervisedVAE takes rows without one"
+        )
+    return [value for value in classes if value != EMPTY]
 
 
 def coded(labels: Array, classes: Sequence[Any]) -> Array:
-    """Labels (N,) as numbers 0, ..., K - 1; ValueError for one that is no class of the training."""
-    number = {value: k for k, value in enumerate(classes)}
+    """Labels (N,) as numbers 0, ..., K - 1, or -1 for an empty one.
+
+    ValueError for one that is no class of the training.
+    """
+    number = {EMPTY: -1, **{value: k for k, value in enumerate(classes)}}
     try:
         return np.array([number[item.item()] for item in labels], np.intp)
     except KeyError as error:
-        raise ValueError(f"label {error} is none of the training's classes, {classes}") from None
+        known = ", ".join(map(repr, classes[:10])) + (", ..." if len(classes) > 10 else "")
+        raise ValueError(f"label {error} is none of the training's classes: {known}") from None
 
 
 def hide_labels(y: Array, n_known: int | None, seed: int) -> Array:
-    """y (N,) with -1 for all but `n_known` of them, as many of each class as can be."""
+    """y (N,) with -1 for all but `n_known` of them, as many of each class as can be.
+
+    ValueError for more than there are, and for fewer than classes.
+    """
     if n_known is None:
         return y
-    if positive_int("--known", n_known) > len(y):
-        raise ValueError(f"--known {n_known}: there are {len(y)} labels to train on")
+    n_labels, n_classes = int((y >= 0).sum()), int(y.max()) + 1
+    if not n_classes <= positive_int("--known", n_known) <= n_labels:
+        raise ValueError(
+            f"--known {n_known}: expected from {n_classes}, one of each class, to {n_labels}, "
+            "the labels there are to train on"
+        )
     order = np.random.default_rng([seed, 1]).permutation(len(y))
     rank = np.empty(len(y), np.intp)  # the how-manieth of its class, in that order
     for k in np.unique(y):
         rows = order[y[order] == k]
         rank[rows] = np.arange(len(rows))
-    keep = np.lexsort((y, rank))[:n_known]
+    by_rank = np.lexsort((y, rank))
+    keep = by_rank[y[by_rank] >= 0][:n_known]
     hidden = np.full_like(y, -1)
     hidden[keep] = y[keep]
     return hidden
@@ -68,7 +98,7 @@ class AtLabels:
     def __init__(self, model: Any, y: Array) -> None:
         self.model, self.y = model, y
         self.data_dim, self.likelihood = model.data_dim, model.likelihood
-        self.latent_dim = model.latent_dim
+        self.latent_dim, self.prior = model.latent_dim, model.prior
 
     def axis_posterior(self, x: Array) -> tuple[Array, Array]:
         mean, log_var = self.model.encode(x, self.y[: len(x)])

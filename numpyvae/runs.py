@@ -56,7 +56,7 @@ def describe(options: Mapping[str, Any], model: Model, data: RunData) -> dict[st
     source, arguments = options["data"], json.loads(json.dumps(model.config()))
     outside = NOT_IN_CONFIG.union(arguments, *map(model_arguments, ours()))
     return {
-        **{name: value for name, value in options.items() if name not in outside},
+        **{name: options[name] for name in sorted(options) if name not in outside},
         "model_name": type(model).__name__,
         "data": source if source in NAMED_DATA else str(Path(source).resolve()),
         **({"column_names": list(data.columns)} if data.columns else {}),
@@ -113,7 +113,7 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
     """The pictures of a run that its model can have, by name, each to be drawn into a file."""
     x = data.test_examples()[: plots.MAX_POINTS]
     labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
-    columns, seed, vae = data.columns, model.seed, pictured(model, labels, data.classes)
+    columns, seed, vae = data.columns, model.seed, pictured(model, x, labels, data.classes)
     k = len(data.classes)
     n = k * k if 1 < k < 13 else 64  # of a model with labels a row for each class
     figures: dict[str, Callable[[], Figure]] = {
@@ -156,11 +156,18 @@ def _draw(figure: Callable[[], Figure], path: Path) -> None:
         save_figure(figure(), path)
 
 
-def pictured(model: Model, labels: Array | None, classes: Sequence[Any]) -> Any:
-    """What the figures ask: the model, or one with labels at those of the examples shown."""
+def pictured(model: Any, x: Array, labels: Array | None, classes: Sequence[Any]) -> Any:
+    """What the figures ask: the model, or one with labels at those of the examples shown.
+
+    Where a label is not known, it is the one that the model takes it for.
+    """
     if not isinstance(model, Labelled):
         return model
-    return AtLabels(model, coded(np.asarray(labels), classes))
+    y = coded(np.asarray(labels), classes)
+    if (unknown := y < 0).any():
+        classifier: Any = model
+        y = np.where(unknown, classifier.classify(x), y)
+    return AtLabels(model, y)
 
 
 @contextmanager

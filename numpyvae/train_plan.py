@@ -55,7 +55,7 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
     )
     kind: Any = MODELS[options["model"]]
     own = {name: options[name] for name in model_arguments(options["model"])}
-    classes = classes_of(options["data"], data) if issubclass(kind, Labelled) else []
+    classes = classes_of(options["data"], data, kind) if issubclass(kind, Labelled) else []
     vae: Model = kind(
         data_dim=data.x_train.shape[1],
         likelihood=likelihood,

@@ -19,13 +19,11 @@ from numpyvae.data.files import atomic_write
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.progress import Progress
+from numpyvae.rows import Data, as_tuple, n_rows
 from numpyvae.threads import one_blas_thread
 from numpyvae.validation import positive_int
 
 __all__ = ["Callback", "Data", "DivergenceError", "History", "Noise", "Trainable", "fit"]
-
-Data = Array | tuple[Array, ...]
-"""x (N, D), or (x, y) with labels y (N,)."""
 
 Noise = Array | tuple[Array, ...]
 """What a model's `draw_noise` gives."""
@@ -242,13 +240,13 @@ def _train_epoch(
     epoch = model.epochs_trained + 1
     rng = np.random.default_rng([model.seed, epoch])
     grad = aligned_empty(len(model.theta), model.theta.dtype)
-    means, n_rows = _RunningMeans(model), _n_rows(data)
+    means, n_examples = _RunningMeans(model), n_rows(data)
     for step, batch in enumerate(minibatches(data, batch_size, rng, transform), start=1):
         if transform is not None:
             _check_transformed(model, batch)
         for prepare in before_step:
-            prepare(model, epoch - 1 + means.count / n_rows)
-        n = _n_rows(batch)
+            prepare(model, epoch - 1 + means.count / n_examples)
+        n = n_rows(batch)
         noise = model.draw_noise(rng, n)
         loss, terms = model.loss_and_terms(model.theta, batch, noise, grad)
         if not math.isfinite(loss):
@@ -257,7 +255,7 @@ def _train_epoch(
         model.after_step(batch, noise)
         means.add(loss, terms, n)
         if progress:
-            progress.during_epoch(means.count / n_rows, means.values)
+            progress.during_epoch(means.count / n_examples, means.values)
     loss, _ = model.loss_and_terms(model.theta, batch, noise)  # no loss has seen the last step yet
     if not math.isfinite(loss):
         raise _diverged(model, batch, step, loss, optimizer)
@@ -273,13 +271,9 @@ def evaluate_terms(
     for batch in minibatches(data, batch_size, rng, transform, shuffle=False):
         if transform is not None:
             _check_transformed(model, batch)
-        n = _n_rows(batch)
+        n = n_rows(batch)
         means.add(*model.loss_and_terms(model.theta, batch, model.draw_noise(rng, n)), n)
     return means.values()
-
-
-def _n_rows(data: Data) -> int:
-    return len(data[0]) if isinstance(data, tuple) else len(data)
 
 
 class _RunningMeans:
@@ -321,7 +315,7 @@ def _diverged(
     best = " (with KeepBest those of the best epoch)" if epoch > 1 else ""
     event = f"training diverged at {when}: the loss is {loss}. The {kept} are kept{best}."
     rate = f"a smaller learning rate (now {optimizer.learning_rate:g})" if optimizer else ""
-    large = model.largest_column(batch[0] if isinstance(batch, tuple) else batch)
+    large = model.largest_column(as_tuple(batch)[0])
     if large is not None:
         column, size, remedy = large
         remedy += f", or try {rate}." if rate else "."

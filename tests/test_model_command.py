@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
-from numpyvae import models
+from numpyvae import models, plots
 from numpyvae.cli import main
 from numpyvae.data import load_digits
 from numpyvae.model_options import from_text, model_options, ours
@@ -97,13 +98,24 @@ def test_what_a_model_is_not(capsys):
     assert main(["train", "--model", "ConditionalVAE", "--data", "bare.npy"]) == 2
     assert "bare.npy: this model needs labels" in capsys.readouterr().err
     assert train("SemiSupervisedVAE", "--known", "1000") == 2
-    assert "--known 1000: there are 48 labels" in capsys.readouterr().err
+    assert "--known 1000: expected from 3, one of each class, to 48" in capsys.readouterr().err
+    assert train("SemiSupervisedVAE", "--known", "2") == 2
+    assert "--known 2: expected from 3" in capsys.readouterr().err
 
 
 def test_text_is_read_as_the_object_it_names():
     assert repr(from_text("prior", "gaussian_mixture:7", PRIORS)) == "GaussianMixture(7)"
-    for wrong in ("gaussian_mixture", "gaussian_mixture:0", "gaussian_mixture:x", "vamp:2", ""):
-        with pytest.raises(ValueError, match="unknown prior"):
+    one = "expected gaussian_mixture:N_COMPONENTS"
+    for wrong, said in (
+        ("gaussian_mixture", f"unknown prior 'gaussian_mixture': {one}$"),
+        ("gaussian_mixture:3:4", f"{one}$"),
+        ("gaussian_mixture:x", f"{one}$"),
+        ("standard_normal:3", "expected standard_normal$"),
+        ("vamp:2", "expected standard_normal, gaussian_mixture:N_COMPONENTS, vamp_prior:"),
+        ("", "unknown prior ''"),
+        ("gaussian_mixture:0", "^prior 'gaussian_mixture:0': n_components must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=said):
             from_text("prior", wrong, PRIORS)
 
 
@@ -111,7 +123,7 @@ def test_labels_are_numbered_and_hidden():
     from numpyvae.run_data import load_data
 
     data = load_data("small.npz")
-    classes = classes_of("small.npz", data)
+    classes = classes_of("small.npz", data, MODELS["ConditionalVAE"])
     assert classes == ["low", "mid", "top"]
     y = coded(data.train_labels, classes)
     assert [classes[k] for k in y] == data.train_labels.tolist()
@@ -125,10 +137,92 @@ def test_labels_are_numbered_and_hidden():
     np.testing.assert_array_equal(hide_labels(y, None, 0), y)
 
 
+def people(path, labels):
+    """A .csv file with two columns of data and one of cities."""
+    rng = np.random.default_rng(1)
+    rows = [
+        f"{a:.3f},{city},{b:.3f}"
+        for city, a, b in zip(labels, *rng.normal(size=(2, len(labels))), strict=True)
+    ]
+    Path(path).write_text("\n".join(["age,city,income", *rows]), encoding="utf-8")
+
+
+def train_people(name, *options):
+    return main(["train", "--data", "people.csv", "--label-column", "city", "--epochs", "1",
+                 "--model", name, "--out", "people", *options])  # fmt: skip
+
+
+def test_a_run_remembers_the_column_of_its_labels(capsys):
+    people("people.csv", ["Bonn", "Ulm"] * 20)
+    assert train_people("ConditionalVAE") == 0
+    people("more.csv", ["Ulm", "Bonn"] * 4)
+    assert main(["evaluate", "people", "--data", "more.csv"]) == 0
+    assert "classify misses" in capsys.readouterr().out
+    assert main(["evaluate", "people", "--data", "more.csv", "--label-column", "city"]) == 0
+    people("new.csv", ["Ulm", "Trier"] * 4)
+    capsys.readouterr()
+    for name in ("ConditionalVAE", "SemiSupervisedVAE"):
+        assert train_people(name, "--overwrite") == 0
+        capsys.readouterr()
+        assert main(["evaluate", "people", "--data", "new.csv"]) == 2
+        said = capsys.readouterr()
+        assert said.out == "", "nothing is said of what cannot be measured"
+        assert "label 'Trier' is none of the training's classes: 'Bonn', 'Ulm'" in said.err
+    assert train_people("VAE", "--overwrite") == 0
+    people("bare.csv", [""] * 8)
+    assert main(["evaluate", "people", "--data", "bare.csv"]) == 0, "it needs no labels"
+
+
+def test_an_empty_label_is_not_known(capsys):
+    people("people.csv", ["Bonn", "Ulm", "Ulm", ""] * 10)
+    assert train_people("ConditionalVAE") == 2
+    said = capsys.readouterr().err
+    assert "labels of the training rows are empty: expected a class in each row" in said
+    assert train_people("SemiSupervisedVAE") == 0
+    config = json.loads(Path("people/config.json").read_text(encoding="utf-8"))
+    assert config["classes"] == ["Bonn", "Ulm"]
+    assert models.load("people/model.npz").n_classes == 2
+    y = np.array([-1, 0, 1, 1, -1, 0])
+    hidden = hide_labels(y, 2, seed=0)
+    assert sorted(hidden[hidden >= 0]) == [0, 1]
+    with pytest.raises(ValueError, match="--known 5: expected from 2, one of each class, to 4"):
+        hide_labels(y, 5, seed=0)
+
+
+def test_numbers_are_no_classes(capsys):
+    people("people.csv", ["Bonn", "Ulm"] * 20)
+    options = ["--data", "people.csv", "--label-column", "age", "--drop", "city"]
+    assert main(["train", "--model", "ConditionalVAE", *options]) == 2
+    assert "the labels are 32 different numbers, not classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SemiSupervisedVAE", "VectorQuantizedVAE", "Autoencoder"])
+def test_a_resumed_run_is_the_same_file(name):
+    assert train(name, "--epochs", "3") == 0
+    straight = Path("run/model.npz").read_bytes()
+    assert train(name, "--epochs", "1", "--overwrite") == 0
+    assert main(["train", "--resume", "run", "--epochs", "3"]) == 0
+    assert Path("run/model.npz").read_bytes() == straight
+
+
+def test_the_ground_of_a_figure_is_called_the_prior_only_where_it_is():
+    assert train("LearnedPriorVAE") == 0
+    learned = models.load("run/model.npz")
+    assert train("VAE", "--overwrite") == 0
+    plain, x = models.load("run/model.npz"), np.load("small.npz")["x"]
+    for model, of in ((plain, "the prior"), (learned, "N(0, I), not of this model's prior")):
+        figure = plots.latent_space(model, x)
+        texts = [text.get_text() for text in figure.findobj(Text)]
+        assert any(text.endswith(f"dashed: 1 and 2 of {of}") for text in texts)
+        assert ("to N(0, 1)" in figure.axes[0].get_xlabel()) == (model is learned)
+        title = plots.manifold(model, 3).axes[0].get_title(loc="left")
+        assert ("equal prior" in title) == (model is plain)
+
+
 def test_digits_have_their_labels():
     from numpyvae.run_data import load_data
 
     data, digits = load_data("digits"), load_digits()
     np.testing.assert_array_equal(data.train_labels, digits.y_train)
-    assert classes_of("digits", data) == list(range(10))
+    assert classes_of("digits", data, MODELS["ConditionalVAE"]) == list(range(10))
     assert set(ours()) <= set(MODELS)

@@ -18,7 +18,7 @@ from numpyvae.priors import prior_from_config
 from numpyvae.storage import Saved, open_npz
 from numpyvae.validation import first_entry, positive_int
 
-__all__ = ["argument_names", "arguments_from_config", "config", "contents", "load"]
+__all__ = ["arguments_from_config", "arguments_of", "config", "contents", "load"]
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "likelihood": likelihood_from_config,
@@ -28,21 +28,22 @@ READERS: dict[str, Callable[[Any], Any]] = {
 """How an argument that is an object is made again from what its `config()` gave."""
 
 
-def argument_names(kind: type) -> list[str]:
-    """The names of a constructor's arguments, with those of the base that its ** hands on to."""
-    names: dict[str, None] = {}
+def arguments_of(kind: type) -> dict[str, inspect.Parameter]:
+    """The arguments of a constructor by name, with those of the base that its ** hands on to."""
+    found: dict[str, inspect.Parameter] = {}
     for base in kind.__mro__:
         if "__init__" in vars(base):
-            parameters = list(inspect.signature(base).parameters.values())
-            names.update({p.name: None for p in parameters if p.kind is not p.VAR_KEYWORD})
-            if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            parameters = inspect.signature(base).parameters.values()
+            own = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
+            found = {**own, **found}  # the base's first, as they are called
+            if len(own) == len(parameters):
                 break
-    return list(names)
+    return found
 
 
 def config(model: Any) -> dict[str, Any]:
     """The constructor's arguments, which the model keeps by their names, as JSON can hold them."""
-    return {name: _as_json(getattr(model, name)) for name in argument_names(type(model))}
+    return {name: _as_json(getattr(model, name)) for name in arguments_of(type(model))}
 
 
 def _as_json(value: Any) -> Any:
