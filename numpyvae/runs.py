@@ -18,6 +18,7 @@ import numpy as np
 import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
+from numpyvae.drawing import tile_shape
 from numpyvae.film import Film
 from numpyvae.model_options import model_arguments, ours
 from numpyvae.models import Model
@@ -114,8 +115,8 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
     x = data.test_examples()[: plots.MAX_POINTS]
     labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
     columns, seed, vae = data.columns, model.seed, pictured(model, x, labels, data.classes)
-    k = len(data.classes)
-    n = k * k if 1 < k < 13 else 64  # of a model with labels a row for each class
+    k, images = len(data.classes), tile_shape(model.data_dim, None)
+    n = k * k if images and 1 < k < 13 else 64  # of a model with labels a row for each class
     figures: dict[str, Callable[[], Figure]] = {
         "learning_curves": lambda: plots.learning_curves(model.history),
         "reconstructions": lambda: plots.reconstructions(vae, x, columns=columns),

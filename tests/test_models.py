@@ -269,6 +269,25 @@ def test_each_players_slice_is_the_gradient_of_its_own_loss(rng):
     )
 
 
+def test_what_nothing_contributes_to_has_gradient_zero_in_any_buffer(rng):
+    class Idle(TwoPlayers):
+        players = {}  # noqa: RUF012
+
+        def forward(self, params, x, noise):
+            losses, terms, cache = super().forward(params, x, noise)
+            return losses["mean"], terms, cache
+
+        def backward(self, params, grads, cache):
+            grads["mean"] += 2 * cache[0].mean(axis=0)
+
+    model = Idle(3)
+    x, theta, out = model.draw_data(rng, 5), rng.standard_normal(4), np.full(4, np.nan)
+    _, grad = model.loss_and_grad(theta, x, np.zeros((5, 0)), out=out)
+    assert grad is out
+    assert np.isfinite(grad).all()
+    assert grad[3] == 0.0
+
+
 # What a gradient holds constant.
 
 
