@@ -450,12 +450,12 @@ def test_a_long_table_is_cut_but_shows_what_is_wrong():
 
 def test_assert_grad_allclose(rng):
     f, theta, grad = log_sum_exp(rng)
-    assert assert_grad_allclose(f, grad, theta) is None
+    assert assert_grad_allclose(f, theta, grad) is None
     with pytest.raises(AssertionError, match="gradient check: FAIL"):
-        assert_grad_allclose(f, lambda t: 2 * grad(t), theta)
+        assert_grad_allclose(f, theta, lambda t: 2 * grad(t))
     with pytest.raises(AssertionError, match="gradient check: CANNOT TELL"):
-        assert_grad_allclose(lambda t: 1.0, np.zeros(2), np.ones(2))
-    assert_grad_allclose(f, 1.01 * grad(theta), theta, rtol=0.1)
+        assert_grad_allclose(lambda t: 1.0, np.ones(2), np.zeros(2))
+    assert_grad_allclose(f, theta, 1.01 * grad(theta), rtol=0.1)
 
 
 def test_results_are_the_same_for_the_same_seed(rng):

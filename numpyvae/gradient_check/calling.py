@@ -1,172 +1,162 @@
-"""Calling somebody else's functions safely: on copies, counted, watched for changes in place."""
+"""The caller's functions, called safely: on copies, counted, watched for changes in place."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
-from .points import Point
+from .differences import TINY
+from .points import Array, Point, Vector, as_scalar
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = [
-    "Evaluator",
-    "as_scalar",
-    "busiest_ratio",
-    "changed",
-    "close",
-    "count_calls",
-    "rebuilt",
-    "snapshot",
-]
+__all__ = ["Evaluator", "Notes", "changed", "rebuilt", "repeats", "snapshot", "with_progress"]
 
 
-def as_scalar(value: Any) -> Any:
-    """What ``f`` returned, as one Python number; a clear TypeError if it is anything else."""
-    if isinstance(value, (float, complex)):  # np.float64 and np.complex128 too
-        return value
-    if isinstance(value, (tuple, list, dict)) or value is None:
-        what = "None" if value is None else f"a {type(value).__name__}"
-        raise TypeError(
-            f"f must return one number, but it returned {what}. If it returns (value, something), "
-            "pass `lambda theta: f(theta)[0]`."
-        )
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "fciub":
-        raise TypeError(
-            f"f must return one number, but it returned an array of shape {array.shape}, dtype "
-            f"{array.dtype}. For a function with array values use check_vjp."
-        )
-    return array.item()
+class Notes:
+    """What a check has to say beside its numbers. Sentences are added, each once, and stay."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        self.warnings = list(warnings)
+        self.unknown: list[str] = []  # why nothing can be told
+        self.failures: dict[str, str] = {}  # what is wrong whatever the numbers say -> short name
+
+    def warn(self, text: str) -> None:
+        """Say something that is worth knowing."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def cannot_tell(self, text: str) -> None:
+        """Say why no verdict is possible."""
+        if text not in self.unknown:
+            self.unknown.append(text)
+
+    def fail(self, pattern: str, text: str) -> None:
+        """Say what is wrong whatever the numbers say, under a short name."""
+        self.failures.setdefault(text, pattern)
 
 
 class Evaluator:
-    """``f`` at a working copy of theta, perturbed in place: no copying for each call.
+    """``f`` at theta and beside it, by real and by complex numbers.
 
-    ``vector`` (P,) is the working copy; ``f`` sees it through views in the caller's own form.
-    ``copies=True`` hands out a fresh copy at each call, for an ``f`` that writes into its argument.
+    ``f`` sees two working vectors, perturbed in place, through views in the caller's own form: no
+    copying for each call, until f is seen to write into what it is given. A point at which f raises
+    is one at which it is NaN.
     """
 
-    def __init__(
-        self,
-        f: Callable[[Any], Any],
-        point: Point,
-        dtype: Any = np.float64,
-        strict: bool = False,
-    ) -> None:
+    def __init__(self, f: Callable[[Any], Any], point: Point) -> None:
         self.f, self.point = f, point
-        self.strict = self.copies = strict  # strict: what f raises passes through
-        self.vector: NDArray[Any] = point.vector.astype(dtype)
-        self.argument = point.structure(self.vector)
-        self.nowhere = dtype(np.nan) if dtype is np.float64 else complex(np.nan, np.nan)
+        self.real: Vector = point.vector.copy()
+        self.complex: Array = point.vector.astype(np.complex128)
+        self.copies = False
         self.calls = 0
-        self.raised = ""  # what f raised at a neighbouring point, if it did
-        self.raw: Any = None  # f's last value as it came
+        self.raised = ""  # what f raised last at a neighbouring point
+        self.value_dtype: Any = None  # of f's last value, if it had one
+        self.seconds = {"f": np.inf, "c": np.inf}  # of the fastest call, real and complex
 
-    def __call__(self) -> Any:
-        """Call f at the working vector, as a number."""
+    def __call__(self, vector: Array) -> Any:
+        """f(vector) as a number; what f raises passes through."""
         self.calls += 1
-        if self.copies:
-            self.raw = self.f(self.point.structure(self.vector.copy()))
-        else:
-            self.raw = self.f(dict(self.argument) if self.point.is_dict else self.argument)
-        return as_scalar(self.raw)
+        start = time.perf_counter()
+        value = self.f(self.point.structure(vector.copy() if self.copies else vector))
+        kind = vector.dtype.kind
+        self.seconds[kind] = min(self.seconds[kind], time.perf_counter() - start)
+        self.value_dtype = getattr(value, "dtype", None)
+        return as_scalar(value)
 
-    def neighbour(self) -> Any:
-        """Call f at a perturbed vector; NaN where it raises: one bad point is not the end."""
+    def or_nan(self, vector: Array) -> Any:
+        """f(vector), NaN where f raises: one bad point is not the end."""
         try:
-            return self()
+            return self(vector)
         except Exception as error:
-            if self.strict:
-                raise
             self.raised = f"{type(error).__name__}: {error}"
-            return self.nowhere
+            return complex(np.nan, np.nan) if vector.dtype.kind == "c" else np.nan
 
-    def along_entry(self, i: int) -> Callable[[float], float]:
-        """phi(t) = f(theta + t e_i)."""
-        vector, origin = self.vector, float(self.point.vector[i])
-
-        def phi(t: float) -> float:
-            vector[i] = origin + t
-            try:
-                return self.neighbour()
-            finally:
-                vector[i] = origin
-
-        return phi
-
-    def along(self, direction: NDArray[np.float64]) -> Callable[[float], float]:
+    def along(self, direction: Vector) -> Callable[[float], float]:
         """phi(t) = f(theta + t direction), direction (P,)."""
 
         def phi(t: float) -> float:
-            np.multiply(direction, t, out=self.vector)
-            self.vector += self.point.vector
-            try:
-                return self.neighbour()
-            finally:
-                self.reset()
+            np.multiply(direction, t, out=self.real)
+            self.real += self.point.vector
+            value = self.or_nan(self.real)
+            self.real[...] = self.point.vector
+            return value
 
         return phi
 
-    def complex_slope(
-        self, direction: NDArray[np.float64], base: NDArray[np.float64], h: float
-    ) -> float:
-        """d/dt f(base + t direction) at t = 0 by one complex step (of a complex evaluator)."""
-        self.vector.real[...] = base
-        np.multiply(direction, h, out=self.vector.imag)
+    def along_entry(self, i: int) -> Callable[[float], float]:
+        """phi(t) = f(theta + t e_i)."""
+        origin = float(self.point.vector[i])
+
+        def phi(t: float) -> float:
+            self.real[i] = origin + t
+            value = self.or_nan(self.real)
+            self.real[i] = origin
+            return value
+
+        return phi
+
+    def complex_value(self, direction: Vector) -> Any:
+        """f(theta + i TINY direction); what f raises passes through."""
+        np.multiply(direction, TINY, out=self.complex.imag)
         try:
-            return float(np.imag(self.neighbour())) / h
+            return self(self.complex)
         finally:
-            self.reset()
+            self.complex[...] = self.point.vector
 
-    def reset(self) -> None:
-        """Put theta back."""
-        self.vector[...] = self.point.vector
+    def complex_slope(
+        self, direction: Vector, base: Vector | None = None, h: float = TINY
+    ) -> float:
+        """d/dt f(base + t direction) at t = 0 by one complex step; base is theta unless given."""
+        self.complex.real[...] = self.point.vector if base is None else base
+        np.multiply(direction, h, out=self.complex.imag)
+        slope = float(np.imag(self.or_nan(self.complex))) / h
+        self.complex[...] = self.point.vector
+        return slope
 
-    def changed(self) -> bool:
-        """Whether f has written into the vector it was given."""
-        return not np.array_equal(self.vector, self.point.vector, equal_nan=True)
+    def complex_entry(self, i: int) -> float:
+        """df / dtheta_i by one complex step."""
+        self.complex[i] = complex(self.point.vector[i], TINY)
+        slope = float(self.or_nan(self.complex).imag) / TINY
+        self.complex[i] = self.point.vector[i]
+        return slope
+
+    def forget_raised(self) -> None:
+        """Forget what f raised far from theta."""
+        self.raised = ""
+
+    def written(self) -> list[str]:
+        """The parameters that f has written into; theta is put back, and f gets copies now."""
+        theta, names = self.point.vector, []
+        for block in self.point.blocks:
+            old = theta[block.indices]
+            for vector in (self.real, self.complex):
+                if not np.array_equal(vector[block.indices], old, equal_nan=True):
+                    names.append(block.name + (" when complex" if vector is self.complex else ""))
+        self.real[...], self.complex[...] = theta, theta
+        self.copies = self.copies or bool(names)
+        return sorted(names)
 
 
-def count_calls(function: Callable[[], Any]) -> tuple[Any, dict[Any, int]]:
-    """``function()`` and how often each Python function (by its code) was entered meanwhile.
+def with_progress(n: int, what: str) -> Iterator[int]:
+    """0, 1, ..., n - 1. On stderr it says how far it is, if that takes long.
 
-    Counts nothing where a profiler is at work already.
+    Once a second on a terminal, in one line; elsewhere every ten seconds.
     """
-    counts: dict[Any, int] = {}
-    if sys.getprofile() is not None:
-        return function(), counts
-
-    def count(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call":
-            counts[frame.f_code] = counts.get(frame.f_code, 0) + 1
-
-    sys.setprofile(count)
-    try:
-        return function(), counts
-    finally:
-        if sys.getprofile() is count:  # a hook that the function installed is its own affair
-            sys.setprofile(None)
-
-
-def busiest_ratio(inner: dict[Any, int], outer: dict[Any, int]) -> int:
-    """How often a function that ran once in ``inner`` ran in ``outer``; not NumPy's, not ours."""
-    from pathlib import Path
-
-    skip = (str(Path(np.__file__).parent), str(Path(__file__).parent))
-    return max(
-        (
-            outer.get(code, 0)
-            for code, n in inner.items()
-            if n == 1 and not code.co_filename.startswith(skip)
-        ),
-        default=0,
-    )
+    out = sys.stderr
+    live = out is not None and out.isatty()
+    start = said = time.monotonic()
+    for i in range(n):
+        yield i
+        now = time.monotonic()
+        if out is not None and now - said > (1.0 if live else 10.0):
+            said, left = now, (now - start) / (i + 1) * (n - i - 1)
+            text = f"gradient check: {i + 1:,} of {n:,} {what}, {left:.0f} s to go"
+            print(f"\r{text:<78}" if live else text, end="" if live else "\n", file=out, flush=True)
+    if live and said > start:
+        print("\r" + " " * 78, end="\r", file=out, flush=True)
 
 
 def snapshot(value: Any) -> Any:
@@ -177,7 +167,7 @@ def snapshot(value: Any) -> Any:
         return {k: snapshot(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
         return rebuilt(value, [snapshot(v) for v in value])
-    return value if not _has_fields(value) else {k: snapshot(v) for k, v in vars(value).items()}
+    return {k: snapshot(v) for k, v in vars(value).items()} if _has_fields(value) else value
 
 
 def rebuilt(like: Any, parts: list[Any]) -> Any:
@@ -189,19 +179,14 @@ def rebuilt(like: Any, parts: list[Any]) -> Any:
 
 def changed(before: Any, now: Any) -> bool:
     """Whether ``now`` differs from the :func:`snapshot` taken ``before``."""
-    if _has_fields(now) and isinstance(before, Mapping):
-        now = vars(now)
     if isinstance(before, np.ndarray):
         after = np.asarray(now) if hasattr(now, "__array__") else None
-        return after is None or not np.array_equal(
-            before, after, equal_nan=before.dtype.kind in "fc"
-        )
+        nan = before.dtype.kind in "fc"
+        return after is None or not np.array_equal(before, after, equal_nan=nan)
     if isinstance(before, Mapping):
-        return (
-            not isinstance(now, Mapping)
-            or list(before) != list(now)
-            or any(changed(before[k], now[k]) for k in now)
-        )
+        now = vars(now) if _has_fields(now) else now
+        same = isinstance(now, Mapping) and list(before) == list(now)
+        return not same or any(changed(before[k], now[k]) for k in now)
     if isinstance(before, (tuple, list)):
         same = isinstance(now, (tuple, list)) and len(now) == len(before)
         return not same or any(changed(a, b) for a, b in zip(before, now, strict=True))
@@ -214,12 +199,13 @@ def _has_fields(value: Any) -> bool:
     )
 
 
-def close(a: Any, b: Any, factor: float = 1.0) -> bool:
-    """Whether a is ``factor`` b to 1e-6, entry by entry; arrays, None, or dicts of them."""
-    if isinstance(b, Mapping):
-        return isinstance(a, Mapping) and all(k in a and close(a[k], b[k], factor) for k in b)
-    if a is None or b is None:
-        return a is b
-    x, y = np.asarray(a), factor * np.asarray(b)
+def repeats(second: Any, first: Any, factor: float = 1.0) -> bool:
+    """Whether a second call gave ``factor`` times the first, entry by entry."""
+    if isinstance(first, Mapping):
+        there = isinstance(second, Mapping)
+        return there and all(k in second and repeats(second[k], first[k], factor) for k in first)
+    if second is None or first is None:
+        return second is first
+    x, y = np.asarray(second), factor * np.asarray(first)
     size = float(np.max(np.abs(y), initial=0.0))
     return x.shape == y.shape and bool(np.all(np.abs(x - y) <= 1e-6 * np.abs(y) + 1e-9 * size))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .candidate import Candidate
-from .comparison import FAIL, KINK, Check, Comparison, finding
+from .comparison import FAIL, KINK, Comparison
 from .patterns import Match, equal, factor_of, known_factor, name_factor, recognise
-from .points import Block
+from .points import Array, Block, Point
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "finding"]
 
 SILENT = ", where f does not depend on them and yours is not zero"
 STOPPED = ", where yours is zero and should not be"
@@ -24,182 +21,182 @@ UNITS = {  # what either means for the lines that several parameters share
     SILENT: ": inactive units, whose gradient must be stopped (the derivative of the activation?)",
     STOPPED: ": active units that count as inactive",
 }
+LINES = {1: (("entry", "entries"),), 2: (("row", "rows"), ("column", "columns"))}
 
 
-def diagnose(check: Check, candidate: Candidate, comparison: Comparison) -> list[dict[str, Any]]:
+def finding(
+    pattern: str, names: list[str], text: str, value: float | None = None
+) -> dict[str, Any]:
+    """One finding, as it is in a report."""
+    return {"pattern": pattern, "parameters": names, "text": text, "value": value}
+
+
+class _Part(NamedTuple):
+    """A parameter's gradient, yours and the right one, theta, and the error of the right one."""
+
+    block: Block
+    y: Array
+    a: Array
+    t: Array
+    status: Array
+    slack: float
+
+
+def _part(point: Point, comparison: Comparison, block: Block) -> _Part:
+    bound = comparison.bound[block.indices]
+    slack = 2.0 * float(np.max(bound[np.isfinite(bound)], initial=0.0))
+    whole = (comparison.yours, comparison.numeric, point.vector, comparison.status)
+    y, a, t, status = (block.take(vector) for vector in whole)
+    return _Part(block, y, a, t, status, slack)
+
+
+def diagnose(
+    point: Point,
+    comparison: Comparison,
+    misfits: Mapping[str, Array],
+    sizes: Mapping[str, float],
+) -> list[dict[str, Any]]:
     """All findings about a failed check, the exact patterns first."""
-    blocks = [b for b in check.point.blocks if np.any(comparison.status[b.indices] == FAIL)]
-    found = [
-        f
-        for name, array in candidate.misfits.items()
-        for f in _misfit(check, comparison, name, array)
-    ]
-    exact: list[tuple[Block, Match]] = []
+    parts = {b.name: _part(point, comparison, b) for b in point.blocks}
+    found = [f for name, m in misfits.items() if name in parts for f in _misfit(parts[name], m)]
+    exact: list[tuple[_Part, Match]] = []
     places: list[dict[str, Any]] = []
-    for block in blocks:
-        y, a = block.take(comparison.yours), block.take(comparison.numeric)
-        if block.name in candidate.problems or not np.all(np.isfinite(a)):
+    for name, part in parts.items():
+        if name in misfits or not (np.any(part.status == FAIL) and np.all(np.isfinite(part.a))):
             continue
-        match = _match(check, comparison, block) if np.all(np.isfinite(y)) else None
+        others = {other: p.a for other, p in parts.items() if other != name}
+        match = _match(part, others, sizes, point.blocks)
         if match:
-            exact.append((block, match))
+            exact.append((part, match))
         else:
-            places += _where(check, comparison, block)
-    return found + _grouped(check, comparison, exact) + _same_places(places)
+            places += _where(part, sizes, point.blocks)
+    live = [name for name, part in parts.items() if np.any(np.abs(part.a) > 0)]
+    return found + _grouped(exact, live, sizes, point.blocks) + _same_places(places)
 
 
-def _match(check: Check, comparison: Comparison, block: Block) -> Match | None:
-    y, a = block.take(comparison.yours), block.take(comparison.numeric)
-    kinks = block.take(comparison.status) == KINK
-    y = np.where(kinks, a, y)  # where f has a kink, neither value counts
-    others = {
-        b.name: b.take(comparison.numeric) for b in check.point.blocks if b.name != block.name
-    }
-    match = recognise(
-        y, a, block.take(check.point.vector), others, _slack(comparison, block.indices)
-    )
-    if match is None and y.size == 1 and np.all(a):
-        ratio = float(y.reshape(-1)[0] / a.reshape(-1)[0])
-        if known_factor(check, ratio):  # one number alone fits any other: only a known ratio counts
+def _match(
+    part: _Part, others: dict[str, Array], sizes: Mapping[str, float], blocks: Sequence[Block]
+) -> Match | None:
+    if not np.all(np.isfinite(part.y)):
+        return None
+    y = np.where(part.status == KINK, part.a, part.y)  # where f has a kink, neither value counts
+    match = recognise(y, part.a, part.t, others, part.slack)
+    if match is None and y.size == 1 and np.all(part.a):
+        ratio = float(y.reshape(-1)[0] / part.a.reshape(-1)[0])
+        if known_factor(ratio, sizes, blocks):  # one number alone fits any other: a known ratio
             match = Match("factor", "is the right one times", ratio)
     return match
 
 
-def _slack(comparison: Comparison, indices: NDArray[np.intp]) -> float:
-    bound = comparison.bound[indices]
-    return 2.0 * float(np.max(bound[np.isfinite(bound)], initial=0.0))
-
-
 def _grouped(
-    check: Check, comparison: Comparison, exact: list[tuple[Block, Match]]
+    exact: list[tuple[_Part, Match]],
+    live: list[str],
+    sizes: Mapping[str, float],
+    blocks: Sequence[Block],
 ) -> list[dict[str, Any]]:
     """One sentence for all parameters with the same pattern and number."""
     groups: list[tuple[Match, list[str]]] = []
-    for block, match in exact:
-        for known, names in groups:
-            if _alike(known, match):
-                names.append(block.name)
-                break
+    for part, match in exact:
+        names = next((names for known, names in groups if _alike(known, match)), None)
+        if names is None:
+            groups.append((match, [part.block.name]))
         else:
-            groups.append((match, [block.name]))
-    live = [b.name for b in check.point.blocks if np.any(np.abs(comparison.numeric[b.indices]) > 0)]
-    return [
-        _sentence(check, match, names, len(names) > 1 and set(names) >= set(live))
-        for match, names in groups
-    ]
+            names.append(part.block.name)
+    found = []
+    for match, names in groups:
+        whole = len(names) > 1 and set(names) >= set(live)
+        who, number = "the whole gradient" if whole else ", ".join(names), ""
+        if match.pattern == "factor" and match.value is not None:
+            number = f" {name_factor(match.value, sizes, blocks)}"
+        elif match.value is not None:
+            number = f" {match.value:.8g}"
+        text = f"{who}: yours {match.text}{number}."
+        found.append(finding(match.pattern, names, text, match.value))
+    return found
 
 
 def _alike(one: Match, other: Match) -> bool:
     a, b = one.value or 0.0, other.value or 0.0
-    same = (one.pattern, one.text) == (other.pattern, other.text)
-    return same and abs(a - b) <= 2e-6 * abs(a)
+    return one[:2] == other[:2] and abs(a - b) <= 2e-6 * abs(a)
 
 
-def _sentence(check: Check, match: Match, names: list[str], whole: bool) -> dict[str, Any]:
-    who = "the whole gradient" if whole else ", ".join(names)
-    number = ""
-    if match.value is not None:
-        named = match.pattern == "factor"
-        number = f" {name_factor(check, match.value) if named else f'{match.value:.8g}'}"
-    return finding(match.pattern, names, f"{who}: yours {match.text}{number}.", match.value)
-
-
-def _misfit(check: Check, comparison: Comparison, name: str, array: Array) -> list[dict[str, Any]]:
+def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
     """A gradient of the wrong shape: do its numbers fit all the same?"""
-    block = next((b for b in check.point.blocks if b.name == name), None)
-    if block is None:
-        return []
-    a, slack = block.take(comparison.numeric), _slack(comparison, block.indices)
+    name, a = part.block.name, part.a
     if array.size == a.size:
         for text, p in (
-            ("has the right numbers, and needs the shape", a),
+            (f"has the right numbers, and needs the shape {a.shape}", a),
             ("is the transpose of the right one", a.T),
         ):
-            if equal(array.reshape(-1), p.reshape(-1), slack):
-                tail = f" {a.shape}" if p is a else ""
-                return [finding("shape", [name], f"{name}: yours {text}{tail}.")]
-    for axis in range(array.ndim):
-        total = array.sum(axis=axis)
-        if total.shape == a.shape and equal(total, a, slack):
-            return [
-                finding(
-                    "not summed", [name], f"{name}: yours must still be summed over axis {axis}."
-                )
-            ]
+            if equal(array.reshape(-1), p.reshape(-1), part.slack):
+                return [finding("shape", [name], f"{name}: yours {text}.")]
+    subsets = (itertools.combinations(range(array.ndim), k) for k in range(1, array.ndim + 1))
+    for axes in itertools.chain.from_iterable(subsets):
+        total = array.sum(axis=axes)
+        if _without_ones(total) == _without_ones(a) and equal(
+            total.reshape(a.shape), a, part.slack
+        ):
+            over = f"ax{'i' if len(axes) == 1 else 'e'}s {', '.join(map(str, axes))}"
+            text = f"{name}: yours must still be summed over {over}."
+            return [finding("not summed", [name], text)]
     return []
 
 
-def _where(check: Check, comparison: Comparison, block: Block) -> list[dict[str, Any]]:
+def _without_ones(array: Array) -> list[int]:
+    return [n for n in array.shape if n != 1]
+
+
+def _where(
+    part: _Part, sizes: Mapping[str, float], blocks: Sequence[Block]
+) -> list[dict[str, Any]]:
     """Wrong rows, columns or entries of a parameter, if they are a part of it."""
-    wrong = block.take(comparison.status) == FAIL
+    wrong, name = part.status == FAIL, part.block.name
     if wrong.ndim == 0 or wrong.all():
         return []
-    best: tuple[int, int, NDArray[np.intp]] | None = None
-    for axis in range(wrong.ndim):
-        lines = np.flatnonzero(wrong.any(axis=tuple(k for k in range(wrong.ndim) if k != axis)))
-        if lines.size < wrong.shape[axis] and (
-            best is None or lines.size / wrong.shape[axis] < best[0] / best[1]
-        ):
-            best = (lines.size, wrong.shape[axis], lines)
-            best_axis = axis
-    if best is None:
+    lines_of = [
+        np.flatnonzero(wrong.any(axis=tuple(k for k in range(wrong.ndim) if k != axis)))
+        for axis in range(wrong.ndim)
+    ]
+    axis = min(range(wrong.ndim), key=lambda k: lines_of[k].size / wrong.shape[k])
+    lines, of = lines_of[axis], wrong.shape[axis]
+    if lines.size == of:
         return []
-    lines = best[2]
-    kind = (
-        "entr"
-        if wrong.ndim == 1
-        else ("row", "column")[best_axis]
-        if wrong.ndim == 2
-        else f"axis {best_axis}, slice"
-    )
-    kind += ("y" if kind == "entr" else "") if lines.size == 1 else "ies" if kind == "entr" else "s"
-    tail = _what_there(check, comparison, block, lines, best_axis)
-    text = f"{block.name}: wrong only in {kind} {_list(lines)} (of {best[1]}){tail}."
-    result = finding("only some", [block.name], text)
-    result["axis"], result["lines"] = int(best_axis), [int(i) for i in lines]
-    result["of"] = int(best[1])
-    return [result]
+    names = LINES[wrong.ndim][axis] if wrong.ndim in LINES else ("slice", "slices")
+    kind = ("" if wrong.ndim in LINES else f"axis {axis}, ") + names[lines.size > 1]
+    some = ", ".join(str(int(n)) for n in lines[:8]) + (", ..." if lines.size > 8 else "")
+    tail = _what_there(part, lines, axis, sizes, blocks)
+    result = finding("only some", [name], f"{name}: wrong only in {kind} {some} (of {of}){tail}.")
+    return [{**result, "axis": axis, "lines": [int(i) for i in lines], "of": of}]
 
 
 def _what_there(
-    check: Check, comparison: Comparison, block: Block, lines: NDArray[np.intp], axis: int
+    part: _Part,
+    lines: NDArray[np.intp],
+    axis: int,
+    sizes: Mapping[str, float],
+    blocks: Sequence[Block],
 ) -> str:
     """What holds for the wrong rows or columns as a whole."""
-    y = np.take(block.take(comparison.yours), lines, axis)
-    a = np.take(block.take(comparison.numeric), lines, axis)
-    slack = _slack(comparison, block.indices)
+    y, a = np.take(part.y, lines, axis), np.take(part.a, lines, axis)
     if not np.all(np.isfinite(y)):
         return ", where yours is not finite"
-    if np.all(np.abs(a) <= min(slack, 1e-6 * float(np.max(np.abs(y))))):
+    if np.all(np.abs(a) <= min(part.slack, 1e-6 * float(np.max(np.abs(y))))):
         return SILENT
     if not np.any(y):
         return STOPPED
-    factor = factor_of(y, a, slack)
-    return (
-        f", where it is the right one times {name_factor(check, factor)}"
-        if factor is not None
-        else ""
-    )
+    c = factor_of(y, a, part.slack)
+    return "" if c is None else f", where it is the right one times {name_factor(c, sizes, blocks)}"
 
 
 def _same_places(places: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """When several parameters are wrong in the same lines, say it: these belong to units."""
-    same = [
-        [
-            other["parameters"][0]
-            for other in places
-            if other is not one and (other["lines"], other["of"]) == (one["lines"], one["of"])
-        ]
-        for one in places
-    ]
-    for one, names in zip(places, same, strict=True):
-        if names:
-            text = one["text"][:-1]
+    told = []
+    for one in places:
+        text, key = one["text"], (one["lines"], one["of"])
+        same = [p for p in places if p is not one and (p["lines"], p["of"]) == key]
+        if same:
+            names, text = ", ".join(p["parameters"][0] for p in same), text[:-1]
             units = next((u for tail, u in UNITS.items() if text.endswith(tail)), "")
-            one["text"] = f"{text}{units}; the same ones as in {', '.join(names)}."
-    return places
-
-
-def _list(numbers: NDArray[np.intp]) -> str:
-    shown = ", ".join(str(int(n)) for n in numbers[:8])
-    return shown + (", ..." if numbers.size > 8 else "")
+            text = f"{text}{units}; the same ones as in {names}."
+        told.append({**one, "text": text})
+    return told

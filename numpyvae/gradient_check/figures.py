@@ -12,7 +12,7 @@ import numpy as np
 
 from .calling import Evaluator
 from .comparison import ORDER
-from .differences import EPS, TINY, TaylorTest, random_direction, taylor_test
+from .differences import EPS, TaylorTest, random_direction, taylor_test
 from .points import Point
 
 if TYPE_CHECKING:
@@ -41,11 +41,16 @@ def plot_step_sizes(
     it, else Richardson's best.
     """
     point = Point(theta)
-    v = Point(direction).vector if direction is not None else random_direction(point.size, rng)
+    v = (
+        random_direction(point.size, rng)
+        if direction is None
+        else point.flat(direction, "direction")
+    )
+    evaluate = Evaluator(f, point)
     h = 10.0 ** np.arange(-18.0, 0.01, 0.5)
     with np.errstate(all="ignore"):
-        curves = _difference_curves(Evaluator(f, point), v, h)
-        by_complex, exact = _complex_curve(f, point, v, h)
+        curves = _difference_curves(evaluate, v, h)
+        by_complex, exact = _complex_curve(evaluate, v, h)
     if by_complex is None:
         richardson = curves["Richardson, error ~ h$^4$"]
         reference = int(np.argmin(np.abs(np.log10(h) + 3.0)))
@@ -58,7 +63,7 @@ def plot_step_sizes(
 
 def _difference_curves(evaluate: Evaluator, v: Array, h: Array) -> dict[str, Array]:
     phi = evaluate.along(v)
-    middle = evaluate()
+    middle = phi(0.0)
     up, down = np.array([phi(t) for t in h]), np.array([phi(-t) for t in h])
     half = np.array([(phi(t / 2) - phi(-t / 2)) / t for t in h])
     central = (up - down) / (2 * h)
@@ -69,14 +74,11 @@ def _difference_curves(evaluate: Evaluator, v: Array, h: Array) -> dict[str, Arr
     }
 
 
-def _complex_curve(f: Any, point: Point, v: Array, h: Array) -> tuple[Array | None, float]:
-    evaluate = Evaluator(f, point, np.complex128)
-    theta = point.vector
-    exact = evaluate.complex_slope(v, theta, TINY)
-    slopes = np.array([evaluate.complex_slope(v, theta, float(t)) for t in h])
-    real = Evaluator(f, point).along(v)
-    slope = (real(1e-5) - real(-1e-5)) / 2e-5
-    works = np.isfinite(exact) and abs(exact - slope) <= 1e-4 * abs(slope) + 1e-9 * abs(real(0.0))
+def _complex_curve(evaluate: Evaluator, v: Array, h: Array) -> tuple[Array | None, float]:
+    exact, phi = evaluate.complex_slope(v), evaluate.along(v)
+    slopes = np.array([evaluate.complex_slope(v, h=float(t)) for t in h])
+    slope = (phi(1e-5) - phi(-1e-5)) / 2e-5
+    works = np.isfinite(exact) and abs(exact - slope) <= 1e-4 * abs(slope) + 1e-9 * abs(phi(0.0))
     return (slopes if works else None), exact
 
 

@@ -1,27 +1,24 @@
-"""The pattern library: what a wrong gradient of one parameter is equal to.
+"""What a wrong gradient of one parameter is equal to, and what to call the numbers in it.
 
-Every pattern is a candidate computed from the right gradient ``a`` (and theta ``t``), and it is
-reported only where the gradient under test ``y`` equals it to 1e-6. All arrays have the parameter's
-shape. A number found on the way is named: is this factor 2, 1/N, minus the columns of W?
+Every pattern is computed from the right gradient ``a`` (and theta ``t``), and it is reported only
+where the gradient under test ``y`` equals it to 1e-6. All arrays have the parameter's shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .comparison import Check
+from .points import Array, Block
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-
-__all__ = ["Match", "equal", "factor_of", "known_factor", "name_factor", "recognise"]
+__all__ = ["EXACT", "Match", "equal", "factor_of", "known_factor", "name_factor", "recognise"]
 
 EXACT = 1e-6
+USUAL = {-1.0: "-1 (the sign is wrong)", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2"}
+AXES = {1: ("length",), 2: ("rows", "columns")}
 
 
 class Match(NamedTuple):
@@ -32,7 +29,7 @@ class Match(NamedTuple):
     value: float | None = None
 
 
-def equal(y: Array, p: Any, slack: float) -> bool:
+def equal(y: Array, p: Any, slack: float = 0.0) -> bool:
     """Whether y is p to 1e-6 of its largest entry; the error bound ``slack`` adds at most that."""
     size = EXACT * float(np.max(np.abs(y), initial=0.0))
     with np.errstate(all="ignore"):
@@ -55,8 +52,8 @@ def recognise(y: Array, a: Array, t: Array, others: dict[str, Array], slack: flo
     factor = factor_of(y, a, slack)
     if factor is not None:
         return Match("factor", "is the right one times", factor)
-    for candidates in (_orders(a), _of_others(a, others), _elementwise(y, a, t), _averages(a)):
-        for match, p in candidates:
+    for some in (_orders(a), _of_others(a, others), _elementwise(y, a, t), _averages(a)):
+        for match, p in some:
             if equal(y, p, slack) and not equal(a, p, slack):
                 return match
     return _added(y, a, t, slack)
@@ -65,17 +62,16 @@ def recognise(y: Array, a: Array, t: Array, others: dict[str, Array], slack: flo
 def _orders(a: Array) -> Iterator[tuple[Match, Array]]:
     """The right numbers in the wrong places."""
     if a.ndim == 2:
+        text = "is the transpose of the right one"
         if a.shape[0] == a.shape[1]:
-            yield Match("transpose", "is the transpose of the right one"), a.T
-        text = "is the transpose of the right one, reshaped: flattened in the wrong order"
+            yield Match("transpose", text), a.T
+        text += ", reshaped: flattened in the wrong order"
         yield Match("flattened transpose", text), a.T.reshape(a.shape)
     for axis in range(a.ndim):
         yield Match("reversed", f"is the right one reversed along axis {axis}"), np.flip(a, axis)
         for shift in (1, -1):
-            yield (
-                Match("shifted", f"is the right one shifted by {shift} along axis {axis}"),
-                np.roll(a, shift, axis),
-            )
+            text = f"is the right one shifted by {shift} along axis {axis}"
+            yield Match("shifted", text), np.roll(a, shift, axis)
 
 
 def _of_others(a: Array, others: dict[str, Array]) -> Iterator[tuple[Match, Array]]:
@@ -98,14 +94,10 @@ def _elementwise(y: Array, a: Array, t: Array) -> Iterator[tuple[Match, Array]]:
         yield Match("clipped", "is the right one clipped at", limit), np.clip(a, -limit, limit)
     if a.size >= 2:
         with np.errstate(all="ignore"):
-            chain = (
-                (t, "theta"),
-                (1 / t, "1/theta"),
-                (np.exp(t), "exp(theta)"),
-                (np.exp(-t), "exp(-theta)"),
-            )
-            more = ((np.exp(t / 2), "exp(theta/2)"), (np.exp(-t / 2), "exp(-theta/2)"))
-            for c, name in (*chain, *more):
+            factors = {"theta": t, "1/theta": 1 / t, "exp(theta)": np.exp(t)}
+            factors |= {"exp(-theta)": np.exp(-t), "exp(theta/2)": np.exp(t / 2)}
+            factors |= {"exp(-theta/2)": np.exp(-t / 2)}
+            for name, c in factors.items():
                 yield Match("chain factor", f"is the right one times {name}, entry by entry"), a * c
 
 
@@ -115,97 +107,69 @@ def _averages(a: Array) -> Iterator[tuple[Match, Array]]:
         if a.shape[axis] > 1:
             mean = np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
             yield Match("averaged", f"is the mean of the right one over axis {axis}"), mean
-            yield (
-                Match("summed", f"is the sum of the right one over axis {axis}"),
-                mean * a.shape[axis],
-            )
+            total = mean * a.shape[axis]
+            yield Match("summed", f"is the sum of the right one over axis {axis}"), total
 
 
 def _added(y: Array, a: Array, t: Array, slack: float) -> Match | None:
     """The right one plus a number times theta, sign(theta) or 1."""
-    extra = y - a
-    if a.size < 3:
-        return None
     terms = (
-        ("theta term", t, "differs from the right one by theta times"),
-        ("sign term", np.sign(t), "differs from the right one by sign(theta) times"),
-        ("constant term", np.ones_like(t), "differs from the right one by the constant"),
+        ("theta term", t, "by theta times"),
+        ("sign term", np.sign(t), "by sign(theta) times"),
+        ("constant term", np.ones_like(t), "by the constant"),
     )
-    for pattern, term, text in terms:
-        c = factor_of(extra, term, slack)
+    for pattern, term, text in terms if a.size >= 3 else ():
+        c = factor_of(y - a, term, slack)
         if c is not None:
-            return Match(pattern, text, c)
+            return Match(pattern, f"differs from the right one {text}", c)
     return None
 
 
-def name_factor(check: Check, factor: float) -> str:
+def name_factor(factor: float, sizes: Mapping[str, float], blocks: Sequence[Block] = ()) -> str:
     """``"2"``, ``"1/5 (1/N)"``, ``"128 (the columns of encoder.0.W)"``, or just the number.
 
     A size is named only if it is the caller's own (``sizes``) or a parameter's, and all that fit
     are named: which of them is meant cannot be known.
     """
-    return known_factor(check, factor) or _fraction(factor)
+    return known_factor(factor, sizes, blocks) or _fraction(factor)
 
 
-def known_factor(check: Check, factor: float) -> str:
+def known_factor(factor: float, sizes: Mapping[str, float], blocks: Sequence[Block] = ()) -> str:
     """The name of a factor that is a usual one or a known size, else nothing."""
-    usual = (
-        (-1.0, "-1 (the sign is wrong)"),
-        (2.0, "2"),
-        (0.5, "1/2"),
-        (-2.0, "-2"),
-        (-0.5, "-1/2"),
-    )
-    own = _names(factor, _own_sizes(check), composed=True)
-    for number, shown in usual:
+    pairs = itertools.combinations(sizes.items(), 2)
+    own = {**sizes, **{f"({a} {b})": m * n for (a, m), (b, n) in pairs}}
+    names = [name for label, n in own.items() for name in _ways(factor, label, n, True)]
+    for number, shown in USUAL.items():
         if _is(factor, number):
-            return f"{shown}, which is also {' or '.join(own)}" if own else shown
-    names = (own + _names(factor, _shape_sizes(check), composed=False))[:3]
-    return f"{_fraction(factor)} ({' or '.join(names)})" if names else ""
+            return f"{shown}, which is also {' or '.join(names)}" if names else shown
+    axes = _axes(blocks, set(sizes.values()))
+    names += [name for n, label in axes.items() for name in _ways(factor, label, n, False)]
+    return f"{_fraction(factor)} ({' or '.join(names[:3])})" if names else ""
 
 
 def _is(x: float, target: float) -> bool:
     return abs(x - target) <= EXACT * abs(target)
 
 
-def _names(factor: float, sizes: list[tuple[str, int]], composed: bool) -> list[str]:
+def _ways(factor: float, label: str, n: float, composed: bool) -> list[str]:
     """The ways to write the factor as n or 1/n; composed: also with 2, 1/2 or a square."""
-    found: list[str] = []
-    for label, n in sizes:
-        ways = [(n, f"{label}"), (1.0 / n, f"1/{label}")]
-        if composed:
-            ways += [(2.0 * n, f"2 {label}"), (2.0 / n, f"2/{label}"), (0.5 * n, f"{label}/2")]
-            ways += [(0.5 / n, f"1/(2 {label})"), (float(n) ** 2, f"{label}^2")]
-            ways += [(1.0 / n**2, f"1/{label}^2")]
-        for value, text in ways:
-            for sign in (1.0, -1.0):
-                if n > 1 and value != 1.0 and _is(factor, sign * value):
-                    found.append(text if sign > 0 else f"-{text}")
-    return found
+    ways = {label: n, f"1/{label}": 1.0 / n}
+    if composed:
+        ways |= {f"2 {label}": 2.0 * n, f"2/{label}": 2.0 / n, f"{label}/2": 0.5 * n}
+        ways |= {f"1/(2 {label})": 0.5 / n, f"{label}^2": n**2.0, f"1/{label}^2": n**-2.0}
+    fits = {text: value for text, value in ways.items() if _is(abs(factor), value) and n != 1}
+    return [text if factor > 0 else f"-{text}" for text, value in fits.items() if value != 1.0]
 
 
-def _own_sizes(check: Check) -> list[tuple[str, int]]:
-    """The caller's sizes and the products of two of them."""
-    own = [(str(k), int(n)) for k, n in check.sizes.items()]
-    return own + [(f"({a} {b})", m * n) for i, (a, m) in enumerate(own) for b, n in own[i + 1 :]]
-
-
-def _shape_sizes(check: Check) -> list[tuple[str, int]]:
-    """The axes of the parameters, one label for each length."""
-    shapes: dict[int, list[str]] = {}
-    for block in check.point.blocks:
-        axes = (
-            ("length",)
-            if len(block.shape) == 1
-            else ("rows", "columns")
-            if len(block.shape) == 2
-            else ()
-        )
+def _axes(blocks: Sequence[Block], taken: set[float]) -> dict[int, str]:
+    """The axes of the parameters: length -> the first one that has it."""
+    found: dict[int, str] = {}
+    for block in blocks:
         for k, n in enumerate(block.shape):
-            axis = axes[k] if axes else f"axis {k}"
-            shapes.setdefault(int(n), []).append(f"the {axis} of {block.name}")
-    taken = set(check.sizes.values())
-    return [(labels[0], n) for n, labels in shapes.items() if n not in taken]
+            axis = AXES[len(block.shape)][k] if len(block.shape) in AXES else f"axis {k}"
+            if n not in taken and n > 1:
+                found.setdefault(n, f"the {axis} of {block.name}")
+    return found
 
 
 def _fraction(x: float) -> str:

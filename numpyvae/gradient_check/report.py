@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ DIRECTIONS = 4  # and of those, random directions
 HEADER = ("parameter", "shape", "worst rel. error", "wrong", "kinks", "verdict")
 
 
+@dataclass(repr=False, eq=False)
 class GradientReport:
     """The result of a gradient check.
 
@@ -37,24 +39,24 @@ class GradientReport:
     method       the method used, and ``method_reason`` why
     """
 
-    def __init__(self) -> None:
-        self.verdict = "cannot tell"
-        self.worst: Worst = Worst("nan")
-        self.errors: Any = np.zeros(0)
-        self.error_bound: Any = np.zeros(0)
-        self.kinks: list[str] = []
-        self.table: list[dict[str, Any]] = []
-        self.warnings: list[str] = []
-        self.reasons: list[str] = []
-        self.findings: list[dict[str, Any]] = []
-        self.method = ""
-        self.method_reason = ""
-        self.rtol = self.atol = 0.0
-        self.evaluations = 0
-        self.reproduce = ""
-        self.yours: Any = None  # the two gradients, in theta's form where every entry was compared
-        self.numeric: Any = None
-        self.source: Any = None  # (f, point, flat gradient) for the pictures
+    verdict: str = "cannot tell"
+    worst: Worst = field(default_factory=lambda: Worst("nan"))
+    errors: Any = field(default_factory=lambda: np.zeros(0))
+    error_bound: Any = field(default_factory=lambda: np.zeros(0))
+    kinks: list[str] = field(default_factory=list)
+    table: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    method: str = ""
+    method_reason: str = ""
+    rtol: float = 0.0
+    atol: float = 0.0
+    evaluations: int = 0
+    reproduce: str = ""
+    yours: Any = None  # the two gradients, in theta's form where every entry was compared
+    numeric: Any = None
+    source: Any = None  # (f, point, flat gradient) for the pictures
 
     def __bool__(self) -> bool:
         return self.verdict == "pass"
@@ -69,20 +71,9 @@ class GradientReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as plain Python values; None for what is not finite."""
-        keys = (
-            "verdict",
-            "kinks",
-            "table",
-            "warnings",
-            "reasons",
-            "findings",
-            "method",
-            "method_reason",
-        )
-        more = ("rtol", "atol", "evaluations", "reproduce")
-        plain = {key: _plain(getattr(self, key)) for key in (*keys, *more)}
-        plain["worst"] = _plain(self.worst.to_dict())
-        return plain
+        arrays = ("errors", "error_bound", "yours", "numeric", "source")
+        plain = {key: _plain(value) for key, value in vars(self).items() if key not in arrays}
+        return {**plain, "worst": _plain(self.worst.to_dict())}
 
     def plot(self) -> Figure:
         """The pictures that fit, side by side (see ``figures.py``)."""

@@ -1,177 +1,141 @@
-"""The last step of a check: warnings from the whole picture, the verdict, and the report."""
+"""From numbers to a verdict with its reasons: entry by entry, along directions, by Taylor.
+
+Each function gives what the numbers say as fields of a report.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .calling import Notes
 from .candidate import Candidate
-from .comparison import CANNOT_TELL, FAIL, KINK, Check, Comparison, Estimate, worse
+from .comparison import CANNOT_TELL, FAIL, KINK, ORDER, Comparison, Settings, Worst, row
 from .diagnosis import diagnose
-from .points import describe_shape
-from .report import GradientReport
+from .differences import TaylorTest, random_direction, taylor_test
+from .estimates import directional_slopes
+from .points import Vector
+from .sampling import Sample
+from .slopes import Estimate
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["by_directions", "by_entries", "by_taylor"]
 
-    Vector = NDArray[np.float64]
-
-__all__ = ["conclude", "conclude_entries"]
-
-NAMES = {"complex": "complex step", "central": "central differences with Richardson extrapolation"}
+Fields = dict[str, Any]
 
 
-def conclude(check: Check, candidate: Candidate) -> GradientReport:
-    """A report without numbers, or the frame of one: the verdict of failures and unknowns."""
-    report = GradientReport()
-    report.method = NAMES.get(check.method, check.method)
-    report.method_reason = check.reason
-    report.rtol, report.atol = check.rtol, check.atol
-    report.evaluations = check.real.calls + check.complex.calls
-    report.warnings = check.warnings
-    report.reasons = list(
-        dict.fromkeys(f"{t[0].upper()}{t[1:].rstrip('.')}." for t in candidate.problems.values())
-    )
-    bad = np.flatnonzero(~np.isfinite(candidate.vector))
-    if bad.size and not candidate.problems and np.all(np.isfinite(check.point.vector)):
-        report.reasons.append(
-            f"{bad.size} of {check.point.size} entries of your gradient are not finite, the first "
-            f"is {check.point.entry(int(bad[0]))}."
-        )
-    report.reasons += check.failures
-    report.findings = list(check.findings)
-    report.verdict = "fail" if report.reasons else "cannot tell" if check.unknown else "pass"
-    report.reasons += check.unknown
-    report.source = (check.f, check.point, candidate.vector)
-    return report
-
-
-def conclude_entries(
-    check: Check, candidate: Candidate, estimate: Estimate, called: bool
-) -> GradientReport:
-    """The report of an entry-by-entry check."""
-    if candidate.eps:
-        estimate.bound = estimate.bound + 8.0 * candidate.eps * estimate.largest()
-    comparison = Comparison(check, candidate.vector, estimate)
-    _warn_of_silent_parameters(check, comparison)
-    _warn_of_numerical(check, candidate, comparison)
-    report = conclude(check, candidate)
-    everything = np.arange(check.point.size)
-    report.verdict = worse(report.verdict, comparison.verdict(everything))
-    report.table = [
-        comparison.row(b.name, describe_shape(b.shape), b.indices) for b in check.point.blocks
-    ]
+def by_entries(
+    sample: Sample, yours: Candidate, estimate: Estimate, settings: Settings, notes: Notes
+) -> Fields:
+    """Every entry of your gradient against the numerical one."""
+    point, everything = sample.f.point, np.arange(sample.f.point.size)
+    comparison = Comparison(yours.vector, estimate, settings, yours.eps)
+    _warn_of_silent_parameters(sample, comparison, notes)
+    if estimate.by_complex and not yours.is_narrow:
+        _warn_of_numerical(sample, comparison, notes)
     worst = comparison.worst(everything)
-    if worst is not None and (np.isfinite(candidate.vector[worst]) or not candidate.problems):
-        report.worst = comparison.describe(worst, check.point.entry(worst))
-    report.reasons += _reasons(check, candidate, comparison, estimate)
-    report.kinks = [check.point.entry(int(i)) for i in np.flatnonzero(comparison.status == KINK)]
-    _attach_arrays(check, report, comparison)
-    report.findings += diagnose(check, candidate, comparison)
-    if report.worst.entry and worst is not None and comparison.status[worst] == FAIL:
-        report.reproduce = _one_line(check, worst, called)
-    return report
-
-
-def _attach_arrays(check: Check, report: GradientReport, comparison: Comparison) -> None:
-    for name in ("errors", "error_bound", "yours", "numeric"):
-        source = {"errors": "error", "error_bound": "bound"}.get(name, name)
-        setattr(report, name, check.point.structure(getattr(comparison, source)))
+    if worst is not None and yours.problems and not np.isfinite(yours.vector[worst]):
+        worst = None  # that it is missing has been said
+    wrong = worst is not None and comparison.status[worst] == FAIL
+    kinks = np.flatnonzero(comparison.status == KINK)
+    return {
+        "verdict": comparison.verdict(everything),
+        "table": [comparison.row(b.name, b.shown_shape, b.indices) for b in point.blocks],
+        "worst": Worst("nan") if worst is None else comparison.describe(worst, point.entry(worst)),
+        "reproduce": point.code(int(worst or 0)) if wrong else "",
+        "reasons": _reasons(sample, yours, comparison, estimate),
+        "kinks": [point.entry(int(i)) for i in kinks],
+        "errors": point.structure(comparison.error),
+        "error_bound": point.structure(comparison.bound),
+        "yours": point.structure(comparison.yours),
+        "numeric": point.structure(comparison.numeric),
+        "findings": diagnose(point, comparison, yours.misfits, settings.sizes),
+    }
 
 
 def _reasons(
-    check: Check, candidate: Candidate, comparison: Comparison, estimate: Estimate
+    sample: Sample, yours: Candidate, comparison: Comparison, estimate: Estimate
 ) -> list[str]:
     """Why the verdict is not "pass", as far as the entries tell."""
-    reasons, size = [], check.point.size
-    finite = np.isfinite(comparison.yours)
-    wrong = np.flatnonzero((comparison.status == FAIL) & finite)
+    reasons, point, status = [], sample.f.point, comparison.status
+    wrong = np.flatnonzero((status == FAIL) & np.isfinite(comparison.yours))
     if wrong.size:
         reasons.append(
-            f"{wrong.size} of {size} entries differ by more than tolerance and error bound."
+            f"{wrong.size} of {point.size} entries differ by more than tolerance and error bound."
         )
     for i in [int(i) for i in wrong if int(i) in estimate.kinks][:3]:
         low, high = estimate.kinks[i]
         reasons.append(
-            f"f has a kink at {check.point.entry(i)}, and yours, {comparison.yours[i]:.6g}, does "
+            f"f has a kink at {point.entry(i)}, and yours, {comparison.yours[i]:.6g}, does "
             f"not lie between its one-sided slopes {low:.6g} and {high:.6g}."
         )
-    open_ = np.flatnonzero(comparison.status == CANNOT_TELL)
-    if open_.size:
-        i = int(open_[np.argmax(comparison.bound[open_] / comparison.enough[open_])])
+    unclear = np.flatnonzero(status == CANNOT_TELL)
+    if unclear.size:
+        i = int(unclear[np.argmax(comparison.bound[unclear] / comparison.enough[unclear])])
         reasons.append(
-            f"{open_.size} of {size} entries cannot be judged: at {check.point.entry(i)} the error "
-            f"bound is {comparison.bound[i]:.1e}, and the tolerance {comparison.enough[i]:.1e}; "
-            f"{_why_wide(check, candidate, i, estimate)}."
+            f"{unclear.size} of {point.size} entries cannot be judged: at {point.entry(i)} the "
+            f"error bound is {comparison.bound[i]:.1e}, and the tolerance "
+            f"{comparison.enough[i]:.1e}; {_why_wide(sample, yours, i, estimate)}."
         )
-    if size and np.all(comparison.status == KINK):
+    if point.size and np.all(status == KINK):
         reasons.append("f has a kink at every entry: there is no gradient at this point.")
     return reasons
 
 
-def _why_wide(check: Check, candidate: Candidate, i: int, estimate: Estimate) -> str:
-    if candidate.eps:
-        return f"your gradient is good to {candidate.eps:.0e} relative only: pass it in float64"
-    if check.eps > 1e-12:
-        return f"f computes to {check.eps:.0e} relative only"
+def _why_wide(sample: Sample, yours: Candidate, i: int, estimate: Estimate) -> str:
+    if yours.eps:
+        return f"your gradient is good to {yours.eps:.0e} relative only: pass it in float64"
+    if sample.eps > 1e-12:
+        return f"f computes to {sample.eps:.0e} relative only"
     if i in estimate.jumps:
         return "f jumps there"
-    if check.real.raised:
-        return f"f raised {check.real.raised} near theta"
+    if sample.f.raised:
+        return f"f raised {sample.f.raised} near theta"
     if not np.isfinite(estimate.bound[i]):
         return "f is not finite near theta"
-    if check.method == "complex":
+    if estimate.by_complex:
         return "the gradient is that sensitive to the rounding of theta, or zero but for rounding"
-    if 3.0 * check.noise > 1e-5 * estimate.bound[i] * estimate.unit[i]:
-        return f"f(theta) = {check.value:.3g} is so large that its rounding hides the slope"
+    if 3.0 * sample.noise > 1e-5 * estimate.bound[i] * estimate.unit[i]:
+        return f"f(theta) = {sample.value:.3g} is so large that its rounding hides the slope"
     return "f bends too sharply for any step, or its values are too coarse"
 
 
-def _warn_of_silent_parameters(check: Check, comparison: Comparison) -> None:
-    numeric = np.abs(comparison.numeric)
+def _warn_of_silent_parameters(sample: Sample, comparison: Comparison, notes: Notes) -> None:
+    numeric, blocks = np.abs(comparison.numeric), sample.f.point.blocks
     judged = comparison.status != KINK
-    widest = float(np.max(comparison.bound[judged], initial=0.0))
-    if not judged.any() and judged.size:
+    if not judged.any():
         return  # a kink at every entry is a reason of its own
+    widest = float(np.max(comparison.bound[judged]))
     if np.isfinite(widest) and not np.any(numeric[judged] > comparison.bound[judged]):
         but = "" if judged.all() else ", but for the kinks"
-        check.cannot_tell(
+        notes.cannot_tell(
             f"f does not change with theta here (every slope is zero to rounding{but}): this point "
             "tells nothing. Choose a generic one, and see that f uses its argument and not a "
             "global copy."
         )
         return
-    floor = comparison.tolerance - check.rtol * numeric + comparison.bound
-    flat = judged & (numeric <= floor)
-    silent = [b.name for b in check.point.blocks if b.indices.size and np.all(flat[b.indices])]
-    if len(check.point.blocks) == 1 and flat.any():
-        silent = [check.point.entry(int(i)) for i in np.flatnonzero(flat)]
+    limit = comparison.floor + comparison.bound
+    flat = judged & (numeric <= limit)
+    silent = [b.name for b in blocks if b.indices.size and np.all(flat[b.indices])]
+    if len(blocks) == 1:
+        silent = [sample.f.point.entry(int(i)) for i in np.flatnonzero(flat)]
     if silent:
         names = ", ".join(silent[:6]) + (f" and {len(silent) - 6} more" if silent[6:] else "")
-        check.warn(
+        notes.warn(
             f"f does not depend on {names} at this point (the slopes are below "
-            f"{float(np.max(floor[flat])):.0e}): little was checked there."
+            f"{float(np.max(limit[flat])):.0e}): little was checked there."
         )
 
 
-def _warn_of_numerical(check: Check, candidate: Candidate, comparison: Comparison) -> None:
+def _warn_of_numerical(sample: Sample, comparison: Comparison, notes: Notes) -> None:
     """Errors in nearly every entry, far above rounding and far below a bug."""
-    if candidate.many_calls:
-        check.warn(
-            "Your gradient looks like a numerical one: f (or a part of it) ran "
-            f"{candidate.many_calls} times while it was computed, for {check.point.size} "
-            "parameters."
-        )
-        return
     size = np.abs(comparison.numeric) * comparison.unit
     live = (size > 1e-3 * np.max(size, initial=0.0)) & (comparison.status <= CANNOT_TELL)
-    if check.method != "complex" or candidate.is_narrow:
-        return
-    blocks = [(b, b.indices[live[b.indices]]) for b in check.point.blocks]
-    narrow = [b.name for b, where in blocks if _looks_float32(comparison, where)]
+    blocks = [(b.name, b.indices[live[b.indices]]) for b in sample.f.point.blocks]
+    narrow = [name for name, where in blocks if _looks_float32(comparison, where)]
     if narrow:
-        check.warn(
+        notes.warn(
             f"Every entry of your gradient of {', '.join(narrow)} is exactly a float32 number: it "
             "went through a float32 buffer, and is good to 6e-08 only."
         )
@@ -179,32 +143,128 @@ def _warn_of_numerical(check: Check, candidate: Candidate, comparison: Compariso
     relative = comparison.error[live] / np.abs(comparison.numeric[live])
     beyond = (comparison.error[live] > 30.0 * comparison.bound[live]) & (relative > 1e-12)
     if relative.size >= 2 and np.mean(beyond) >= 0.8:
-        check.warn(
-            f"Your gradient is off by {float(np.median(relative)):.0e} in nearly every entry, "
-            "where rounding alone gives about 1e-15: it looks like a numerical derivative, or "
-            "like float32 on the way."
+        notes.warn(
+            "Your gradient looks like a numerical one. It is off by "
+            f"{float(np.median(relative)):.0e} in nearly every entry, where rounding alone gives "
+            "about 1e-15: that looks like a numerical derivative, or like float32 on the way."
         )
 
 
 def _looks_float32(comparison: Comparison, live: NDArray[np.intp]) -> bool:
     yours, numeric = comparison.yours[live], comparison.numeric[live]
-    return live.size >= 4 and bool(
-        np.all(yours == yours.astype(np.float32))
-        and np.mean(numeric == numeric.astype(np.float32)) < 0.5
-    )
+    narrow = np.mean(numeric == numeric.astype(np.float32)) if live.size else 1.0
+    return live.size >= 4 and bool(np.all(yours == yours.astype(np.float32)) and narrow < 0.5)
 
 
-def _one_line(check: Check, i: int, called: bool) -> str:
-    """Python that shows the worst entry's two values."""
-    key, shape = "", check.point.shapes[0]
-    if check.point.is_dict:
-        ends = np.cumsum([int(np.prod(s)) for s in check.point.shapes])
-        k = int(np.searchsorted(ends, i, side="right"))
-        shape = check.point.shapes[k]
-        i -= int(ends[k]) - int(np.prod(shape))
-        key = f"[{check.point.keys[k]!r}]"
-    index = key + (
-        f"[{', '.join(str(int(n)) for n in np.unravel_index(i, shape))}]" if shape else ""
-    )
-    numeric = "complex_step" if check.method == "complex" else "central_difference"
-    return f"print({'grad(theta)' if called else 'grad'}{index}, {numeric}(f, theta){index})"
+def by_directions(
+    sample: Sample, yours: Candidate, by_complex: bool, settings: Settings, notes: Notes
+) -> Fields:
+    """sum(g v) against d/dt f(theta + t v) for random v.
+
+    Each parameter's part of v is divided by the size of its gradient, so that a small error in a
+    parameter with small slopes shows as well as in one with large slopes. An error in a single
+    entry among many may still go unseen.
+    """
+    n = settings.directions or 20
+    weights = _weights(sample, yours.vector)
+    directions = [weights * sample.signs(weights.size) for _ in range(n)]
+    comparison = _along(sample, yours.vector, directions, by_complex, settings)
+    if not np.any(np.abs(comparison.numeric) > comparison.bound):
+        notes.cannot_tell("f does not change with theta here: this point tells nothing.")
+    everything, labels = np.arange(n), [f"direction {i + 1}" for i in range(n)]
+    worst, wrong = comparison.worst(everything), int(np.sum(comparison.status == FAIL))
+    fields = {
+        "verdict": comparison.verdict(everything),
+        "table": [comparison.row(label, "", everything[[i]]) for i, label in enumerate(labels)],
+        "worst": Worst("nan") if worst is None else comparison.describe(worst, labels[worst]),
+        "kinks": [labels[int(i)] for i in np.flatnonzero(comparison.status == KINK)],
+        "errors": comparison.error,
+        "error_bound": comparison.bound,
+        "yours": comparison.yours,
+        "numeric": comparison.numeric,
+    }
+    if wrong:
+        text = f"{wrong} of {n} directional slopes differ by more than the tolerance."
+        place = _where(sample, yours.vector, by_complex, settings)
+        place["table"] = fields["table"] + place["table"]
+        return {**fields, **place, "reasons": [text, *place["reasons"]]}
+    if fields["verdict"] == "cannot tell":
+        fields["reasons"] = [
+            f"The numerical slopes are known to {float(np.max(comparison.bound)):.1e} only, which "
+            "is more than the tolerance (kinks or noise along the directions)."
+        ]
+    return fields
+
+
+def _along(
+    sample: Sample, gradient: Vector, directions: list[Vector], by_complex: bool, settings: Settings
+) -> Comparison:
+    """Both slopes along some directions."""
+    estimate = directional_slopes(sample, directions, by_complex, settings)
+    return Comparison(np.array([v @ gradient for v in directions]), estimate, settings)
+
+
+def _weights(sample: Sample, gradient: Vector) -> Vector:
+    """A natural step in each entry over the size of its parameter's gradient, (P,)."""
+    along, blocks = gradient * sample.units, sample.f.point.blocks
+    norms = [float(np.linalg.norm(along[b.indices])) for b in blocks]
+    largest = max(norms) or 1.0
+    weights = np.empty(sample.units.size)
+    for block, norm in zip(blocks, norms, strict=True):
+        weights[block.indices] = 1.0 / max(norm, 1e-3 * largest)
+    return np.asarray(sample.units * weights / np.linalg.norm(weights))
+
+
+def _where(sample: Sample, gradient: Vector, by_complex: bool, settings: Settings) -> Fields:
+    """After a failure: one slope for every parameter, and halving down to an entry of the worst."""
+    blocks = [b for b in sample.f.point.blocks if b.indices.size]
+    directions = [sample.direction(b.indices) for b in blocks]
+    comparison = _along(sample, gradient, directions, by_complex, settings)
+    # One slope stands for all entries of the parameter.
+    table = [comparison.row(b.name, b.shown_shape, np.array([i])) for i, b in enumerate(blocks)]
+    wrong = np.flatnonzero(comparison.status == FAIL)
+    if not wrong.size:
+        return {"table": table, "reasons": []}
+    names = ", ".join(blocks[int(i)].name for i in wrong)
+    indices = blocks[int(comparison.worst(wrong) or 0)].indices
+    while indices.size > 1:  # keep the half with the larger disagreement
+        halves = np.array_split(indices, 2)
+        vs = [sample.direction(half) * np.sqrt(half.size) / sample.units for half in halves]
+        indices = halves[int(np.argmax(_along(sample, gradient, vs, by_complex, settings).error))]
+    i = int(indices[0])
+    unit = np.eye(1, sample.units.size, i)[0]
+    single = _along(sample, gradient, [unit], by_complex, settings)
+    worst = single.describe(0, sample.f.point.entry(i))
+    reason = f"Along each parameter alone, these are wrong: {names}."
+    return {"table": table, "reasons": [reason], "worst": worst}
+
+
+def by_taylor(sample: Sample, yours: Candidate, settings: Settings) -> Fields:
+    """The order of |f(theta + h v) - f(theta) - h g.v| along random v: 2 is right, 1 wrong."""
+    theta, n = sample.f.point.vector, settings.directions or 3
+    tests = []
+    for _ in range(n):
+        v = random_direction(theta.size, sample.rng) * sample.units
+        test = taylor_test(sample.f, theta, yours.vector, direction=v, noise=sample.noise)
+        tests.append(test)
+    resolution, low = max(t.resolution for t in tests), min(t.order for t in tests)
+    table = [_taylor_row(f"direction {i + 1}", test) for i, test in enumerate(tests)]
+    verdict = max((row["verdict"] for row in table), key=ORDER.index)
+    text = f"falls with order {low:.2f}" if np.isfinite(low) else "is mostly below rounding"
+    reason = f"The Taylor remainder {text}: order 2 is right, 1 is wrong."
+    why = f"it was asked for; a relative error below {resolution:.0e} would not show"
+    return {
+        "verdict": verdict,
+        "table": table,
+        "method_reason": why,
+        "reasons": [] if verdict == "pass" else [reason],
+        "errors": np.array([t.resolution for t in tests]),
+        "error_bound": np.full(n, np.nan),
+    }
+
+
+def _taylor_row(label: str, test: TaylorTest) -> dict[str, Any]:
+    order = test.order
+    unclear = np.isnan(order) or 1.3 < order < 1.7 or (test.resolution > 0.01 and order > 1.3)
+    verdict = "cannot tell" if unclear else "pass" if order > 1.5 else "fail"
+    return {**row(label, "", verdict, wrong=int(verdict == "fail")), "order": order}
