@@ -16,21 +16,24 @@ from numpyvae.gradient_check import (
     taylor_test,
 )
 from numpyvae.gradient_check.calling import Evaluator, Notes, changed, repeats, snapshot
-from numpyvae.gradient_check.comparison import (
+from numpyvae.gradient_check.diagnosis import Names, equal, factor_of
+from numpyvae.gradient_check.differences import EPS, random_direction
+from numpyvae.gradient_check.estimates import central_entries, complex_entries, directional_slopes
+from numpyvae.gradient_check.points import Point, as_scalar
+from numpyvae.gradient_check.report import GradientReport
+from numpyvae.gradient_check.sampling import Sample, _from_differences, _measured, sample_f
+from numpyvae.gradient_check.slopes import (
     CANNOT_TELL,
     FAIL,
     KINK,
     PASS,
+    STEP,
     Comparison,
+    Estimate,
     Settings,
+    bounded_slope,
+    refined_slope,
 )
-from numpyvae.gradient_check.differences import EPS, random_direction
-from numpyvae.gradient_check.estimates import central_entries, complex_entries, directional_slopes
-from numpyvae.gradient_check.patterns import equal, factor_of, known_factor, name_factor
-from numpyvae.gradient_check.points import Point, as_scalar
-from numpyvae.gradient_check.report import GradientReport
-from numpyvae.gradient_check.sampling import Sample, _from_differences, _measured, sample_f
-from numpyvae.gradient_check.slopes import STEP, Estimate, bounded_slope, refined_slope
 
 SETTINGS = Settings("auto", 1e-6, 0.0, None, {})
 
@@ -699,15 +702,15 @@ def test_a_factor_needs_two_entries_and_to_differ_from_one():
 )
 def test_the_name_of_a_factor(factor, shown):
     theta = {"W": np.ones((3, 4)), "b": np.ones(13), "T": np.ones((3, 4, 17))}
-    known = {"N": 7, "D": 11}, Point(theta).blocks
-    assert name_factor(factor, *known) == shown
+    names = Names({"N": 7, "D": 11}, Point(theta).blocks)
+    assert names.of(factor) == shown
     named = "(" in shown or shown.strip("-") in ("2", "1/2")
-    assert bool(known_factor(factor, *known)) == named
+    assert bool(names.known(factor)) == named
 
 
 def test_a_size_of_one_names_nothing():
-    blocks = Point({"W": np.ones((1, 4))}).blocks
-    assert [name_factor(x, {"N": 1}, blocks) for x in (2.0, 0.5, 1.0, -1.0)] == [
+    names = Names({"N": 1}, Point({"W": np.ones((1, 4))}).blocks)
+    assert [names.of(x) for x in (2.0, 0.5, 1.0, -1.0)] == [
         "2",
         "1/2",
         "1",
@@ -716,11 +719,11 @@ def test_a_size_of_one_names_nothing():
 
 
 def test_a_usual_factor_that_is_also_a_size():
-    known = {"N": 2, "M": 4}, Point({"W": np.ones((2, 4))}).blocks
-    assert name_factor(2.0, *known) == "2, which is also N or M/2"
-    assert name_factor(4.0, *known) == "4 (2 N or N^2 or M)"
-    assert name_factor(1.0, *known) == "1"
-    assert name_factor(8.0, *known) == "8 (2 M or (N M))"
+    names = Names({"N": 2, "M": 4}, Point({"W": np.ones((2, 4))}).blocks)
+    assert names.of(2.0) == "2, which is also N or M/2"
+    assert names.of(4.0) == "4 (2 N or N^2 or M)"
+    assert names.of(1.0) == "1"
+    assert names.of(8.0) == "8 (2 M or (N M))"
 
 
 # ---------------------------------------------------------------- the report

@@ -9,11 +9,11 @@ import pytest
 from numpyvae.gradient_check import calling, check_grad
 from numpyvae.gradient_check.calling import Evaluator, Notes
 from numpyvae.gradient_check.checks import _choose
-from numpyvae.gradient_check.comparison import Settings
 from numpyvae.gradient_check.differences import EPS, TaylorTest
 from numpyvae.gradient_check.estimates import broken_complex_step, complex_entries
 from numpyvae.gradient_check.points import Point
 from numpyvae.gradient_check.sampling import Sample
+from numpyvae.gradient_check.slopes import Settings
 from numpyvae.gradient_check.verdict import _taylor_row, _weights
 
 RNG = np.random.default_rng(5)

@@ -127,17 +127,20 @@ class Evaluator:
         """Forget what f raised far from theta."""
         self.raised = ""
 
-    def written(self) -> list[str]:
-        """The parameters that f has written into; theta is put back, and f gets copies now."""
-        theta, names = self.point.vector, []
-        for block in self.point.blocks:
-            old = theta[block.indices]
-            for vector in (self.real, self.complex):
-                if not np.array_equal(vector[block.indices], old, equal_nan=True):
-                    names.append(block.name + (" when complex" if vector is self.complex else ""))
-        self.real[...], self.complex[...] = theta, theta
-        self.copies = self.copies or bool(names)
-        return sorted(names)
+    def look_for_writing(self, notes: Notes) -> None:
+        """Say where f has written into its argument. Then theta is put back, and f gets copies."""
+        kinds, blocks = {"": self.real, " when complex": self.complex}, self.point.blocks
+        names = sorted(
+            block.name + kind
+            for kind, vector in kinds.items()
+            for block in blocks
+            if not np.array_equal(block.take(vector), block.take(self.point.vector), equal_nan=True)
+        )
+        if names:
+            text = f"f changes theta in place ({', '.join(names)}): it must work on a copy."
+            notes.fail("changes theta", text)
+            self.real[...] = self.complex[...] = self.point.vector
+            self.copies = True
 
 
 def with_progress(n: int, what: str) -> Iterator[int]:

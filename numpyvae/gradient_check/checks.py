@@ -10,7 +10,6 @@ import numpy as np
 from .blas import one_blas_thread
 from .calling import Evaluator, Notes
 from .candidate import Candidate, collect
-from .comparison import ORDER, Settings
 from .diagnosis import finding
 from .estimates import (
     Groups,
@@ -23,7 +22,7 @@ from .estimates import (
 from .points import Point, check_order
 from .report import GradientReport
 from .sampling import Sample, look_again, sample_f
-from .slopes import Estimate
+from .slopes import ORDER, Estimate, Settings
 from .verdict import Fields, by_directions, by_entries, by_taylor
 
 __all__ = ["assert_grad_allclose", "check_grad", "run"]
@@ -71,7 +70,7 @@ def check_grad(
     no sense; whatever f or grad raise at theta passes through.
     """
     check_order("check_grad(f, theta, grad)", f, theta)
-    settings = Settings(method, rtol, atol, directions, dict(sizes or {}))
+    settings = Settings(method, rtol, atol, directions, sizes)
     point = Point(theta, names)
     with np.errstate(all="ignore"):
         return run(f, point, grad, settings, Notes(point.notes), np.random.default_rng(rng))

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .calling import Notes, with_progress
-from .comparison import FAIL, Comparison, Settings
 from .differences import EPS
 from .points import Vector
 from .sampling import Sample
-from .slopes import STEP, Estimate, Slope, bounded_slope, refined_slope
+from .slopes import FAIL, STEP, Comparison, Estimate, Settings, Slope, bounded_slope, refined_slope
 
 __all__ = [
     "broken_complex_step",
@@ -41,8 +40,9 @@ def why_not_complex(sample: Sample, notes: Notes) -> tuple[str, Groups]:
         try:
             value = sample.f.complex_value(sample.direction())
         except Exception as error:
-            kind, text = type(error).__name__, _first_line(error)
-            return f"f does not accept complex theta ({kind}: {text})", []
+            text = (str(error) or "no message").splitlines()[0]
+            text = text if len(text) <= 70 else text[:67] + "..."
+            return f"f does not accept complex theta ({type(error).__name__}: {text})", []
     if any("omplex" in str(w.message) or "omplex" in w.category.__name__ for w in caught):
         return (
             "f discards the imaginary part (ComplexWarning): something on the way is real "
@@ -57,11 +57,6 @@ def why_not_complex(sample: Sample, notes: Notes) -> tuple[str, Groups]:
         both = f"{value.real:.17g} for {sample.value:.17g}"
         return f"f has another value for complex theta: {both}", []
     return _differs_from_differences(sample, notes)
-
-
-def _first_line(error: Exception) -> str:
-    text = (str(error) or "no message").splitlines()[0]
-    return text if len(text) <= 70 else text[:67] + "..."
 
 
 def _differs_from_differences(sample: Sample, notes: Notes) -> tuple[str, Groups]:
@@ -218,22 +213,16 @@ def central_entries(sample: Sample, settings: Settings) -> Estimate:
         value[i], bound[i] = bounded_slope(phi, sample.value, h, sample.noise)[:2]
     estimate = Estimate(value, bound, sample.units)
     # The tolerance needs the size of the whole gradient, hence the second round.
-    enough = settings.rtol * np.abs(value) + _wanted(estimate, settings)
+    enough = settings.rtol * np.abs(value) + estimate.wanted(settings.atol)
     for k in np.flatnonzero(~(bound <= enough)):
         _second_look(sample, estimate, int(k), settings)
     return estimate
 
 
-def _wanted(estimate: Estimate, settings: Settings) -> Vector:
-    """The error bound to try for, beside rtol |value|: a slope that may be zero needs less."""
-    seen = np.abs(estimate.value) > estimate.bound
-    return np.where(seen, estimate.floor(settings.atol), estimate.resolution(settings.atol))
-
-
 def _second_look(sample: Sample, estimate: Estimate, i: int, settings: Settings) -> Slope:
     """Entry ``i`` again by differences with several steps; the estimate takes the result."""
     phi, scale = sample.f.along_entry(i), float(sample.units[i])
-    target = float(_wanted(estimate, settings)[i])
+    target = float(estimate.wanted(settings.atol)[i])
     slope = refined_slope(phi, sample.value, scale, sample.noise, target, settings.rtol)
     if slope.bound < estimate.bound[i] or slope.kind != "smooth":
         estimate.record(i, slope)

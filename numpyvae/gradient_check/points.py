@@ -1,4 +1,4 @@
-"""theta and its gradient as flat vectors, and back in the form in which the caller has them.
+"""The forms in which callers have their values: theta and gradients as flat vectors, and back.
 
 All other files work on one flat float64 vector (P,). A :class:`Point` gives such a vector back as
 what the caller gave (an array of any shape, or a dict of named arrays) and names its entries.
@@ -7,7 +7,7 @@ what the caller gave (an array of any shape, or a dict of named arrays) and name
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -33,20 +33,16 @@ class Block(NamedTuple):
         """The block's entries of a flat vector, in the block's shape (a copy)."""
         return vector[self.indices].reshape(self.shape)
 
-    def entry(self, position: int) -> str:
-        """``"W[3, 4]"`` for the entry at a position of the raveled block."""
-        return self.name + index_of(position, self.shape)
+    def index_of(self, i: int) -> str:
+        """``"[3, 4]"`` for entry ``i`` of the flat vector; "" for a scalar."""
+        position = int(np.flatnonzero(self.indices == i)[0])
+        index = [str(int(k)) for k in np.unravel_index(position, self.shape)] if self.shape else []
+        return f"[{', '.join(index)}]" if index else ""
 
     @property
     def shown_shape(self) -> str:
         """``"3 x 4"``; a scalar is ``"scalar"``."""
         return " x ".join(str(n) for n in self.shape) or "scalar"
-
-
-def index_of(position: int, shape: tuple[int, ...]) -> str:
-    """``"[3, 4]"``: the index of an entry at a position of the raveled array; "" for a scalar."""
-    index = ", ".join(str(int(i)) for i in np.unravel_index(position, shape)) if shape else ""
-    return f"[{index}]" if shape else ""
 
 
 class Point:
@@ -66,6 +62,7 @@ class Point:
         self.keys, self.shapes = list(parts), [a.shape for a in arrays]
         self.vector: Vector = np.concatenate([np.zeros(0), *(a.reshape(-1) for a in arrays)])
         self.size = self.vector.size
+        self.whole = Block("theta", np.arange(self.size), self.shapes[0] if self.shapes else ())
         if names is None or self.is_dict:
             self.blocks = _consecutive(dict(zip(map(str, parts), self.shapes, strict=True)))
         else:
@@ -108,19 +105,15 @@ class Point:
 
     def entry(self, i: int) -> str:
         """The name of entry ``i`` of the flat vector: ``"encoder.0.b[3]"``."""
-        for block in self.blocks:
-            position = np.flatnonzero(block.indices == i)
-            if position.size:
-                return block.entry(int(position[0]))
-        return f"theta[{i}]"
+        block = next((b for b in self.blocks if i in b.indices), None)
+        return f"theta[{i}]" if block is None else block.name + block.index_of(i)
 
     def code(self, i: int) -> str:
-        """The index in Python of entry ``i``: ``"['W'][3, 4]"``."""
+        """The index of entry ``i`` in Python: ``"['W'][3, 4]"``."""
         if not self.is_dict:
-            return index_of(i, self.shapes[0])
+            return self.whole.index_of(i)
         parts = zip(self.keys, self.blocks, strict=True)
-        key, block = next((k, b) for k, b in parts if i in b.indices)
-        return f"[{key!r}]{index_of(i - int(block.indices[0]), block.shape)}"
+        return next(f"[{key!r}]{block.index_of(i)}" for key, block in parts if i in block.indices)
 
     def groups(self) -> list[NDArray[np.intp]]:
         """Entries to be moved together: those of each parameter; a single one is cut in eight."""
@@ -158,7 +151,7 @@ class Point:
             text = f"theta is a dict of {len(self.keys)} arrays, but the gradient is {_kind(grad)}"
             return vector, {block.name: text for block in blocks}, misfits
         else:
-            blocks = [Block("theta", np.arange(self.size), self.shapes[0])]
+            blocks = [self.whole]
         for name, indices, shape in blocks:
             array, problem = _as_gradient(values.get(name), name, shape)
             if not problem and array is not None:
@@ -212,7 +205,8 @@ def _named_blocks(names: Any, size: int, shape: tuple[int, ...]) -> list[Block]:
     if shape != (size,):
         raise ValueError(f"names need a flat theta, but theta has shape {shape}")
     if not hasattr(names, "views"):
-        blocks = _consecutive({str(k): _as_shape(v) for k, v in names.items()})
+        sizes = {str(k): v if isinstance(v, Iterable) else (v,) for k, v in names.items()}
+        blocks = _consecutive({k: tuple(int(n) for n in v) for k, v in sizes.items()})
         needed = sum(block.indices.size for block in blocks)
         if needed != size:
             raise ValueError(f"the shapes of names need {needed} entries, but theta has {size}")
@@ -223,10 +217,6 @@ def _named_blocks(names: Any, size: int, shape: tuple[int, ...]) -> list[Block]:
     blocks = [Block(name, a.reshape(-1), a.shape) for name, a in whole.items()]
     rest = np.setdiff1d(np.arange(size), np.concatenate([b.indices for b in blocks]))
     return [*blocks, Block("(unnamed)", rest, rest.shape)] if rest.size else blocks
-
-
-def _as_shape(value: Any) -> tuple[int, ...]:
-    return (int(value),) if isinstance(value, (int, np.integer)) else tuple(value)
 
 
 def _consecutive(shapes: Mapping[str, tuple[int, ...]]) -> list[Block]:
@@ -241,17 +231,14 @@ def as_scalar(value: Any) -> Any:
         return value
     if isinstance(value, (tuple, list, dict)) or value is None:
         what = "None" if value is None else f"a {type(value).__name__}"
-        raise TypeError(
-            f"f must return one number, but it returned {what}. If it returns (value, something), "
-            "pass `lambda theta: f(theta)[0]`."
-        )
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "fciub":
-        raise TypeError(
-            f"f must return one number, but it returned an array of shape {array.shape}, dtype "
-            f"{array.dtype}. For a function with array values use check_vjp."
-        )
-    return array.item()
+        advice = "If it returns (value, something), pass `lambda theta: f(theta)[0]`."
+    else:
+        array = np.asarray(value)
+        if array.size == 1 and array.dtype.kind in "fciub":
+            return array.item()
+        what = f"an array of shape {array.shape}, dtype {array.dtype}"
+        advice = "For a function with array values use check_vjp."
+    raise TypeError(f"f must return one number, but it returned {what}. {advice}")
 
 
 def check_order(call: str, f: Any, theta: Any) -> None:
@@ -265,8 +252,7 @@ def check_order(call: str, f: Any, theta: Any) -> None:
 def of_any_form(formula: Callable[..., Any]) -> Callable[..., Any]:
     """A formula on flat vectors, for theta in any form. f gets a copy of theta at each call."""
     signature = inspect.signature(formula)
-    call = f"{formula.__name__}({', '.join(list(signature.parameters)[:3])})"
-    call = call.replace(", h)", ")")
+    call = f"{formula.__name__}(f, theta, ...)"
 
     @one_blas_thread
     @wraps(formula)

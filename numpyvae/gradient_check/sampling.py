@@ -77,7 +77,12 @@ def sample_f(calls: Evaluator, rng: np.random.Generator, notes: Notes) -> Sample
         )
     else:
         _same_again(sample, notes, "f is not deterministic: two calls at the same theta gave")
-    _look_at_theta(calls, notes)
+    bad = np.flatnonzero(~np.isfinite(calls.point.vector))
+    if not calls.point.size:
+        notes.cannot_tell("theta has no entries: there is nothing to check.")
+    elif bad.size:
+        entry, number = calls.point.entry(int(bad[0])), calls.point.vector[bad[0]]
+        notes.cannot_tell(f"theta is not finite: {entry} is {number}.")
     return sample if notes.unknown else _measured(sample, notes)
 
 
@@ -89,7 +94,7 @@ def _first_look(calls: Evaluator, notes: Notes) -> tuple[float, float]:
     for message in caught:
         if issubclass(message.category, RuntimeWarning):
             notes.warn(f"f at theta gives a RuntimeWarning: {message.message}.")
-    _object_to_writing(calls, notes)
+    calls.look_for_writing(notes)
     if isinstance(value, complex):
         raise TypeError("f returned a complex number for real theta: it must return a real one")
     if not np.isfinite(value) or calls.value_dtype not in (np.float32, np.float16):
@@ -104,16 +109,10 @@ def _first_look(calls: Evaluator, notes: Notes) -> tuple[float, float]:
 
 def look_again(sample: Sample, notes: Notes) -> None:
     """At the end of a check: f(theta) must be what it was, and theta too."""
-    _object_to_writing(sample.f, notes)
+    sample.f.look_for_writing(notes)
     text = "f keeps a state: f(theta) at the start and at the end of the check gave"
     if not notes.unknown:
         _same_again(sample, notes, text)
-
-
-def _object_to_writing(calls: Evaluator, notes: Notes) -> None:
-    names = ", ".join(calls.written())
-    if names:
-        notes.fail("changes theta", f"f changes theta in place ({names}): it must work on a copy.")
 
 
 def _same_again(sample: Sample, notes: Notes, text: str) -> None:
@@ -124,15 +123,6 @@ def _same_again(sample: Sample, notes: Notes, text: str) -> None:
             f"{text} {sample.value!r} and {again!r}.{raised} If f draws new noise at each call: "
             "draw it once, and pass it in."
         )
-
-
-def _look_at_theta(calls: Evaluator, notes: Notes) -> None:
-    bad = np.flatnonzero(~np.isfinite(calls.point.vector))
-    if not calls.point.size:
-        notes.cannot_tell("theta has no entries: there is nothing to check.")
-    elif bad.size:
-        entry, number = calls.point.entry(int(bad[0])), calls.point.vector[bad[0]]
-        notes.cannot_tell(f"theta is not finite: {entry} is {number}.")
 
 
 def _typical_sizes(calls: Evaluator) -> Vector:

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from .calling import Notes
 from .candidate import Candidate
-from .comparison import CANNOT_TELL, FAIL, KINK, ORDER, Comparison, Settings, Worst, row
 from .diagnosis import diagnose
 from .differences import TaylorTest, random_direction, taylor_test
 from .estimates import directional_slopes
 from .points import Vector
 from .sampling import Sample
-from .slopes import Estimate
+from .slopes import CANNOT_TELL, FAIL, KINK, ORDER, Comparison, Estimate, Settings, Worst, row
 
 __all__ = ["by_directions", "by_entries", "by_taylor"]
 
@@ -50,7 +49,7 @@ def by_entries(
         "error_bound": point.structure(comparison.bound),
         "yours": point.structure(comparison.yours),
         "numeric": point.structure(comparison.numeric),
-        "findings": diagnose(point, comparison, yours.misfits, settings.sizes),
+        "findings": diagnose(point, comparison, yours.misfits, settings.sizes or {}),
     }
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from .blas import one_blas_thread
 from .calling import Notes, changed, rebuilt, repeats, snapshot
 from .checks import run
-from .comparison import Settings
 from .points import Point
 from .report import GradientReport
+from .slopes import Settings
 
 __all__ = ["check_vjp"]
 
@@ -29,13 +29,9 @@ def check_vjp(
     f_backward: Callable[[Any, Any], Any],
     inputs: Any,
     *,
-    method: str = "auto",
-    rtol: float = 1e-6,
-    atol: float = 0.0,
-    directions: int | None = None,
     names: Any = None,
     rng: Any = 0,
-    sizes: Mapping[str, int] | None = None,
+    **options: Any,
 ) -> GradientReport:
     """Check ``f_backward`` against ``f`` at ``inputs``, for a random cotangent.
 
@@ -48,14 +44,14 @@ def check_vjp(
     names       names for the inputs; f's own argument names unless given
 
     Also found: inputs, cotangent or cache changed in place, a second call that differs from the
-    first, and a backward that uses the last forward call in place of its cache. The other options
-    are those of :func:`check_grad`.
+    first, and a backward that uses the last forward call in place of its cache. The other
+    options (method, rtol, atol, directions, sizes) are those of :func:`check_grad`.
     """
     if callable(inputs) or not (callable(f) and callable(f_backward)):
         raise TypeError(
             "expected two functions and then inputs: write check_vjp(f, f_backward, inputs)"
         )
-    settings = Settings(method, rtol, atol, directions, dict(sizes or {}))
+    settings = Settings(**options)
     arguments, generator = _Arguments(f, inputs, names), np.random.default_rng(rng)
     with np.errstate(all="ignore"):
         found = Notes([])
@@ -161,49 +157,60 @@ def _name(function: Any, default: str) -> str:
 
 
 class _Arguments:
-    """``inputs`` as named arguments; arrays in dicts are addressed as ``"params.W"``."""
+    """``inputs`` as named arguments; arrays in dicts are addressed as ``"params.W"``.
+
+    ``floats`` has all that can be differentiated: address -> (argument, key in it, value).
+    """
 
     def __init__(self, f: Callable[..., Any], inputs: Any, names: Any = None) -> None:
         self.notes: list[str] = []
+        self.floats: dict[str, tuple[str, Any, Any]] = {}
         self.by_keyword = isinstance(inputs, Mapping)
         if self.by_keyword:
             given = {str(k): v for k, v in inputs.items()}
         else:
             values = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
             given = dict(zip(_argument_names(f, len(values), names), values, strict=True))
-        self.given = {name: self._widened(value, name) for name, value in given.items()}
+        self.given: dict[str, Any] = {}
+        for name, value in given.items():
+            if isinstance(value, Mapping):
+                kept = {k: self._kept(v, f"{name}.{k}", name, k) for k, v in value.items()}
+                self.given[name] = kept
+            else:
+                self.given[name] = self._kept(value, name, name, None)
 
-    def _widened(self, value: Any, name: str) -> Any:
+    def _kept(self, value: Any, address: str, name: str, key: Any) -> Any:
         """A copy, float32 as float64."""
-        if isinstance(value, Mapping):
-            return {k: self._widened(v, f"{name}.{k}") for k, v in value.items()}
         if isinstance(value, (np.ndarray, np.floating)) and value.dtype.kind == "f":
             if value.dtype != np.float64:
-                text = f"{name} is {value.dtype}: it was converted to float64 for the check."
+                text = f"{address} is {value.dtype}: it was converted to float64 for the check."
                 self.notes.append(text)
-            return np.array(value, dtype=np.float64)
-        return np.array(value) if isinstance(value, np.ndarray) else value
+            value = np.array(value, dtype=np.float64)
+        elif isinstance(value, np.ndarray):
+            return value.copy()
+        if isinstance(value, (np.ndarray, float)):
+            self.floats[address] = (name, key, value)
+        return value
 
     def filled(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """Every argument, with the arrays of ``{"x": ..., "params.W": ...}``; else fresh copies."""
-        filled = {}
-        for name, value in self.given.items():
-            if isinstance(value, Mapping):
-                filled[name] = {k: point.get(f"{name}.{k}", _copy(v)) for k, v in value.items()}
-            else:
-                filled[name] = point.get(name, _copy(value))
-        return filled
+
+        def fill(value: Any, address: str) -> Any:
+            return point.get(address, value.copy() if isinstance(value, np.ndarray) else value)
+
+        return {
+            name: {k: fill(v, f"{name}.{k}") for k, v in value.items()}
+            if isinstance(value, Mapping)
+            else fill(value, name)
+            for name, value in self.given.items()
+        }
 
     def moved(self, rng: np.random.Generator) -> dict[str, Any]:
         """Every argument, with every float array a little elsewhere."""
-
-        def move(a: Any) -> Any:
-            return a + 0.01 * (1.0 + np.abs(a)) * rng.uniform(0.0, 1.0, np.shape(a))
-
-        parts = {n: v if isinstance(v, Mapping) else {"": v} for n, v in self.given.items()}
-        flat = {f"{n}.{k}" if k else n: a for n, part in parts.items() for k, a in part.items()}
-        floats = {n: a for n, a in flat.items() if isinstance(a, np.ndarray)}
-        return self.filled({n: move(a) for n, a in floats.items() if a.dtype.kind == "f"})
+        arrays = {at: a for at, (_, _, a) in self.floats.items() if isinstance(a, np.ndarray)}
+        return self.filled(
+            {at: a + 0.01 * (1.0 + np.abs(a)) * rng.random(a.shape) for at, a in arrays.items()}
+        )
 
     def call(self, f: Callable[..., Any], values: dict[str, Any]) -> Any:
         """F of the arguments, passed as the inputs were given."""
@@ -220,7 +227,7 @@ class _Arguments:
                 raise ValueError(f"f_backward returned cotangents for {unknown}: f has {known}")
             return {name: cotangents.get(name) for name in names}
         if not isinstance(cotangents, (tuple, list)):
-            floats = [name for name in names if _is_differentiable(self.given[name])]
+            floats = list(dict.fromkeys(name for name, _, _ in self.floats.values()))
             if len(floats) > 1:
                 raise ValueError(
                     f"f has {len(names)} inputs ({', '.join(names)}), but f_backward returned one "
@@ -235,36 +242,23 @@ class _Arguments:
         return dict(zip(names, cotangents, strict=True))
 
     def select(self, cotangents: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The differentiated arrays and their cotangents, flat by name."""
+        """The differentiated arrays and their cotangents, by address."""
         theta: dict[str, Any] = {}
         grad: dict[str, Any] = {}
-        for name, value in self.given.items():
+        for address, (name, key, value) in self.floats.items():
             cotangent = cotangents[name]
-            if not _is_differentiable(value):
-                if cotangent is not None:
-                    text = f"{name} is no array of floats: its cotangent was not checked."
-                    self.notes.append(text)
-            elif cotangent is None:
-                if not isinstance(value, float):
-                    text = f"No cotangent came for {name} (None): it was taken as a constant."
-                    self.notes.append(text)
-            elif isinstance(value, Mapping):
+            if cotangent is not None:
                 parts = cotangent if isinstance(cotangent, Mapping) else {}
-                floats = {k: array for k, array in value.items() if _is_differentiable(array)}
-                theta |= {f"{name}.{k}": array for k, array in floats.items()}
-                grad |= {f"{name}.{k}": parts.get(k) for k in floats}
-            else:
-                theta[name], grad[name] = value, cotangent
+                theta[address], grad[address] = value, cotangent if key is None else parts.get(key)
+        for name, cotangent in cotangents.items():
+            is_float = any(top == name for top, _, _ in self.floats.values())
+            if cotangent is not None and not is_float:
+                text = f"{name} is no array of floats: its cotangent was not checked."
+                self.notes.append(text)
+            if cotangent is None and is_float and not isinstance(self.given[name], float):
+                text = f"No cotangent came for {name} (None): it was taken as a constant."
+                self.notes.append(text)
         return theta, grad
-
-
-def _copy(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _is_differentiable(value: Any) -> bool:
-    is_array = isinstance(value, np.ndarray) and value.dtype.kind == "f"
-    return is_array or isinstance(value, (float, Mapping))
 
 
 def _argument_names(f: Callable[..., Any], n: int, names: Any) -> list[str]:
