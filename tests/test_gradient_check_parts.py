@@ -15,22 +15,18 @@ from numpyvae.gradient_check import (
     richardson_difference,
     taylor_test,
 )
-from numpyvae.gradient_check.calling import Evaluator, Notes, changed, repeats, snapshot
+from numpyvae.gradient_check.comparison import CANNOT_TELL, FAIL, KINK, PASS, Comparison, Settings
 from numpyvae.gradient_check.diagnosis import Names, equal, factor_of
 from numpyvae.gradient_check.differences import EPS, random_direction
 from numpyvae.gradient_check.estimates import central_entries, complex_entries, directional_slopes
-from numpyvae.gradient_check.points import Point, as_scalar
+from numpyvae.gradient_check.points import Point, as_scalar, changed, repeats, snapshot
 from numpyvae.gradient_check.report import GradientReport
 from numpyvae.gradient_check.sampling import Sample, _from_differences, _measured, sample_f
 from numpyvae.gradient_check.slopes import (
-    CANNOT_TELL,
-    FAIL,
-    KINK,
-    PASS,
     STEP,
-    Comparison,
     Estimate,
-    Settings,
+    Evaluator,
+    Notes,
     bounded_slope,
     refined_slope,
 )

@@ -6,15 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from numpyvae.gradient_check import calling, check_grad
-from numpyvae.gradient_check.calling import Evaluator, Notes
-from numpyvae.gradient_check.checks import _choose
+from numpyvae.gradient_check import check_grad, slopes
+from numpyvae.gradient_check.checks import _choose, _taylor_row, _weights
+from numpyvae.gradient_check.comparison import Settings
 from numpyvae.gradient_check.differences import EPS, TaylorTest
 from numpyvae.gradient_check.estimates import broken_complex_step, complex_entries
 from numpyvae.gradient_check.points import Point
 from numpyvae.gradient_check.sampling import Sample
-from numpyvae.gradient_check.slopes import Settings
-from numpyvae.gradient_check.verdict import _taylor_row, _weights
+from numpyvae.gradient_check.slopes import Evaluator, Notes
 
 RNG = np.random.default_rng(5)
 W, B = RNG.standard_normal((3, 2)), RNG.standard_normal(2)
@@ -276,7 +275,7 @@ def test_a_narrow_gradient_of_a_narrow_theta_is_warned_of_not_failed(dtype):
 def test_what_takes_a_minute_is_done_along_directions(size, breaks, method, monkeypatch):
     """P calls of one second by complex step, 4 P by differences."""
     clock = itertools.count()
-    monkeypatch.setattr(calling.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(slopes.time, "perf_counter", lambda: float(next(clock)))
     theta = np.linspace(1.0, 2.0, size)
     value = (lambda t: np.sum(np.abs(t))) if breaks else (lambda t: np.sum(t**2))
     sample, notes = a_sample(value, theta, float(value(theta)), 1.0), Notes([])
@@ -779,7 +778,7 @@ def test_another_value_for_complex_theta():
 def test_a_call_takes_as_long_as_the_fastest(monkeypatch):
     for clock in ((0, 9, 10, 12, 20, 25), (0, 2, 10, 19, 20, 30)):
         times = iter(clock)
-        monkeypatch.setattr(calling.time, "perf_counter", lambda times=times: next(times))
+        monkeypatch.setattr(slopes.time, "perf_counter", lambda times=times: next(times))
         evaluate = Evaluator(lambda t: np.sum(t), Point(np.ones(2)))
         for vector in (evaluate.real, evaluate.real, evaluate.complex):
             evaluate(vector)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .comparison import FAIL, KINK, Comparison
 from .points import Array, Block, Point
-from .slopes import FAIL, KINK, Comparison
 
 __all__ = ["Names", "diagnose", "equal", "factor_of", "finding"]
 

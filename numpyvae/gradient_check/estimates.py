@@ -13,11 +13,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .calling import Notes, with_progress
+from .comparison import FAIL, Comparison, Settings
 from .differences import EPS
 from .points import Vector
 from .sampling import Sample
-from .slopes import FAIL, STEP, Comparison, Estimate, Settings, Slope, bounded_slope, refined_slope
+from .slopes import STEP, Estimate, Notes, Slope, bounded_slope, refined_slope, with_progress
 
 __all__ = [
     "broken_complex_step",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calling import Evaluator
+from .comparison import ORDER
 from .differences import EPS, TaylorTest, random_direction, taylor_test
 from .points import Array, Block, Point
-from .slopes import ORDER
+from .slopes import Evaluator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from .blas import one_blas_thread
 
-__all__ = ["Array", "Block", "Point", "Vector", "as_scalar", "check_order", "of_any_form"]
+__all__ = ["Array", "Block", "Point", "Vector", "as_scalar", "changed", "check_order"]
+__all__ += ["of_any_form", "rebuilt", "repeats", "snapshot"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
@@ -270,3 +271,55 @@ def of_any_form(formula: Callable[..., Any]) -> Callable[..., Any]:
         return point.structure(result) if isinstance(result, np.ndarray) else result
 
     return tool
+
+
+def snapshot(value: Any) -> Any:
+    """A copy in which no array is shared; what is neither array nor container stays as it is."""
+    if hasattr(value, "__array__") and not isinstance(value, (np.generic, type)):
+        return np.array(value)
+    if isinstance(value, Mapping):
+        return {k: snapshot(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return rebuilt(value, [snapshot(v) for v in value])
+    return {k: snapshot(v) for k, v in vars(value).items()} if _has_fields(value) else value
+
+
+def rebuilt(like: Any, parts: list[Any]) -> Any:
+    """The parts in a tuple, NamedTuple or list of the same kind."""
+    if hasattr(like, "_fields"):
+        return type(like)(*parts)
+    return tuple(parts) if isinstance(like, tuple) else parts
+
+
+def changed(before: Any, now: Any) -> bool:
+    """Whether ``now`` differs from the :func:`snapshot` taken ``before``."""
+    if isinstance(before, np.ndarray):
+        after = np.asarray(now) if hasattr(now, "__array__") else None
+        nan = before.dtype.kind in "fc"
+        return after is None or not np.array_equal(before, after, equal_nan=nan)
+    if isinstance(before, Mapping):
+        now = vars(now) if _has_fields(now) else now
+        same = isinstance(now, Mapping) and list(before) == list(now)
+        return not same or any(changed(before[k], now[k]) for k in now)
+    if isinstance(before, (tuple, list)):
+        same = isinstance(now, (tuple, list)) and len(now) == len(before)
+        return not same or any(changed(a, b) for a, b in zip(before, now, strict=True))
+    return isinstance(before, (int, float, complex, str)) and before != now and before == before
+
+
+def _has_fields(value: Any) -> bool:
+    return (
+        hasattr(value, "__dict__") and not callable(value) and type(value).__module__ != "builtins"
+    )
+
+
+def repeats(second: Any, first: Any, factor: float = 1.0) -> bool:
+    """Whether a second call gave ``factor`` times the first, entry by entry."""
+    if isinstance(first, Mapping):
+        there = isinstance(second, Mapping)
+        return there and all(k in second and repeats(second[k], first[k], factor) for k in first)
+    if second is None or first is None:
+        return second is first
+    x, y = np.asarray(second), factor * np.asarray(first)
+    size = float(np.max(np.abs(y), initial=0.0))
+    return x.shape == y.shape and bool(np.all(np.abs(x - y) <= 1e-6 * np.abs(y) + 1e-9 * size))

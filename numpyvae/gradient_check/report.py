@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .slopes import ORDER, Worst
+from .comparison import ORDER, Worst
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,6 +1,5 @@
-"""Numerical slopes with bounds on their errors, and your slopes compared with them.
+"""f along a line: called safely, and its slope with a bound on the error.
 
-The bound sees rounding, noise and kinks.
 For phi(t) with values at 0, +-h and +-h/2:
 
     D(h)   = (phi(h) - phi(-h)) / 2h                   central difference, error c h^2
@@ -17,31 +16,25 @@ that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .differences import EPS
-from .points import Vector
+from .differences import EPS, TINY
+from .points import Array, Point, Vector, as_scalar
 
 __all__ = [
-    "CANNOT_TELL",
-    "FAIL",
-    "KINK",
-    "ORDER",
-    "PASS",
     "STEP",
-    "Comparison",
     "Estimate",
-    "Settings",
+    "Evaluator",
+    "Notes",
     "Slope",
-    "Worst",
     "bounded_slope",
     "refined_slope",
-    "row",
+    "with_progress",
 ]
 
 # About 1.2e-4: truncation and rounding are both near 1e-11 where phi and its slopes are near 1.
@@ -49,9 +42,152 @@ STEP = 2.0**-13
 FINER = (2.0**-4, 2.0**4, 2.0**-8, 2.0**-12, 2.0**6)
 RESOLUTION = 1e-9  # of the steepest slope: differences need to know a slope near zero to this only
 
-METHODS = ("auto", "complex", "central", "directional", "taylor")
-PASS, CANNOT_TELL, FAIL, KINK = 0, 1, 2, 3
-ORDER = ("pass", "cannot tell", "fail")  # the words for the first three
+
+class Notes:
+    """What a check has to say beside its numbers. Sentences are added, each once, and stay."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        self.warnings = list(warnings)
+        self.unknown: list[str] = []  # why nothing can be told
+        self.failures: dict[str, str] = {}  # what is wrong whatever the numbers say -> short name
+
+    def warn(self, text: str) -> None:
+        """Say something that is worth knowing."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def cannot_tell(self, text: str) -> None:
+        """Say why no verdict is possible."""
+        if text not in self.unknown:
+            self.unknown.append(text)
+
+    def fail(self, pattern: str, text: str) -> None:
+        """Say what is wrong whatever the numbers say, under a short name."""
+        self.failures.setdefault(text, pattern)
+
+
+class Evaluator:
+    """``f`` at theta and beside it, by real and by complex numbers.
+
+    ``f`` sees two working vectors, perturbed in place, through views in the caller's own form: no
+    copying for each call, until f is seen to write into what it is given. A point at which f raises
+    is one at which it is NaN.
+    """
+
+    def __init__(self, f: Callable[[Any], Any], point: Point) -> None:
+        self.f, self.point = f, point
+        self.real: Vector = point.vector.copy()
+        self.complex: Array = point.vector.astype(np.complex128)
+        self.copies = False
+        self.calls = 0
+        self.raised = ""  # what f raised last at a neighbouring point
+        self.value_dtype: Any = None  # of f's last value, if it had one
+        self.seconds = {"f": np.inf, "c": np.inf}  # of the fastest call, real and complex
+
+    def __call__(self, vector: Array) -> Any:
+        """f(vector) as a number; what f raises passes through."""
+        self.calls += 1
+        start = time.perf_counter()
+        value = self.f(self.point.structure(vector.copy() if self.copies else vector))
+        kind = vector.dtype.kind
+        self.seconds[kind] = min(self.seconds[kind], time.perf_counter() - start)
+        self.value_dtype = getattr(value, "dtype", None)
+        return as_scalar(value)
+
+    def or_nan(self, vector: Array) -> Any:
+        """f(vector), NaN where f raises: one bad point is not the end."""
+        try:
+            return self(vector)
+        except Exception as error:
+            self.raised = f"{type(error).__name__}: {error}"
+            return complex(np.nan, np.nan) if vector.dtype.kind == "c" else np.nan
+
+    def along(self, direction: Vector) -> Callable[[float], float]:
+        """phi(t) = f(theta + t direction), direction (P,)."""
+
+        def phi(t: float) -> float:
+            np.multiply(direction, t, out=self.real)
+            self.real += self.point.vector
+            value = self.or_nan(self.real)
+            self.real[...] = self.point.vector
+            return value
+
+        return phi
+
+    def along_entry(self, i: int) -> Callable[[float], float]:
+        """phi(t) = f(theta + t e_i)."""
+        origin = float(self.point.vector[i])
+
+        def phi(t: float) -> float:
+            self.real[i] = origin + t
+            value = self.or_nan(self.real)
+            self.real[i] = origin
+            return value
+
+        return phi
+
+    def complex_value(self, direction: Vector) -> Any:
+        """f(theta + i TINY direction); what f raises passes through."""
+        np.multiply(direction, TINY, out=self.complex.imag)
+        try:
+            return self(self.complex)
+        finally:
+            self.complex[...] = self.point.vector
+
+    def complex_slope(
+        self, direction: Vector, base: Vector | None = None, h: float = TINY
+    ) -> float:
+        """d/dt f(base + t direction) at t = 0 by one complex step; base is theta unless given."""
+        self.complex.real[...] = self.point.vector if base is None else base
+        np.multiply(direction, h, out=self.complex.imag)
+        slope = float(np.imag(self.or_nan(self.complex))) / h
+        self.complex[...] = self.point.vector
+        return slope
+
+    def complex_entry(self, i: int) -> float:
+        """df / dtheta_i by one complex step."""
+        self.complex[i] = complex(self.point.vector[i], TINY)
+        slope = float(self.or_nan(self.complex).imag) / TINY
+        self.complex[i] = self.point.vector[i]
+        return slope
+
+    def forget_raised(self) -> None:
+        """Forget what f raised far from theta."""
+        self.raised = ""
+
+    def look_for_writing(self, notes: Notes) -> None:
+        """Say where f has written into its argument. Then theta is put back, and f gets copies."""
+        kinds, blocks = {"": self.real, " when complex": self.complex}, self.point.blocks
+        names = sorted(
+            block.name + kind
+            for kind, vector in kinds.items()
+            for block in blocks
+            if not np.array_equal(block.take(vector), block.take(self.point.vector), equal_nan=True)
+        )
+        if names:
+            text = f"f changes theta in place ({', '.join(names)}): it must work on a copy."
+            notes.fail("changes theta", text)
+            self.real[...] = self.complex[...] = self.point.vector
+            self.copies = True
+
+
+def with_progress(n: int, what: str) -> Iterator[int]:
+    """0, 1, ..., n - 1. On stderr it says how far it is, if that takes long.
+
+    Once a second on a terminal, in one line; elsewhere every ten seconds.
+    """
+    out = sys.stderr
+    live = out is not None and out.isatty()
+    start = said = time.monotonic()
+    for i in range(n):
+        yield i
+        now = time.monotonic()
+        if out is not None and now - said > (1.0 if live else 10.0):
+            said, left = now, (now - start) / (i + 1) * (n - i - 1)
+            text = f"gradient check: {i + 1:,} of {n:,} {what}, {left:.0f} s to go"
+            print(f"\r{text:<78}" if live else text, end="" if live else "\n", file=out, flush=True)
+    if live and said > start:
+        print("\r" + " " * 78, end="\r", file=out, flush=True)
 
 
 class Slope(NamedTuple):
@@ -171,123 +307,3 @@ class Estimate:
     def wanted(self, atol: float) -> Vector:
         """The error bound to try for, beside rtol |value|: a slope that may be zero needs less."""
         return np.where(np.abs(self.value) > self.bound, self.floor(atol), self.resolution(atol))
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options of a check. ValueError for those with which no verdict could be trusted."""
-
-    method: str = "auto"
-    rtol: float = 1e-6
-    atol: float = 0.0
-    directions: int | None = None
-    sizes: Mapping[str, float] | None = None
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
-        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
-            number = isinstance(value, (int, float, np.integer, np.floating))
-            if not (number and 0.0 <= value < np.inf):
-                raise ValueError(f"{name} must be a finite number, at least 0, not {value!r}")
-        n = self.directions
-        whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
-        if n is not None and not (whole and n >= 1):
-            raise ValueError(f"directions must be at least 1, and an integer, not {n!r}")
-
-
-class Worst(float):
-    """The largest relative error, which also knows its entry, both values and the bound."""
-
-    entry: str = ""
-    yours: float = float("nan")
-    numeric: float = float("nan")
-    error: float = float("nan")
-    bound: float = float("nan")
-    tolerance: float = float("nan")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As a plain dict."""
-        keys = ("entry", "yours", "numeric", "error", "bound", "tolerance")
-        return {"relative_error": float(self), **{k: getattr(self, k) for k in keys}}
-
-
-def row(name: str, shape: str, verdict: str, **more: Any) -> dict[str, Any]:
-    """One row of a report's table: entries, wrong, kinks, worst_relative_error may be given."""
-    counts = {"entries": 1, "wrong": 0, "kinks": 0, "worst_relative_error": float("nan")}
-    return {"parameter": name, "shape": shape, **counts, "verdict": verdict, **more}
-
-
-class Comparison:
-    """Your slopes beside the numerical ones, all (M,).
-
-    status per entry:
-        FAIL          |yours - numeric| > tolerance + bound, or yours is not finite, with tolerance
-                      = rtol |numeric| + floor
-        CANNOT_TELL   otherwise, where bound > rtol |numeric| + resolution: agreement would say too
-                      little
-        KINK          the one-sided slopes of f stay apart, and yours lies between them: left out
-        PASS          all else
-
-    ``eps`` is the precision of your numbers, where that is less than float64's.
-    """
-
-    def __init__(
-        self, yours: Vector, estimate: Estimate, settings: Settings, eps: float = 0.0
-    ) -> None:
-        rtol, atol = float(settings.rtol), float(settings.atol)
-        self.yours, self.numeric, self.unit = yours, estimate.value, estimate.unit
-        self.bound = estimate.bound + 8.0 * eps * estimate.largest()
-        share = rtol * np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
-        self.floor = estimate.floor(atol)
-        self.tolerance = share + self.floor
-        self.enough = share + estimate.resolution(atol)
-        with np.errstate(invalid="ignore"):
-            self.error = np.abs(yours - self.numeric)
-            wrong = (self.error > self.tolerance + self.bound) | ~np.isfinite(yours)
-        self.status = np.where(wrong, FAIL, np.where(self.bound > self.enough, CANNOT_TELL, PASS))
-        for i, (low, high) in estimate.kinks.items():
-            slack = 0.01 * (high - low) + self.tolerance[i]
-            self.status[i] = KINK if low - slack <= yours[i] <= high + slack else FAIL
-        # Relative to the larger of the two; to floor / rtol near zero, where it would be rounding.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            unit = self.tolerance / rtol if rtol > 0 else np.abs(self.numeric)
-            unit = np.fmax(unit, np.abs(yours))
-            relative = np.where(self.error == 0.0, 0.0, self.error / unit)
-        self.relative = np.where(np.isfinite(yours) & ~np.isnan(relative), relative, np.inf)
-
-    def worst(self, entries: NDArray[np.intp]) -> int | None:
-        """The entry of the worst status with the largest relative error; kinks left out."""
-        entries = entries[self.status[entries] != KINK]
-        if not entries.size:
-            return None
-        worst = entries[self.status[entries] == self.status[entries].max()]
-        finite = worst[np.isfinite(self.yours[worst])]
-        worst = finite if finite.size else worst
-        return int(worst[np.argmax(self.relative[worst])])
-
-    def verdict(self, entries: NDArray[np.intp]) -> str:
-        """One word for some entries together."""
-        judged = self.status[entries][self.status[entries] != KINK]
-        return ORDER[int(judged.max())] if judged.size else "cannot tell"
-
-    def row(self, name: str, shape: str, entries: NDArray[np.intp]) -> dict[str, Any]:
-        """What the table says of some entries together."""
-        status, worst = self.status[entries], self.worst(entries)
-        return row(
-            name,
-            shape,
-            self.verdict(entries) if entries.size else "pass",
-            entries=int(entries.size),
-            wrong=int(np.sum(status == FAIL)),
-            kinks=int(np.sum(status == KINK)),
-            worst_relative_error=float("nan") if worst is None else float(self.relative[worst]),
-        )
-
-    def describe(self, i: int, name: str) -> Worst:
-        """Entry ``i`` as a number that knows the rest."""
-        worst = Worst(self.relative[i])
-        worst.entry = name
-        for key in ("yours", "numeric", "error", "bound", "tolerance"):
-            setattr(worst, key, float(getattr(self, key)[i]))
-        return worst

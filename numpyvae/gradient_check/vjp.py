@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .blas import one_blas_thread
-from .calling import Notes, changed, rebuilt, repeats, snapshot
 from .checks import run
-from .points import Point
+from .comparison import Settings
+from .points import Point, changed, rebuilt, repeats, snapshot
 from .report import GradientReport
-from .slopes import Settings
+from .slopes import Notes
 
 __all__ = ["check_vjp"]
 
