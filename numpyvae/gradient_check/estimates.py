@@ -74,10 +74,10 @@ def _differs_from_differences(sample: Sample, notes: Notes) -> tuple[str, Groups
         elif kind == "unclear":
             unclear.append(point.name_of(indices))
     if len(unclear) == len(groups):
-        notes.cannot_tell(
-            "f is too rough around theta for any difference: its value jumps there, or is nearly "
-            "singular, or noisy. The complex step cannot be compared with anything."
-        )
+        rough = "too rough around theta for any difference: its value jumps there, or is nearly "
+        rough += "singular, or noisy. The complex step cannot be compared with anything."
+        flat = "flat around theta: this point tells nothing. Choose a generic one."
+        notes.cannot_tell(f"f is {rough if sample.slope else flat}")
     elif unclear:
         names = ", ".join(dict.fromkeys(unclear))
         notes.warn(f"The complex step could not be compared with a difference along {names}.")
