@@ -172,6 +172,12 @@ def test_what_the_documents_link_to_exists(document):
         assert not anchor or anchor in anchors_in(target), f"{file}#{anchor}"
 
 
+def test_every_figure_of_an_example_is_shown():
+    shown = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    for figure in (ROOT / "docs" / "figures").glob("example_*"):
+        assert f"(figures/{figure.name})" in shown, figure.name
+
+
 def test_every_document_that_a_file_names_exists():
     for path in [
         *MODULES,
