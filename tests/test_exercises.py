@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from numpyvae import VAE, Adam, Bernoulli, Gaussian, cli
-from numpyvae.exercises import hints, lint, mistakes, rerun, stubs
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, exercise_numbered, solution
-from numpyvae.exercises.judging import judge_file, judge_source
-from numpyvae.exercises.perform import load
-from numpyvae.exercises.reference import right
-from numpyvae.exercises.report import verdict_text
-from numpyvae.exercises.sandbox import given_to
+from numpyvae.exercises import rerun
+from numpyvae.exercises.judge import mistakes
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, exercise_numbered, solution
+from numpyvae.exercises.judge.judging import judge_file, judge_source
+from numpyvae.exercises.judge.reference import right
+from numpyvae.exercises.judge.tasks import given_to
+from numpyvae.exercises.sandbox.perform import load
+from numpyvae.exercises.student import hints, stubs
+from numpyvae.exercises.student.report import verdict_text
+from numpyvae.exercises.teacher import lint
 from numpyvae.gaussian import (
     gaussian_log_prob,
     gaussian_log_prob_backward,
