@@ -15,9 +15,9 @@ import numpy as np
 from .comparison import FAIL, KINK, Comparison
 from .points import Array, Block, Point
 
-__all__ = ["Names", "diagnose", "equal", "factor_of", "finding"]
+__all__ = ["EXACT", "Names", "close", "diagnose", "equal", "factor_of", "finding"]
 
-EXACT = 1e-6
+EXACT = 1e-6  # relative: below this, an explanation is taken to be the explanation
 USUAL = {-1.0: "-1 (the sign is wrong)", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2"}
 AXES = {1: ("length",), 2: ("rows", "columns")}
 LINES = {1: (("entry", "entries"),), 2: (("row", "rows"), ("column", "columns"))}
@@ -44,11 +44,26 @@ class Match(NamedTuple):
     value: float | None = None
 
 
-def equal(y: Array, p: Any, slack: float = 0.0) -> bool:
-    """Whether y is p to 1e-6 of its largest entry; the error bound ``slack`` adds at most that."""
-    size = EXACT * float(np.max(np.abs(y), initial=0.0))
-    with np.errstate(all="ignore"):
-        return size > 0.0 and bool(np.all(np.abs(y - p) <= size + min(slack, size)))
+def close(a: Array, b: Array, tolerance: float = EXACT) -> bool:
+    """Equal up to ``tolerance``, relative to b's largest entry, where both are finite."""
+    if a.shape != b.shape:
+        return False
+    a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not finite.all():
+        if not finite.any():
+            return not (np.isfinite(a).any() or np.isfinite(b).any())
+        a, b = a[finite], b[finite]
+    off, scale = np.abs(a - b).max(initial=0.0), np.abs(b).max(initial=0.0)
+    return bool(off <= tolerance * scale)
+
+
+def equal(y: Array, p: Array, slack: float = 0.0) -> bool:
+    """Whether y, which is not zero, is p; the error bound ``slack`` at most doubles the distance."""
+    largest = float(np.max(np.abs(y), initial=0.0))
+    if largest == 0.0 or not np.all(np.isfinite(p)):
+        return False
+    return close(np.asarray(p), y, EXACT + min(slack / largest, EXACT))
 
 
 def factor_of(y: Array, a: Array, slack: float) -> float | None:
@@ -151,6 +166,15 @@ class Names(NamedTuple):
     def of(self, factor: float) -> str:
         """``"2"``, ``"1/5 (1/N)"``, ``"128 (the columns of encoder.0.W)"``, or just the number."""
         return self.known(factor) or _fraction(factor)
+
+    def short(self, factor: float) -> str:
+        """The first name alone: ``"1/N"``, ``"-1"``, ``"3.7"``; "" for a number of many digits."""
+        usual = [shown.partition(" ")[0] for n, shown in USUAL.items() if _is(factor, n)]
+        own = [w for label, n in self.sizes.items() for w in _ways(factor, label, n, True)]
+        number, plain = f"{factor:.3g}", _fraction(factor)
+        if "." in plain or "e" in plain:
+            plain = number if _is(factor, float(number)) else ""
+        return [*usual, *own, plain][0]
 
     def known(self, factor: float) -> str:
         """The name of a factor that is a usual one or a known size, else nothing.
