@@ -187,7 +187,7 @@ def test_every_document_that_a_file_names_exists():
     for path in [
         *MODULES,
         *(ROOT / "examples").rglob("*.py"),
-        *(PACKAGE / "exercises/texts").iterdir(),
+        *(PACKAGE / "exercises").glob("*/texts/*"),
     ]:
         for name in re.findall(r"docs/[\w/]*(?:\.\w+)?", path.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), f"{path.name}: {name}"
