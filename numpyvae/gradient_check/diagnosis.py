@@ -59,7 +59,7 @@ def close(a: Array, b: Array, tolerance: float = EXACT) -> bool:
 
 
 def equal(y: Array, p: Array, slack: float = 0.0) -> bool:
-    """Whether y, which is not zero, is p; the error bound ``slack`` at most doubles the distance."""
+    """Whether y, which is not zero, is p; the error bound ``slack`` at most doubles that."""
     largest = float(np.max(np.abs(y), initial=0.0))
     if largest == 0.0 or not np.all(np.isfinite(p)):
         return False

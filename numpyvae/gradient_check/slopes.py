@@ -78,6 +78,7 @@ class Evaluator:
         self.f, self.point = f, point
         self.real: Vector = point.vector.copy()
         self.complex: Array = point.vector.astype(np.complex128)
+        self.views = {"f": point.structure(self.real), "c": point.structure(self.complex)}
         self.copies = False
         self.calls = 0
         self.raised = ""  # what f raised last at a neighbouring point
@@ -87,12 +88,15 @@ class Evaluator:
     def __call__(self, vector: Array) -> Any:
         """f(vector) as a number; what f raises passes through."""
         self.calls += 1
+        kind, own = vector.dtype.kind, vector is self.real or vector is self.complex
+        argument = self.views[kind]
+        if self.copies or not own:
+            argument = self.point.structure(vector.copy())
         start = time.perf_counter()
-        value = self.f(self.point.structure(vector.copy() if self.copies else vector))
-        kind = vector.dtype.kind
+        value = self.f(dict(argument) if self.point.is_dict else argument)
         self.seconds[kind] = min(self.seconds[kind], time.perf_counter() - start)
         self.value_dtype = getattr(value, "dtype", None)
-        return as_scalar(value)
+        return value if isinstance(value, (float, complex)) else as_scalar(value)
 
     def or_nan(self, vector: Array) -> Any:
         """f(vector), NaN where f raises: one bad point is not the end."""
