@@ -1,5 +1,6 @@
 """The numerical derivatives, the verdicts and the report: right passes, wrong fails."""
 
+import io
 import itertools
 import json
 import subprocess
@@ -579,3 +580,25 @@ def test_a_long_check_says_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr(slopes.time, "monotonic", lambda: 0.0)
     check_grad(lambda t: np.sum(t**2), np.ones(9), 2 * np.ones(9), method="central")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("how", ["closed", "missing", "a pipe that nobody reads", "a terminal"])
+def test_a_long_check_goes_on_whatever_stderr_is(how, monkeypatch):
+    class Stream(io.StringIO):
+        def isatty(self):
+            return how == "a terminal"
+
+        def write(self, text):
+            if how.startswith("a pipe"):
+                raise BrokenPipeError
+            return super().write(text)
+
+    out, clock = Stream(), itertools.count(step=4)
+    if how == "closed":
+        out.close()
+    monkeypatch.setattr(sys, "stderr", None if how == "missing" else out)
+    monkeypatch.setattr(slopes.time, "monotonic", lambda: next(clock))
+    assert check_grad(lambda t: np.sum(t**2), np.ones(9), 2 * np.ones(9)).verdict == "pass"
+    if how == "a terminal":
+        assert "\rgradient check: 1 of 9 entries by complex step, 32 s to go" in out.getvalue()
+        assert out.getvalue().endswith(" \r")

@@ -19,6 +19,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,7 +181,7 @@ def with_progress(n: int, what: str) -> Iterator[int]:
 
     Once a second on a terminal, in one line; elsewhere every ten seconds.
     """
-    out = sys.stderr
+    out = None if sys.stderr is None or sys.stderr.closed else sys.stderr
     live = out is not None and out.isatty()
     start = said = time.monotonic()
     for i in range(n):
@@ -189,9 +190,12 @@ def with_progress(n: int, what: str) -> Iterator[int]:
         if out is not None and now - said > (1.0 if live else 10.0):
             said, left = now, (now - start) / (i + 1) * (n - i - 1)
             text = f"gradient check: {i + 1:,} of {n:,} {what}, {left:.0f} s to go"
-            print(f"\r{text:<78}" if live else text, end="" if live else "\n", file=out, flush=True)
-    if live and said > start:
-        print("\r" + " " * 78, end="\r", file=out, flush=True)
+            with suppress(OSError, ValueError):  # nobody reads on
+                out.write(f"\r{text:<78}" if live else f"{text}\n")
+                out.flush()
+    if out is not None and live and said > start:
+        with suppress(OSError, ValueError):
+            out.write("\r" + " " * 78 + "\r")
 
 
 class Slope(NamedTuple):

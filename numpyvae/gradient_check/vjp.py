@@ -29,9 +29,13 @@ def check_vjp(
     f_backward: Callable[[Any, Any], Any],
     inputs: Any,
     *,
+    method: str = "auto",
+    rtol: float = 1e-6,
+    atol: float = 0.0,
+    directions: int | None = None,
     names: Any = None,
     rng: Any = 0,
-    **options: Any,
+    sizes: Mapping[str, int] | None = None,
 ) -> GradientReport:
     """Check ``f_backward`` against ``f`` at ``inputs``, for a random cotangent.
 
@@ -44,14 +48,14 @@ def check_vjp(
     names       names for the inputs; f's own argument names unless given
 
     Also found: inputs, cotangent or cache changed in place, a second call that differs from the
-    first, and a backward that uses the last forward call in place of its cache. The other
-    options (method, rtol, atol, directions, sizes) are those of :func:`check_grad`.
+    first, and a backward that uses the last forward call in place of its cache. The other options
+    are those of :func:`check_grad`.
     """
     if callable(inputs) or not (callable(f) and callable(f_backward)):
         raise TypeError(
             "expected two functions and then inputs: write check_vjp(f, f_backward, inputs)"
         )
-    settings = Settings(**options)
+    settings = Settings(method, rtol, atol, directions, sizes)
     arguments, generator = _Arguments(f, inputs, names), np.random.default_rng(rng)
     with np.errstate(all="ignore"):
         found = Notes([])
