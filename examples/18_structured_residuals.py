@@ -73,8 +73,10 @@ def draw(x, drawn, correlations):
     ax.set_ylim(-0.15, 1.3)
     ax.legend(fontsize=TICK_SIZE, frameon=False, loc="upper right")
     describe(ax, "Residuals of draws", "lag k", "correlation of $r_d$ and $r_{d+k}$")
-    add_caption(figure, "test data, z at its posterior mean; each kind of residual of its own "
-                "model, the mean shown of the structured one; grey lines: 0 of each example")  # fmt: skip
+    add_caption(
+        figure, "test data, z at its posterior mean; each kind of residual of its own model, the "
+        "mean shown of the structured one; grey lines: 0 of each example",
+    )  # fmt: skip
     return figure
 
 

@@ -279,7 +279,7 @@ def test_the_price_of_a_diagonal_posterior(run_example):
     out, pictures = run_example("17")
     assert pictures == ["example_17_price"]
     for angle in (0, 15, 45, 90):
-        closed_form, diagonal, full = line_with(out, f"{angle:2} degrees:")
+        closed_form, diagonal, full = line_with(out, f"{angle} degrees:")
         assert diagonal == closed_form
         assert full == 0
     assert line_with(out, "45 degrees:")[0] == pytest.approx(0.4881)
