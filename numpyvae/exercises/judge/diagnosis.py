@@ -19,13 +19,9 @@ import numpy as np
 
 from numpyvae.exercises.judge import habits, reference
 from numpyvae.exercises.judge.catalogue import (
-    BETA,
     Arrays,
-    D,
     Exercise,
     Function,
-    L,
-    N,
     draw_points,
 )
 from numpyvae.exercises.judge.compare import EXACT, Fault, close
@@ -59,7 +55,7 @@ def name_mistakes(
     exercise: Exercise, outcome: Outcome, seed: int | str, faults: Sequence[Fault]
 ) -> list[Named]:
     """The names of what is wrong, function by function; none for what is not explained exactly."""
-    right = reference.right(exercise.number, seed)
+    right = reference.right(exercise, seed)
     named: list[Named] = []
     for f in exercise.functions:
         own = [fault for fault in faults if fault.function in f.names]
@@ -121,7 +117,7 @@ def _by_results(
     )
     given = results._replace(arrays=yours)
     made = _by_mistakes(exercise, f, given, right, seed, place, seen)
-    found = made or _by_exchange(f, yours, right) or _by_constants(f, yours, right)
+    found = made or _by_exchange(f, yours, right) or _by_constants(exercise, f, yours, right)
     return found or _by_terms(exercise, f, results.arrays, true, seed)
 
 
@@ -210,17 +206,11 @@ def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     return [Named("results exchanged", says, f"In which order must {order} be?", f.names[-1])]
 
 
-def _constants() -> Iterator[tuple[float, str]]:
+def _constants(exercise: Exercise) -> Iterator[tuple[float, str]]:
     """Numbers that a gradient may be off by, and what they are."""
-    sizes = [
-        ("2", 2.0),
-        ("N", 1.0 * N),
-        ("D", 1.0 * D),
-        ("L", 1.0 * L),
-        ("beta", BETA),
-        ("N^2", 1.0 * N * N),
-        ("4", 4.0),
-    ]
+    sizes = [("2", 2.0), *exercise.sizes.items()]
+    sizes += [("N^2", float(exercise.sizes["N"]) ** 2)] if "N" in exercise.sizes else []
+    sizes += [("4", 4.0)]
     yield -1.0, "-1"
     for sign, minus in ((1.0, ""), (-1.0, "-")):
         for text, value in sizes:
@@ -228,7 +218,7 @@ def _constants() -> Iterator[tuple[float, str]]:
             yield sign / value, f"{minus}1/{text}"
 
 
-def _by_constants(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
+def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     """Every wrong result is the right one times one constant, the same at all places."""
     if yours.keys() != right.keys():
         return []
@@ -244,22 +234,22 @@ def _by_constants(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
         if abs(ratios.setdefault(result, ratio) / ratio - 1.0) > EXACT:
             return []
     off = {result: c for result, c in ratios.items() if abs(c - 1.0) > EXACT}
-    if not all(_constant(c) for c in off.values()):
+    if not all(_constant(exercise, c) for c in off.values()):
         return []
     return [
         Named(
-            f"{result} times {_constant(c)}",
-            f"{result} is the right one times {_constant(c)}",
-            f"Which factor {_constant(c)} could come in, or be left out, on the way to {result}?",
+            f"{result} times {factor}",
+            f"{result} is the right one times {factor}",
+            f"Which factor {factor} could come in, or be left out, on the way to {result}?",
             f.names[-1] if result.split("/")[0] in f.gradients else f.name,
         )
-        for result, c in off.items()
+        for result, factor in ((result, _constant(exercise, c)) for result, c in off.items())
     ]
 
 
-def _constant(c: float) -> str:
+def _constant(exercise: Exercise, c: float) -> str:
     """A factor in words, or in three digits; "" if it is neither: then the places gave it."""
-    known = next((text for value, text in _constants() if abs(c / value - 1.0) < EXACT), "")
+    known = next((text for value, text in _constants(exercise) if abs(c / value - 1.0) < EXACT), "")
     short = f"{c:.3g}"
     return known or (short if abs(float(short) / c - 1.0) < EXACT else "")
 
@@ -270,7 +260,7 @@ def _by_terms(
     """Every wrong gradient is a sum of the terms it may contain, with other coefficients."""
     fits = all(a.shape == yours[n].shape for n, a in right.items() if n in yours)
     finite = all(np.isfinite(a).all() for a in yours.values())
-    if not f.gradients or yours.keys() != right.keys() or not fits or not finite:
+    if exercise.folder or not f.gradients or yours.keys() != right.keys() or not fits or not finite:
         return []
     points = draw_points(exercise, seed)
     named = []
