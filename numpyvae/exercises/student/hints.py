@@ -17,23 +17,22 @@ from numpyvae.exercises.student import hints_part_two
 
 __all__ = ["HINTS", "ladder", "next_hint", "steps_of"]
 
-_DENSE = "docs/derivations.md, The decoder, backward: Dense"
-_ACTIVATION = "docs/derivations.md, The decoder, backward: activations"
-_LIKELIHOOD = "docs/derivations.md, The likelihood, backward"
-_SAMPLE = "docs/derivations.md, Route 2: the sample"
-_KL = "docs/derivations.md, Route 1: the KL"
-_SCREEN = "docs/derivations.md, The whole screen in plain NumPy"
-_ADAM = "docs/derivations.md, 10. Adam"
-_GAUSSIAN = "docs/derivations.md, Gaussian"
-_SCORE = "docs/derivations.md, 7. Why differentiate through the sample"
-_FINITE = "docs/derivations.md, 11. Numbers that stay finite"
+_DENSE = "docs/derivations/layers.md, The decoder, backward: Dense"
+_ACTIVATION = "docs/derivations/layers.md, The decoder, backward: activations"
+_LIKELIHOOD = "docs/derivations/backward.md, The likelihood, backward"
+_SAMPLE = "docs/derivations/sample.md, Route 2: the sample"
+_KL = "docs/derivations/backward.md, Route 1: the KL"
+_SCREEN = "docs/derivations/sample.md, The whole screen in plain NumPy"
+_ADAM = "docs/derivations/adam.md, Adam"
+_GAUSSIAN = "docs/derivations/likelihoods.md, Gaussian"
+_SCORE = "docs/derivations/reparameterization.md, Why differentiate through the sample"
+_FINITE = "docs/derivations/finite.md, Numbers that stay finite"
 
 HINTS: dict[str, tuple[str, str, str]] = {
     "dense": (
         "Which shape must y have, and which product of x (N, n_in) and W (n_in, n_out) has it?",
         "b (n_out,) is added to every row: NumPy does that by itself.",
-        "y[n, k] = sum_i x[n, i] W[i, k] + b[k], so y = x @ W + b. (docs/derivations.md, "
-        "The encoder and its two heads)",
+        f"y[n, k] = sum_i x[n, i] W[i, k] + b[k], so y = x @ W + b. ({_DENSE})",
     ),
     "dense_backward": (
         "W[i, k] appears in y[n, k] for every n. What happens to gradients where paths meet?",
@@ -87,7 +86,7 @@ HINTS: dict[str, tuple[str, str, str]] = {
     "reparameterize": (
         "log_var = log sigma^2. What is sigma?",
         "sigma = exp(log_var / 2), not exp(log_var). Which arrays will backward need?",
-        "z = mean + exp(log_var / 2) * noise. (docs/derivations.md, The sample)",
+        "z = mean + exp(log_var / 2) * noise. (docs/derivations/forward.md, The sample)",
     ),
     "reparameterize_backward": (
         "How far does z move if the mean moves by 1? And if sigma does?",
@@ -97,8 +96,8 @@ HINTS: dict[str, tuple[str, str, str]] = {
     "kl_to_standard_normal": (
         "What must come out at mean = 0, log_var = 0?",
         "sigma^2 = exp(log_var), log sigma^2 = log_var; the sum goes over the latent dimensions.",
-        "KL = 1/2 sum_l (mean^2 + exp(log_var) - 1 - log_var). (docs/derivations.md, "
-        "The KL in closed form)",
+        "KL = 1/2 sum_l (mean^2 + exp(log_var) - 1 - log_var). "
+        "(docs/derivations/forward.md, The KL in closed form)",
     ),
     "kl_to_standard_normal_backward": (
         "Which of the four terms contain the mean, and which contain log_var?",
@@ -165,7 +164,8 @@ HINTS: dict[str, tuple[str, str, str]] = {
     "decode": (
         "It is the second half of exercise 5's forward pass. What makes a logit a probability?",
         "dense, tanh, dense, sigmoid; each piece of `given` returns (value, cache).",
-        "sigmoid(dense(tanh(dense(z)))). (docs/derivations.md, The decoder and log p(x given z))",
+        "sigmoid(dense(tanh(dense(z)))). "
+        "(docs/derivations/forward.md, The decoder and log p(x given z))",
     ),
 }
 
