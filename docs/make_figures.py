@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from numpyvae import VAE, Bernoulli
 from numpyvae.cli import main as numpyvae
-from numpyvae.exercises.class_figure import mistakes_figure
+from numpyvae.exercises.teacher.class_figure import mistakes_figure
 from numpyvae.gradient_check import (
     check_grad,
     plot_step_sizes,

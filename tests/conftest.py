@@ -101,7 +101,7 @@ def kept_forks():
     A new interpreter for each takes ten times as long. Ask for it in modules in which that is not
     what is tested.
     """
-    from numpyvae.exercises.process import FORKERS
+    from numpyvae.exercises.sandbox.process import FORKERS
 
     with FORKERS.kept():
         yield

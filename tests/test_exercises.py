@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from numpyvae import VAE, Adam, Bernoulli, Gaussian, cli
-from numpyvae.exercises import hints, lint, mistakes, rerun, stubs
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, exercise_numbered, solution
-from numpyvae.exercises.judging import judge_file, judge_source
-from numpyvae.exercises.perform import load
-from numpyvae.exercises.reference import right
-from numpyvae.exercises.report import verdict_text
-from numpyvae.exercises.sandbox import given_to
+from numpyvae.exercises import rerun
+from numpyvae.exercises.judge import mistakes
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, exercise_numbered, solution
+from numpyvae.exercises.judge.judging import judge_file, judge_source
+from numpyvae.exercises.judge.reference import right
+from numpyvae.exercises.judge.tasks import given_to
+from numpyvae.exercises.sandbox.perform import load
+from numpyvae.exercises.student import hints, stubs
+from numpyvae.exercises.student.report import verdict_text
+from numpyvae.exercises.teacher import lint
 from numpyvae.gaussian import (
     gaussian_log_prob,
     gaussian_log_prob_backward,
@@ -290,12 +293,13 @@ def test_hints_begin_with_the_mistake_and_end_with_the_formula(tmp_path):
 def test_every_hint_that_names_a_derivation_names_one_that_exists():
     from pathlib import Path
 
-    text = (Path(__file__).parent.parent / "docs" / "derivations.md").read_text(encoding="utf-8")
-    headings = set(re.findall(r"^#+ (.*)$", text, re.MULTILINE))
+    docs = Path(__file__).parent.parent / "docs"
+    place = re.compile(r"\(docs/(derivations/\w+\.md), ([^()]*(?:\([^()]*\))?[^()]*)\)$")
     for steps in hints.HINTS.values():
-        heading = re.search(r"\(docs/derivations.md, ([^()]*(?:\([^()]*\))?[^()]*)\)$", steps[2])
-        assert heading, steps[2]
-        assert heading[1] in headings, heading[1]
+        found = place.search(steps[2])
+        assert found, steps[2]
+        text = (docs / found[1]).read_text(encoding="utf-8")
+        assert found[2] in re.findall(r"^#+ (.*)$", text, re.MULTILINE), found[0]
 
 
 def test_the_command_line(tmp_path, capsys):

@@ -7,12 +7,13 @@ import re
 import pytest
 
 from numpyvae import cli
-from numpyvae.exercises import alike
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.class_results import Grade
-from numpyvae.exercises.judging import Verdict
-from numpyvae.exercises.sandbox import NO_SHAPES, Limits, run
-from numpyvae.exercises.shapes import OTHERS, shapes
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.judging import Verdict
+from numpyvae.exercises.judge.tasks import run
+from numpyvae.exercises.sandbox.runner import NO_SHAPES, Limits
+from numpyvae.exercises.sandbox.shapes import OTHERS, shapes
+from numpyvae.exercises.teacher import alike
+from numpyvae.exercises.teacher.class_results import Grade
 
 WRITTEN = (
     """

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from zoo_students import NAMES, ZOO, student
 
-from numpyvae.exercises import reference
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.compare import Fault
-from numpyvae.exercises.diagnosis import name_mistakes
-from numpyvae.exercises.habits import results_of
-from numpyvae.exercises.judging import judge
-from numpyvae.exercises.mistakes import MISTAKES, mistakes_of, plant
-from numpyvae.exercises.perform import perform
-from numpyvae.exercises.sandbox import Note, Outcome, calls_of
+from numpyvae.exercises.judge import reference
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.compare import Fault
+from numpyvae.exercises.judge.diagnosis import name_mistakes
+from numpyvae.exercises.judge.habits import results_of
+from numpyvae.exercises.judge.judging import judge
+from numpyvae.exercises.judge.mistakes import MISTAKES, mistakes_of, plant
+from numpyvae.exercises.judge.tasks import calls_of
+from numpyvae.exercises.sandbox.perform import perform
+from numpyvae.exercises.sandbox.runner import Note, Outcome
 
 SEEDS = int(os.environ.get("NUMPYVAE_SEEDS", "4"))  # at twenty, too, all of these tests passed
 

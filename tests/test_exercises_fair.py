@@ -4,14 +4,18 @@ import subprocess
 
 import pytest
 
-from numpyvae.exercises import process, reference, sandbox
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.class_results import Grade, table
-from numpyvae.exercises.gradescope import results
-from numpyvae.exercises.judging import judge, judge_source
-from numpyvae.exercises.perform import describe
-from numpyvae.exercises.process import run_child
-from numpyvae.exercises.sandbox import Limits, given_to, read_submitted, run
+from numpyvae.exercises.judge import reference
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.judging import judge, judge_source
+from numpyvae.exercises.judge.tasks import given_to, run
+from numpyvae.exercises.sandbox import process
+from numpyvae.exercises.sandbox import runner as sandbox
+from numpyvae.exercises.sandbox.perform import describe
+from numpyvae.exercises.sandbox.process import run_child
+from numpyvae.exercises.sandbox.runner import Limits
+from numpyvae.exercises.sandbox.submitted import read_submitted
+from numpyvae.exercises.teacher.class_results import Grade, table
+from numpyvae.exercises.teacher.gradescope import results
 
 THREE = EXERCISES[3]
 SOLUTION = solution(THREE.file)

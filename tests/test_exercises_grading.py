@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from numpyvae import cli
-from numpyvae.exercises import class_results, grading, submissions
-from numpyvae.exercises.catalogue import EXERCISES, solution
-from numpyvae.exercises.class_figure import mistakes_figure
-from numpyvae.exercises.mistakes import MISTAKES, plant
-from numpyvae.exercises.sandbox import Limits
-from numpyvae.exercises.stubs import stub
+from numpyvae.exercises.judge.catalogue import EXERCISES, solution
+from numpyvae.exercises.judge.mistakes import MISTAKES, plant
+from numpyvae.exercises.sandbox.runner import Limits
+from numpyvae.exercises.student.stubs import stub
+from numpyvae.exercises.teacher import class_results, grading, submissions
+from numpyvae.exercises.teacher.class_figure import mistakes_figure
 
 pytestmark = pytest.mark.usefixtures("kept_forks", "sketches")
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,12 +13,13 @@ from types import SimpleNamespace
 import pytest
 
 from numpyvae import cli
-from numpyvae.exercises import cells, submissions
-from numpyvae.exercises.catalogue import EXERCISES, solution
-from numpyvae.exercises.cells import as_python, definitions, place
-from numpyvae.exercises.file_names import meant, student_of
-from numpyvae.exercises.judging import judge_source
-from numpyvae.exercises.notebooks import notebook_source
+from numpyvae.exercises.judge.catalogue import EXERCISES, solution
+from numpyvae.exercises.judge.judging import judge_source
+from numpyvae.exercises.sandbox import cells
+from numpyvae.exercises.sandbox.cells import as_python, definitions, place
+from numpyvae.exercises.teacher import submissions
+from numpyvae.exercises.teacher.file_names import meant, student_of
+from numpyvae.exercises.teacher.notebooks import notebook_source
 
 pytestmark = pytest.mark.usefixtures("kept_forks")
 FILES = [exercise.file for exercise in EXERCISES]
@@ -323,7 +324,7 @@ def test_an_archive_that_leads_out_or_grows_costs_itself_alone(tmp_path, monkeyp
     out = {"../ex0_dense.py": "a", "/etc/ex1_activations.py": "b", FILES[3]: "3"}
     (tmp_path / "a.tar.gz").write_bytes(tarred(out))
     assert submissions.read_one(tmp_path / "a.tar.gz").sources == {FILES[3]: "3"}
-    monkeypatch.setattr("numpyvae.exercises.hand_in.UNPACKED_BYTES", 10**6)
+    monkeypatch.setattr("numpyvae.exercises.teacher.hand_in.UNPACKED_BYTES", 10**6)
     (tmp_path / "b.tgz").write_bytes(tarred({"big": "0" * 10**7, FILES[3]: "3"}))
     (tmp_path / "c.tgz").write_bytes(b"\x1f\x8b" + b"and then nothing")
     found, _ = submissions.find(tmp_path)
@@ -344,7 +345,7 @@ def test_an_archive_that_leads_out_or_grows_costs_itself_alone(tmp_path, monkeyp
 
 
 def test_an_xz_that_asks_for_much_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("numpyvae.exercises.hand_in.XZ_BYTES", 2**16)
+    monkeypatch.setattr("numpyvae.exercises.teacher.hand_in.XZ_BYTES", 2**16)
     (tmp_path / "a.txz").write_bytes(tarred({FILES[3]: "3"}, "w:xz"))
     assert "is no .tar archive that can be read: Memory" in (
         submissions.read_one(tmp_path / "a.txz").problem
@@ -367,7 +368,7 @@ def test_a_rar_is_named_and_its_row_is_there(tmp_path, capsys):
 
 
 def test_many_files_are_not_all_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr("numpyvae.exercises.hand_in.ENTRIES", 50)
+    monkeypatch.setattr("numpyvae.exercises.teacher.hand_in.ENTRIES", 50)
     hand_in(tmp_path / "a", {f"d{n:03}/x.py": "" for n in range(100)})
     hand_in(tmp_path / "a", {FILES[0]: "0", f"d099/{FILES[1]}": "1"})
     assert submissions.read_one(tmp_path / "a").sources == {FILES[0]: "0"}

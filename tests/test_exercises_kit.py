@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae.exercises import kit, reference
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.mistakes import mistakes_of
+from numpyvae.exercises.judge import reference
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.mistakes import mistakes_of
+from numpyvae.exercises.teacher import kit
 
 ROOT = Path(__file__).parent.parent
 NUMPY = Path(np.__file__).parent.parent

@@ -5,9 +5,9 @@ import pytest
 from test_exercises_diagnosis import judge_text
 from test_exercises_said import said
 
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.mistakes import MISTAKES, plant
-from numpyvae.exercises.reference import results_with
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.mistakes import MISTAKES, plant
+from numpyvae.exercises.judge.reference import results_with
 
 
 def verdict_on(number, *changes, head="", seed=1):

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from numpyvae import cli
-from numpyvae.exercises import gradescope, grading, hints_part_two, kit, lint, reference, stubs
-from numpyvae.exercises.catalogue import ALL, EXERCISES, PART_TWO, draw_points, solution
-from numpyvae.exercises.judging import judge
-from numpyvae.exercises.mistakes import mistakes_of, planted
-from numpyvae.exercises.submissions import Submission
+from numpyvae.exercises.judge import reference
+from numpyvae.exercises.judge.catalogue import ALL, EXERCISES, PART_TWO, draw_points, solution
+from numpyvae.exercises.judge.judging import judge
+from numpyvae.exercises.judge.mistakes import mistakes_of, planted
+from numpyvae.exercises.student import hints_part_two, stubs
+from numpyvae.exercises.teacher import gradescope, grading, kit, lint
+from numpyvae.exercises.teacher.submissions import Submission
 from numpyvae.layers import Condition
 from numpyvae.objectives import iw_bound, iw_bound_backward
 from numpyvae.priors.mixture import gaussian_mixture_log_prob, gaussian_mixture_log_prob_backward

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from test_exercises_hand_in import BACKWARD, CELLS, FORWARD, notebook
 
-from numpyvae.exercises import grading, kit, submissions
-from numpyvae.exercises.catalogue import EXERCISES, solution
-from numpyvae.exercises.mistakes import mistakes_of
-from numpyvae.exercises.process import FORKERS
+from numpyvae.exercises.judge.catalogue import EXERCISES, solution
+from numpyvae.exercises.judge.mistakes import mistakes_of
+from numpyvae.exercises.sandbox.process import FORKERS
+from numpyvae.exercises.teacher import grading, kit, submissions
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "cases"

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from test_exercises_diagnosis import judge_text
 
-from numpyvae.exercises import reference, sandbox
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.judging import judge, judge_source
-from numpyvae.exercises.sandbox import Limits, Outcome
+from numpyvae.exercises.judge import reference, tasks
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.judging import judge, judge_source
+from numpyvae.exercises.sandbox import runner as sandbox
+from numpyvae.exercises.sandbox.runner import Limits, Outcome
 
 pytestmark = pytest.mark.usefixtures("kept_forks")
 
@@ -267,7 +268,7 @@ def test_hostile_headers_reach_the_judge_as_nothing_worse_than_wrong(header, mon
         return ""
 
     monkeypatch.setattr(sandbox, "run_child", child)
-    outcome = sandbox.run(EXERCISES[3], "", draw_points(EXERCISES[3], 0))
+    outcome = tasks.run(EXERCISES[3], "", draw_points(EXERCISES[3], 0))
     assert all(array.dtype.kind in "biuf" for array in outcome.arrays.values())
     assert not any(note.kind == "grader" for note in outcome.notes)
     verdict = judge(EXERCISES[3], outcome, 0)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 import numpyvae
-from numpyvae.exercises import stubs
-from numpyvae.exercises.catalogue import EXERCISES, solution
-from numpyvae.exercises.mistakes import mistakes_of
-from numpyvae.exercises.terminal import Page, lay_out
-from numpyvae.exercises.watch import COARSE, SETTLES, Files
+from numpyvae.exercises.judge.catalogue import EXERCISES, solution
+from numpyvae.exercises.judge.mistakes import mistakes_of
+from numpyvae.exercises.student import stubs
+from numpyvae.exercises.student.terminal import Page, lay_out
+from numpyvae.exercises.student.watch import COARSE, SETTLES, Files
 
 try:
     import pty

@@ -70,8 +70,8 @@ the sum of the losses.
 {late_examples:,} binarised images of MNIST, ({late_case}), batch {late_batch}: the first epoch, and
 the median of epochs {late_first} to {late_last}. Where a gradient stays zero, the moments of Adam
 shrink until they are subnormal, and many processors take a hundred times as long for such numbers;
-[derivations.md](derivations.md#10-adam) tells what ours does about it. PyTorch and JAX are as their
-users run them, which is without flushing such numbers to zero.
+[the chapter on Adam](derivations/adam.md) tells what ours does about it. PyTorch and JAX are as
+their users run them, which is without flushing such numbers to zero.
 
 {late}
 

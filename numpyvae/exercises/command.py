@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from numpyvae.exercises import hints, report, stubs
-from numpyvae.exercises.catalogue import PARTS, Exercise, add_part, exercise_numbered
-from numpyvae.exercises.judging import judge_file
-from numpyvae.exercises.process import FORKERS
-from numpyvae.exercises.sandbox import Limits
+from numpyvae.exercises.judge.catalogue import PARTS, Exercise, add_part, exercise_numbered
+from numpyvae.exercises.judge.judging import judge_file
+from numpyvae.exercises.sandbox.process import FORKERS
+from numpyvae.exercises.sandbox.runner import Limits
+from numpyvae.exercises.student import hints, report, stubs
 
 __all__ = ["add_to"]
 
-COMMANDS = ("watch", "grading", "gradescope", "kit", "lint")
+COMMANDS = ("student.watch", *(f"teacher.{m}" for m in ("grading", "gradescope", "kit", "lint")))
 
 
 def add_to(commands: Any) -> None:

@@ -1,0 +1,229 @@
+"""The exercises of both parts: their functions, marks, and the places where they are tried.
+
+The text of an exercise and its solution stand in one file of `solutions/`; the stub that a student
+gets is that file without the bodies of the functions listed here.
+
+Part one, `EXERCISES`, is the course. Part two is for whoever goes on: nothing in part one needs it,
+and it is there only where it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Container, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpyvae.exercises.judge import places
+from numpyvae.exercises.judge.places import BETA, Arrays, D, L, N, Rng, elementwise
+from numpyvae.numerics import Array
+
+__all__ = [
+    "ALL",
+    "BETA",
+    "EXERCISES",
+    "PARTS",
+    "Arrays",
+    "D",
+    "Exercise",
+    "Function",
+    "L",
+    "N",
+    "add_part",
+    "draw_points",
+    "exercise_numbered",
+    "exercises_of",
+    "solution",
+]
+
+SOLUTIONS = Path(__file__).parent / "solutions"
+
+
+class Function(NamedTuple):
+    """A function to write, with the backward that belongs to it, if one does.
+
+    With a backward, `f(*arguments) -> (value, cache)` and
+    `f_backward(dvalue, cache) -> gradients`. Without, `f(*arguments) -> outputs`.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    outputs: tuple[str, ...]
+    gradients: tuple[str, ...]
+    draw: Callable[[Rng], list[Arrays]]  # the places: argument (and cotangent) -> value
+    marks: tuple[int, ...]  # of the function and, if it has one, of its backward
+    is_gradient: bool = False  # whether the outputs themselves are to be derived
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The functions to write: f, or f and f_backward."""
+        return (self.name, f"{self.name}_backward") if self.gradients else (self.name,)
+
+
+class Exercise(NamedTuple):
+    """One file to fill in."""
+
+    number: int
+    slug: str
+    title: str
+    functions: tuple[Function, ...]
+
+    @property
+    def file(self) -> str:
+        """The student's file, "ex3_reparameterize.py"."""
+        return f"ex{self.number}_{self.slug}.py"
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """Function name -> marks."""
+        return {
+            name: marks
+            for f in self.functions
+            for name, marks in zip(f.names, f.marks, strict=True)
+        }
+
+
+def _exercise(number: int, slug: str, title: str, *functions: Function) -> Exercise:
+    return Exercise(number, slug, title, functions)
+
+
+def _quantized(
+    name: str, arguments: tuple[str, ...], outputs: tuple[str, ...], marks: int, *rest: bool
+) -> Function:
+    def draw(rng: Rng) -> list[Arrays]:
+        return places.quantize(rng, *arguments)
+
+    return Function(name, arguments, outputs, (), draw, (marks,), *rest)
+
+
+EXERCISES = (
+    _exercise(0, "dense", "the dense layer", Function(
+        "dense", ("x", "W", "b"), ("y",), ("dx", "dW", "db"), places.dense, (2, 5))),
+    _exercise(1, "activations", "ReLU and tanh",
+        Function("relu", ("x",), ("y",), ("dx",), partial(elementwise, "dy", 800.0), (1, 3)),
+        Function("tanh", ("x",), ("y",), ("dx",), partial(elementwise, "dy", 800.0), (1, 3))),
+    _exercise(2, "bernoulli", "sigmoid, and the Bernoulli log-likelihood from logits",
+        Function("sigmoid", ("x",), ("p",), ("dx",), partial(elementwise, "dp", 1e4), (1, 3)),
+        Function("bernoulli_log_prob", ("x", "logits"), ("log_prob",), ("dlogits",),
+                 places.bernoulli, (3, 5))),
+    _exercise(3, "reparameterize", "the reparameterised sample", Function(
+        "reparameterize", ("mean", "log_var", "noise"), ("z",), ("dmean", "dlog_var"),
+        places.reparameterize, (3, 7))),
+    _exercise(4, "gaussian_kl", "the Gaussian KL divergence", Function(
+        "kl_to_standard_normal", ("mean", "log_var"), ("kl",), ("dmean", "dlog_var"), places.kl,
+        (3, 7))),
+    _exercise(5, "elbo", "the ELBO and its whole gradient", Function(
+        "negative_elbo", ("params", "x", "noise", "beta"), ("loss",), ("dparams",),
+        places.negative_elbo, (6, 14))),
+    _exercise(6, "adam", "Adam", Function(
+        "adam_step",
+        ("theta", "grad", "m", "v", "t", "learning_rate", "beta1", "beta2", "epsilon"),
+        ("new_theta", "new_m", "new_v"), (), places.adam, (8,))),
+    _exercise(7, "gaussian", "the Gaussian likelihood with learned variance", Function(
+        "gaussian_log_prob", ("x", "mean", "log_var"), ("log_prob",), ("dmean", "dlog_var"),
+        places.gaussian, (3, 6))),
+    _exercise(8, "score_function", "the score-function estimator beside the pathwise one",
+        Function("log_q", ("z", "mean", "log_var"), ("log_q",), (),
+                 lambda rng: places.draws(rng, "z", "mean", "log_var"), (1,)),
+        Function("score_function_gradient", ("value", "z", "mean", "log_var"),
+                 ("dmean", "dlog_var"), (),
+                 lambda rng: places.draws(rng, "value", "z", "mean", "log_var"), (4,), True),
+        Function("pathwise_gradient", ("df", "noise", "log_var"), ("dmean", "dlog_var"), (),
+                 lambda rng: places.draws(rng, "df", "noise", "log_var"), (2,), True),
+        Function("variance_of_mean", ("estimates",), ("variance",), (),
+                 lambda rng: places.draws(rng, "estimates"), (2,))),
+    _exercise(9, "vae", "the whole VAE, trained on the digits",
+        Function("train", ("params", "x", "batches", "noise", "learning_rate"),
+                 ("losses", "trained"), (), places.train, (5,)),
+        Function("decode", ("params", "z"), ("probabilities",), (), places.decode, (2,))),
+)  # fmt: skip
+
+
+_MIXTURE = ("z", "logits", "mean", "log_var")
+PART_TWO = (
+    _exercise(10, "condition", "a model that is told the class",
+        Function("condition", ("x", "y", "W", "b", "W_y"), ("pre",), ("dx", "dW", "db", "dW_y"),
+                 places.condition, (2, 6)),
+        Function("every_class", ("x", "W", "b", "W_y"), ("pre",), ("dx", "dW", "db", "dW_y"),
+                 places.every_class, (2, 6)),
+        Function("sample_given_class", ("params", "y", "z", "uniform"), ("x", "probabilities"), (),
+                 places.sample_given_class, (4,))),
+    _exercise(11, "mixture", "a mixture of Gaussians as prior",
+        Function("gaussian_mixture_log_prob", _MIXTURE, ("log_prob",),
+                 ("dz", "dlogits", "dmean", "dlog_var"), places.mixture, (6, 14)),
+        Function("responsibilities", _MIXTURE, ("responsibilities",), (), places.responsibilities,
+                 (4,)),
+        Function("sample_mixture", ("component", "noise", "mean", "log_var"), ("z",), (),
+                 places.sample_mixture, (4,))),
+    _exercise(12, "importance", "the importance-weighted bound",
+        Function("importance_weights", ("log_weight",), ("weights",), (), places.log_weights, (3,)),
+        Function("importance_bound", ("log_weight",), ("bound",), ("dlog_weight",),
+                 lambda rng: places.log_weights(rng, "dbound"), (4, 4)),
+        Function("log_importance_weight", ("log_px", "z", "log_var", "noise"), ("log_weight",),
+                 ("dlog_px", "dz", "dlog_var"), places.log_importance_weight, (4, 6)),
+        Function("doubly_reparameterized", ("log_weight", "dlog_joint", "log_var", "noise"),
+                 ("dmean", "dlog_var"), (), places.doubly_reparameterized, (8,), True)),
+    _exercise(13, "quantize", "vector quantisation, straight through",
+        Function("nearest_code", ("z_e", "codebook"), ("index",), (), places.nearest_code, (4,)),
+        _quantized("quantize", ("z_e", "index", "codebook", "beta"), ("z_q", "cost"), 4),
+        _quantized("quantize_gradient", ("dz_q", "z_e", "index", "codebook", "beta"),
+                   ("dz_e", "dcodebook"), 10, True),
+        _quantized("moving_codebook", ("counts", "sums", "z_e", "index", "decay"),
+                   ("new_counts", "new_sums", "new_codebook"), 5)),
+)  # fmt: skip
+
+PARTS = {1: EXERCISES, 2: PART_TWO}
+ALL = EXERCISES + PART_TWO
+
+
+def add_part(parser: Any) -> None:
+    """Add the option `--part` to a command."""
+    parser.add_argument(
+        "--part", type=int, choices=list(PARTS), default=1,
+        help="of the course: 1 has exercises 0 to 9, 2 has 10 to 13 (default: %(default)s)",
+    )  # fmt: skip
+
+
+def exercises_of(files: Container[str]) -> tuple[Exercise, ...]:
+    """The parts of the course of which there is a file; part one if there is none."""
+    parts = [own for own in PARTS.values() if any(e.file in files for e in own)]
+    return tuple(e for own in parts for e in own) or EXERCISES
+
+
+def exercise_numbered(number: int, exercises: tuple[Exercise, ...] = EXERCISES) -> Exercise:
+    """One of the exercises. ValueError if there is none of that number."""
+    for exercise in exercises:
+        if exercise.number == number:
+            return exercise
+    first, last = exercises[0].number, exercises[-1].number
+    raise ValueError(f"there is no exercise {number}: expected {first} to {last}")
+
+
+@cache
+def solution(file: str) -> str:
+    """The text of a file of `solutions/`, by the name that it has in a student's folder."""
+    return (SOLUTIONS / file).read_text(encoding="utf-8")
+
+
+@cache
+def _seed(exercise: int, seed: str) -> int:
+    digest = hashlib.sha256(f"numpyvae exercise {exercise} seed {seed}".encode()).digest()
+    return int.from_bytes(digest[:16], "big")
+
+
+def draw_points(exercise: Exercise, seed: int | str) -> Arrays:
+    """All arrays an exercise is tried with, named "function/place/argument" and, for an argument
+    that is a dict, "function/place/argument/key". The same seed (of any text) gives the same bytes.
+    """
+    rng = np.random.default_rng(_seed(exercise.number, str(seed)))
+    return dict(_named(exercise, rng))
+
+
+def _named(exercise: Exercise, rng: Rng) -> Iterator[tuple[str, Array]]:
+    for f in exercise.functions:
+        for i, place in enumerate(f.draw(rng)):
+            for name, array in place.items():
+                yield f"{f.name}/{i}/{name}", array
