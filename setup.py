@@ -9,8 +9,6 @@ import re
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import setup
-
 
 def long_description(readme: str, source: str | None) -> str:
     """The README as an index shows it: links to files lead to `source`, the repository's address.
@@ -39,6 +37,8 @@ def source_address(setup_cfg: Path) -> str | None:
 
 
 if __name__ == "__main__":
+    from setuptools import setup  # here: the tests read this file where there is none
+
     root = Path(__file__).parent
     readme = (root / "README.md").read_text(encoding="utf-8")
     setup(
