@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,6 @@ from numpy.typing import NDArray
 from .points import Vector
 from .sampling import Candidate, Sample
 from .slopes import Estimate, Notes
-
-__all__ = [
-    "CANNOT_TELL",
-    "FAIL",
-    "KINK",
-    "ORDER",
-    "PASS",
-    "Comparison",
-    "Settings",
-    "Worst",
-    "reasons_of",
-    "row",
-    "warn_of_numerical",
-    "warn_of_silent_parameters",
-]
 
 METHODS = ("auto", "complex", "central", "directional", "taylor")
 PASS, CANNOT_TELL, FAIL, KINK = 0, 1, 2, 3
@@ -151,6 +136,23 @@ class Comparison:
         for key in ("yours", "numeric", "error", "bound", "tolerance"):
             setattr(worst, key, float(getattr(self, key)[i]))
         return worst
+
+    def fields(
+        self, rows: list[Any], name_of: Callable[[int], str], form: Callable[..., Any] = np.asarray
+    ) -> dict[str, Any]:
+        """What a report says of all entries, with rows (name, shape, entries), arrays in a form."""
+        everything = np.arange(self.status.size)
+        worst = self.worst(everything)
+        return {
+            "verdict": self.verdict(everything),
+            "table": [self.row(*one) for one in rows],
+            "worst": Worst("nan") if worst is None else self.describe(worst, name_of(worst)),
+            "kinks": [name_of(int(i)) for i in np.flatnonzero(self.status == KINK)],
+            "errors": form(self.error),
+            "error_bound": form(self.bound),
+            "yours": form(self.yours),
+            "numeric": form(self.numeric),
+        }
 
 
 def reasons_of(

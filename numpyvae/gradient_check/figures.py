@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_agreement", "plot_heatmap", "plot_report", "plot_step_sizes", "plot_taylor"]
-
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 AMBER, PURPLE, SKY = "#E69F00", "#CC79A7", "#56B4E9"
 MARKERS = "osD^vP"

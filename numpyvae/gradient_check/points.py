@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 from .blas import one_blas_thread
 
-__all__ = ["Array", "Block", "Point", "Vector", "as_scalar", "changed", "check_order"]
-__all__ += ["of_any_form", "rebuilt", "repeats", "snapshot"]
-
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
 
@@ -74,35 +71,28 @@ class Point:
             array = np.asarray(value)
         except ValueError:  # arrays of several shapes
             array = np.array(None)
-        kind = array.dtype.kind
+        kind, of = array.dtype.kind, array.dtype
         if kind == "O" and isinstance(value, (list, tuple)):
             raise TypeError(
                 f"{name} must be one array or a dict of arrays, not a {type(value).__name__} of "
                 f"{len(value)}: pass a dict such as {{'W': W, 'b': b}}"
             )
         if kind == "c":
-            raise TypeError(
-                f"{name} is complex ({array.dtype}): gradients are checked at real parameters"
-            )
+            raise TypeError(f"{name} is complex ({of}): gradients are checked at real parameters")
         if kind not in "fiub":
-            raise TypeError(f"{name} must be an array of numbers, but its dtype is {array.dtype}")
-        if array.dtype != np.float64:
-            self.was_narrow = self.was_narrow or array.dtype.itemsize < 8 or kind != "f"
-            self.notes.append(
-                f"{name} is {array.dtype}: it was converted to float64 for the check."
-            )
+            raise TypeError(f"{name} must be an array of numbers, but its dtype is {of}")
+        if of != np.float64:
+            self.was_narrow = self.was_narrow or of.itemsize < 8 or kind != "f"
+            self.notes.append(f"{name} is {of}: it was converted to float64 for the check.")
         return array.astype(np.float64)
 
     def structure(self, vector: Array) -> Any:
         """A flat vector (P,) in the form theta was given in. Views: writing to the vector shows."""
         if not self.is_dict:
             return vector.reshape(self.shapes[0])
-        views, start = {}, 0
-        for key, block in zip(self.keys, self.blocks, strict=True):
-            stop = start + block.indices.size
-            views[key] = vector[start:stop].reshape(block.shape)
-            start = stop
-        return views
+        ends = np.cumsum([block.indices.size for block in self.blocks], dtype=int)
+        parts = zip(self.keys, np.split(vector, ends), self.shapes, strict=False)
+        return {key: part.reshape(shape) for key, part, shape in parts}
 
     def entry(self, i: int) -> str:
         """The name of entry ``i`` of the flat vector: ``"encoder.0.b[3]"``."""
