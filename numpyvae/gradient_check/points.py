@@ -33,14 +33,13 @@ class Block(NamedTuple):
 
     def index_of(self, i: int) -> str:
         """``"[3, 4]"`` for entry ``i`` of the flat vector; "" for a scalar."""
-        position = int(np.flatnonzero(self.indices == i)[0])
-        index = [str(int(k)) for k in np.unravel_index(position, self.shape)] if self.shape else []
-        return f"[{', '.join(index)}]" if index else ""
+        index = np.argwhere((self.indices == i).reshape(self.shape))[0]
+        return f"[{', '.join(map(str, index))}]" if self.shape else ""
 
     @property
     def shown_shape(self) -> str:
         """``"3 x 4"``; a scalar is ``"scalar"``."""
-        return " x ".join(str(n) for n in self.shape) or "scalar"
+        return " x ".join(map(str, self.shape)) or "scalar"
 
 
 class Point:
@@ -128,16 +127,13 @@ class Point:
         Entries for which no number of the right shape came are NaN; the second result says why,
         parameter by parameter.
         """
-        vector = np.full(self.size, np.nan)
-        problems: dict[str, str] = {}
-        misfits: dict[str, Array] = {}
+        vector, problems, misfits = np.full(self.size, np.nan), dict[str, str](), dict[str, Array]()
         blocks, values = self.blocks, {"theta": grad}
         if isinstance(grad, Mapping):
             values = {str(key): value for key, value in grad.items()}
-            for name in sorted(set(values) - {b.name for b in blocks}):
-                problems[name] = (
-                    f"there is a gradient for {name!r}, but theta has no such parameter"
-                )
+            unknown = sorted(set(values) - {b.name for b in blocks})
+            text = "there is a gradient for {!r}, but theta has no such parameter"
+            problems = {name: text.format(name) for name in unknown}
         elif self.is_dict:
             text = f"theta is a dict of {len(self.keys)} arrays, but the gradient is {_kind(grad)}"
             return vector, {block.name: text for block in blocks}, misfits
@@ -267,11 +263,12 @@ def snapshot(value: Any) -> Any:
     """A copy in which no array is shared; what is neither array nor container stays as it is."""
     if hasattr(value, "__array__") and not isinstance(value, (np.generic, type)):
         return np.array(value)
-    if isinstance(value, Mapping):
-        return {k: snapshot(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
         return rebuilt(value, [snapshot(v) for v in value])
-    return {k: snapshot(v) for k, v in vars(value).items()} if _has_fields(value) else value
+    is_object = hasattr(value, "__dict__") and type(value).__module__ != "builtins"
+    if is_object and not callable(value) and not isinstance(value, Mapping):
+        value = vars(value)
+    return {k: snapshot(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
 def rebuilt(like: Any, parts: list[Any]) -> Any:
@@ -283,24 +280,20 @@ def rebuilt(like: Any, parts: list[Any]) -> Any:
 
 def changed(before: Any, now: Any) -> bool:
     """Whether ``now`` differs from the :func:`snapshot` taken ``before``."""
-    if isinstance(before, np.ndarray):
-        after = np.asarray(now) if hasattr(now, "__array__") else None
-        nan = before.dtype.kind in "fc"
-        return after is None or not np.array_equal(before, after, equal_nan=nan)
-    if isinstance(before, Mapping):
-        now = vars(now) if _has_fields(now) else now
-        same = isinstance(now, Mapping) and list(before) == list(now)
-        return not same or any(changed(before[k], now[k]) for k in now)
-    if isinstance(before, (tuple, list)):
-        same = isinstance(now, (tuple, list)) and len(now) == len(before)
-        return not same or any(changed(a, b) for a, b in zip(before, now, strict=True))
-    return isinstance(before, (int, float, complex, str)) and before != now and before == before
+    return not _same(before, snapshot(now))
 
 
-def _has_fields(value: Any) -> bool:
-    return (
-        hasattr(value, "__dict__") and not callable(value) and type(value).__module__ != "builtins"
-    )
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        same_kind = isinstance(b, np.ndarray)
+        return same_kind and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    if isinstance(a, Mapping):
+        same_kind = isinstance(b, Mapping) and list(a) == list(b)
+        return same_kind and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, (tuple, list)):
+        same_kind = isinstance(b, (tuple, list)) and len(a) == len(b)
+        return same_kind and all(map(_same, a, b))
+    return not isinstance(a, (int, float, complex, str)) or a == b or a != a  # NaN too
 
 
 def repeats(second: Any, first: Any, factor: float = 1.0) -> bool:

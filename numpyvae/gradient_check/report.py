@@ -14,8 +14,6 @@ from .comparison import ORDER, Worst
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GradientReport"]
-
 WIDTH = 96
 ROWS = 24  # rows of the table that are shown
 DIRECTIONS = 4  # and of those, random directions
