@@ -7,28 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import estimates
 from .blas import one_blas_thread
-from .comparison import (
-    FAIL,
-    ORDER,
-    Comparison,
-    Settings,
-    reasons_of,
-    row,
-    warn_of_numerical,
-    warn_of_silent_parameters,
-)
+from .comparison import FAIL, ORDER, Comparison, Settings, explain, row
 from .diagnosis import diagnose, finding
 from .differences import TaylorTest, random_direction, taylor_test
-from .estimates import (
-    Groups,
-    broken_complex_step,
-    central_entries,
-    complex_entries,
-    directional_slopes,
-    find_kinks,
-    why_not_complex,
-)
 from .points import Point, Vector, check_order
 from .report import GradientReport
 from .sampling import Candidate, Sample, collect, look_again, sample_f
@@ -100,7 +83,7 @@ class Plan(NamedTuple):
 
     method: str = ""
     reason: str = ""
-    kinked: Groups = []  # noqa: RUF012, nobody writes to it
+    kinked: estimates.Groups = []  # noqa: RUF012, nobody writes to it
 
 
 def run(
@@ -125,8 +108,10 @@ def run(
             if not notes.unknown:
                 fields = _by_entries(sample, yours, estimate, settings, notes)
         elif np.all(np.isfinite(yours.vector)):
-            by = _by_taylor if plan.method == "taylor" else _by_directions
-            fields = by(sample, yours, plan, settings, notes)
+            if plan.method == "taylor":
+                fields = _by_taylor(sample, yours, settings)
+            else:
+                fields = _by_directions(sample, yours, plan, settings, notes)
         look_again(sample, notes)
     if reproduce:
         fields["reproduce"] = reproduce
@@ -135,11 +120,11 @@ def run(
 
 def _choose(sample: Sample, settings: Settings, notes: Notes) -> Plan:
     """The method that will be used. A complex call is timed before anything relies on it."""
-    method, why_not, reason, kinked = settings.method, "", "", Groups()
+    method, why_not, reason, kinked = settings.method, "", "", estimates.Groups()
     if method == "taylor":
         return Plan("taylor")
     if method != "central":
-        why_not, kinked = why_not_complex(sample, notes)
+        why_not, kinked = estimates.why_not_complex(sample, notes)
     if why_not and method == "complex":
         notes.cannot_tell(f"The complex step cannot be used: {why_not}. Try method='central'.")
         return Plan("complex")
@@ -165,13 +150,13 @@ def _estimate(
 ) -> tuple[Plan, Estimate]:
     """The numerical gradient, entry by entry, and the method that it took in the end."""
     if plan.method == "central":
-        return plan, central_entries(sample, settings)
-    estimate = complex_entries(sample)
-    find_kinks(sample, plan.kinked, estimate, notes)
-    broken = broken_complex_step(sample, estimate, yours.vector, settings)
+        return plan, estimates.central_entries(sample, settings)
+    estimate = estimates.complex_entries(sample)
+    estimates.find_kinks(sample, plan.kinked, estimate, notes)
+    broken = estimates.broken_complex_step(sample, estimate, yours.vector, settings)
     if broken and settings.method == "auto":
         reason = f"the complex step cannot be used: {broken}"
-        return Plan("central", reason), central_entries(sample, settings)
+        return Plan("central", reason), estimates.central_entries(sample, settings)
     if broken:
         notes.cannot_tell(f"The complex step cannot be used: {broken}.")
     return plan, estimate
@@ -221,9 +206,6 @@ def _by_entries(
     """Every entry of your gradient against the numerical one."""
     point = sample.f.point
     comparison = Comparison(yours.vector, estimate, settings, yours.eps)
-    warn_of_silent_parameters(sample, comparison, notes)
-    if estimate.by_complex and not yours.is_narrow:
-        warn_of_numerical(sample, comparison, notes)
     rows = [(b.name, b.shown_shape, b.indices) for b in point.blocks]
     fields = comparison.fields(rows, point.entry, point.structure)
     worst = comparison.worst(np.arange(point.size))
@@ -234,7 +216,7 @@ def _by_entries(
             tool = "complex_step" if estimate.by_complex else "central_difference"
             index = point.code(worst)
             fields["reproduce"] = f"print({yours.call}{index}, {tool}(f, theta){index})"
-    fields["reasons"] = reasons_of(sample, yours, comparison, estimate)
+    fields["reasons"] = explain(sample, yours, comparison, notes)
     fields["findings"] = diagnose(point, comparison, yours.misfits, settings.sizes or {})
     return fields
 
@@ -253,7 +235,7 @@ def _by_directions(
 
     def along(directions: list[Vector]) -> Comparison:
         by_complex = plan.method.endswith("complex")
-        estimate = directional_slopes(sample, directions, by_complex, settings)
+        estimate = estimates.directional_slopes(sample, directions, by_complex, settings)
         return Comparison(np.array([v @ yours.vector for v in directions]), estimate, settings)
 
     n, weights = settings.directions or 20, _weights(sample, yours.vector)
@@ -308,9 +290,7 @@ def _where(sample: Sample, along: Callable[[list[Vector]], Comparison]) -> Field
     return {"table": table, "reasons": [reason], "worst": worst}
 
 
-def _by_taylor(
-    sample: Sample, yours: Candidate, _plan: Plan, settings: Settings, _notes: Notes
-) -> Fields:
+def _by_taylor(sample: Sample, yours: Candidate, settings: Settings) -> Fields:
     """The order of |f(theta + h v) - f(theta) - h g.v| along random v: 2 is right, 1 wrong."""
     theta, n = sample.f.point.vector, settings.directions or 3
     vs = [random_direction(theta.size, sample.rng) * sample.units for _ in range(n)]

@@ -206,14 +206,14 @@ def _fraction(x: float) -> str:
 
 
 class _Part(NamedTuple):
-    """A parameter: yours, the right gradient, theta, status, and the error of the right one."""
+    """A parameter: the error of the right gradient, yours, the right one, theta, and status."""
 
     name: str
+    slack: float
     y: Array
     a: Array
     t: Array
     status: Array
-    slack: float
 
 
 def diagnose(
@@ -224,7 +224,9 @@ def diagnose(
     for block in point.blocks:
         bound = comparison.bound[block.indices]
         slack = 2.0 * float(np.max(bound[np.isfinite(bound)], initial=0.0))
-        parts.append(_Part(block.name, *(block.take(vector) for vector in whole), slack))
+        parts.append(
+            _Part(block.name, slack, *(v[block.indices].reshape(block.shape) for v in whole))
+        )
     found = [f for part in parts if part.name in misfits for f in _misfit(part, misfits[part.name])]
     names, places = Names(sizes, point.blocks), list[dict[str, Any]]()
     groups: list[tuple[Match, list[str]]] = []  # the parameters with the same pattern and number
@@ -280,11 +282,12 @@ def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
     subsets = (itertools.combinations(range(array.ndim), k) for k in range(1, array.ndim + 1))
     for axes in itertools.chain.from_iterable(subsets):
         total = array.sum(axis=axes)
-        if np.squeeze(total).shape == np.squeeze(a).shape:
-            if equal(total.reshape(a.shape), a, part.slack):
-                over = f"ax{'i' if len(axes) == 1 else 'e'}s {', '.join(map(str, axes))}"
-                text = f"{name}: yours must still be summed over {over}."
-                return [finding("not summed", [name], text)]
+        fits = np.squeeze(total).shape == np.squeeze(a).shape
+        if fits and equal(total.reshape(a.shape), a, part.slack):
+            over = f"ax{'i' if len(axes) == 1 else 'e'}s {', '.join(map(str, axes))}"
+            return [
+                finding("not summed", [name], f"{name}: yours must still be summed over {over}.")
+            ]
     return []
 
 

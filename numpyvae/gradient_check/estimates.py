@@ -176,7 +176,7 @@ def broken_complex_step(
     """
     before = estimate.value.copy()
     comparison = Comparison(yours, estimate, settings)
-    resolution, silent = estimate.resolution(settings.atol), np.isnan(before)
+    resolution, silent = estimate.limits(settings.atol)[1], np.isnan(before)
     order = np.argsort(-comparison.relative)
     suspects = order[(comparison.status[order] == FAIL) & ~silent[order]]
     suspects = np.concatenate([np.flatnonzero(silent), suspects])

@@ -214,8 +214,6 @@ def _consecutive(shapes: Mapping[str, tuple[int, ...]]) -> list[Block]:
 
 def as_scalar(value: Any) -> Any:
     """What ``f`` returned, as one Python number; a clear TypeError if it is anything else."""
-    if isinstance(value, (float, complex)):  # np.float64 and np.complex128 too
-        return value
     if isinstance(value, (tuple, list, dict)) or value is None:
         what = "None" if value is None else f"a {type(value).__name__}"
         advice = "If it returns (value, something), pass `lambda theta: f(theta)[0]`."

@@ -177,7 +177,7 @@ def _factor(sample: Sample, block: Block) -> float:
     changes by more than 3 %, with too small a one more than 1e-7 of it is rounding. 1 where no
     step does better.
     """
-    at_zero = not np.any(np.abs(block.take(sample.f.point.vector)) > ZERO)
+    at_zero = not np.any(np.abs(sample.f.point.vector[block.indices]) > ZERO)
     factors, enough = (ANY, 0.01) if at_zero else (LARGER, 1.0)
     phi = sample.f.along(sample.uneven(block.indices))
     badness: list[float] = []

@@ -86,7 +86,7 @@ class Evaluator:
         value = self.f(dict(argument) if self.point.is_dict else argument)
         self.seconds[kind] = min(self.seconds[kind], time.perf_counter() - start)
         self.value_dtype = getattr(value, "dtype", None)
-        return as_scalar(value)
+        return value if isinstance(value, (float, complex)) else as_scalar(value)
 
     def _or_nan(self, call: Callable[..., Any], *arguments: Any) -> float:
         try:
@@ -243,18 +243,16 @@ class Estimate:
         known = (np.abs(self.value) - self.bound) * self.unit
         return np.asarray(np.max(known[np.isfinite(known)], initial=0.0) / self.unit)
 
-    def floor(self, atol: float) -> Vector:
-        """What is allowed near zero: the rounding of small entries beside a steepest slope m.
+    def limits(self, atol: float) -> tuple[Vector, Vector]:
+        """What is allowed near zero, and how well a slope near zero must be known.
 
-        And atol, but never more than atol m: a function in tiny units must not pass unseen.
+        Beside a steepest slope m the rounding of small entries is allowed, and atol, but never more
+        than atol m: a function in tiny units must not pass unseen.
         """
         largest = self.largest()
-        return 1e3 * EPS * largest + atol * np.minimum(1.0, largest)
-
-    def resolution(self, atol: float) -> Vector:
-        """How well a slope near zero must be known."""
-        return np.maximum(self.floor(atol), RESOLUTION * self.largest())
+        floor = 1e3 * EPS * largest + atol * np.minimum(1.0, largest)
+        return floor, np.maximum(floor, RESOLUTION * largest)
 
     def wanted(self, atol: float) -> Vector:
         """The error bound to try for, beside rtol |value|: a slope that may be zero needs less."""
-        return np.where(np.abs(self.value) > self.bound, self.floor(atol), self.resolution(atol))
+        return np.where(np.abs(self.value) > self.bound, *self.limits(atol))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,6 @@ def check_vjp(
         notes = Notes(arguments.notes)
         dvalue, cache, named = _first_call(f, f_backward, arguments, generator, notes)
         first = arguments.by_address(named, notes)
-        if not first:
-            raise ValueError(
-                "f_backward returned no cotangent for any input that is an array of floats"
-            )
         known = [first]
 
         def scalar(point: Mapping[str, Any]) -> Any:
@@ -75,12 +72,10 @@ def check_vjp(
             return arguments.by_address(again, notes)
 
         point = Point({address: arguments.floats[address][2] for address in first})
-        seed = f", rng={rng!r}" if isinstance(rng, int) else ""
-        call = f"check_vjp({_name(f, 'f')}, {_name(f_backward, 'f_backward')}, inputs{seed})"
+        call = f"check_vjp({_name(f, 'f')}, {_name(f_backward, 'f_backward')}, inputs"
+        reproduce = f"print({call}, {rng=}))" if isinstance(rng, int) else f"print({call}))"
         backward = first if notes.failures else grad  # what changes its cache is not called again
-        return run(
-            scalar, point, backward, settings, notes, generator, f"print({call})", "f_backward"
-        )
+        return run(scalar, point, backward, settings, notes, generator, reproduce, "f_backward")
 
 
 def _first_call(
@@ -231,6 +226,10 @@ class _Arguments:
             if cotangent is not None:
                 parts = cotangent if isinstance(cotangent, Mapping) else {}
                 found[address] = cotangent if key is None else parts.get(key)
+        if not found:
+            raise ValueError(
+                "f_backward returned no cotangent for any input that is an array of floats"
+            )
         return found
 
 
@@ -240,9 +239,9 @@ def _argument_names(f: Callable[..., Any], n: int, names: Any) -> list[str]:
         if len(chosen) != n or len(set(chosen)) != n:
             raise ValueError(f"names must be {n} different names, one for each input, not {chosen}")
         return chosen
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    plain = []
+    with suppress(TypeError, ValueError):  # some functions in C tell nothing of their arguments
+        parameters = inspect.signature(f).parameters.values()
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        plain = [p.name for p in parameters if p.kind in kinds]
     return (plain + [f"input {i}" for i in range(len(plain), n)])[:n]
