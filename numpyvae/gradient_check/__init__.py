@@ -49,13 +49,13 @@ __all__ = [
     "taylor_test",
 ]
 
-_HOME = {
-    **dict.fromkeys(("assert_grad_allclose", "check_grad"), "checks"),
-    **dict.fromkeys(("InputError", "check_files"), "user_functions"),
+_HOME = {"assert_grad_allclose": "checks", "check_grad": "checks", "check_vjp": "vjp"}
+_HOME |= {
     "GradientReport": "report",
-    "check_vjp": "vjp",
-    **{name: "figures" for name in __all__ if name.startswith("plot_")},
+    "InputError": "user_functions",
+    "check_files": "user_functions",
 }
+_HOME |= {name: "figures" for name in __all__ if name.startswith("plot_")}
 
 
 def __getattr__(name: str) -> Any:

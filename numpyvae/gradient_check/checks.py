@@ -163,12 +163,7 @@ def _estimate(
 
 
 def _report(
-    sample: Sample,
-    yours: Candidate,
-    plan: Plan,
-    settings: Settings,
-    notes: Notes,
-    fields: Fields,
+    sample: Sample, yours: Candidate, plan: Plan, settings: Settings, notes: Notes, fields: Fields
 ) -> GradientReport:
     """The report: what the form, the notes and the numbers say, in this order."""
     point, problems = sample.f.point, dict.fromkeys(yours.problems.values())
@@ -181,8 +176,8 @@ def _report(
         )
     known = "fail" if form or notes.failures else "cannot tell" if notes.unknown else "pass"
     verdict = max(known, fields.get("verdict", "pass"), key=ORDER.index)
-    told = [finding(pattern, [], text) for text, pattern in notes.failures.items()]
-    base: Fields = {
+    failures = [finding(pattern, [], text) for text, pattern in notes.failures.items()]
+    told: Fields = {
         "method": NAMES.get(plan.method, plan.method),
         "method_reason": plan.reason,
         "rtol": float(settings.rtol),
@@ -190,14 +185,13 @@ def _report(
         "evaluations": sample.f.calls,
         "source": (sample.f.f, point, yours.vector),
         "warnings": notes.warnings,
-    }
-    whole = {
+        **fields,
         "verdict": verdict,
         "reasons": [*form, *notes.failures, *notes.unknown, *fields.get("reasons", [])],
-        "findings": told + fields.get("findings", []),
+        "findings": failures + fields.get("findings", []),
         "reproduce": fields.get("reproduce", "") if verdict == "fail" else "",
     }
-    return GradientReport(**base | fields | whole)
+    return GradientReport(**told)
 
 
 def _by_entries(

@@ -132,9 +132,7 @@ def complex_entries(sample: Sample) -> Estimate:
 def _complex_rounding(sample: Sample, direction: Vector) -> float:
     """How far a complex-step slope moves when theta moves by its own rounding.
 
-    A complex step subtracts nothing, so that its error is the conditioning of the gradient itself:
-    moving theta by a few units in the last place shows it, cancellations and nearly singular
-    matrices included.
+    A complex step subtracts nothing: its error is the conditioning of the gradient itself.
     """
     base, theta = sample.f.complex_slope(direction), sample.f.point.vector
     moved = 0.0
@@ -169,10 +167,9 @@ def find_kinks(sample: Sample, kinked: Groups, estimate: Estimate, notes: Notes)
 def broken_complex_step(
     sample: Sample, estimate: Estimate, yours: Vector, settings: Settings
 ) -> str:
-    """Look at entries that disagree by differences: a kink of f, or a broken complex step?
+    """Why the complex step is broken, "" if it is not: entries that disagree are looked at again.
 
-    Sixty-four at a time, the worst first, going on while kinks turn up, which are recorded.
-    Returns why the complex step is broken, "" if it is not.
+    Sixty-four at a time, the worst first, going on while kinks of f turn up, which are recorded.
     """
     before = estimate.value.copy()
     comparison = Comparison(yours, estimate, settings)

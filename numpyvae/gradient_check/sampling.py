@@ -171,11 +171,10 @@ def _measured(sample: Sample, notes: Notes) -> Sample:
 
 
 def _factor(sample: Sample, block: Block) -> float:
-    """By how much the steps of a parameter are better larger or smaller than they are.
+    """By how much the steps of a parameter are better larger or smaller; 1 where none is better.
 
-    Small parameters do not say what a small step is, but f does: over too large a step the slope
-    changes by more than 3 %, with too small a one more than 1e-7 of it is rounding. 1 where no
-    step does better.
+    Over too large a step the slope changes by more than 3 %, with too small a one more than 1e-7 of
+    it is rounding.
     """
     at_zero = not np.any(np.abs(sample.f.point.vector[block.indices]) > ZERO)
     factors, enough = (ANY, 0.01) if at_zero else (LARGER, 1.0)
@@ -192,11 +191,7 @@ def _factor(sample: Sample, block: Block) -> float:
 
 
 def _with_noise(sample: Sample, notes: Notes) -> Sample:
-    """The sample with the noise of f, its precision, and its slope along random directions.
-
-    Noise has two parts: what f's own rounding leaves, measured beside theta, and what the rounding
-    of theta does to f, which is much where f is nearly singular.
-    """
+    """The sample with a slope, and the noise of f: its own, and what the rounding of theta does."""
     error, slope = _from_differences(sample)
     eps, natural = sample.eps, max(abs(sample.value), slope)
     if natural > 0.0 and error > 1e4 * EPS * natural and eps == EPS:
@@ -232,8 +227,8 @@ def _from_differences(sample: Sample) -> tuple[float, float]:
 def _from_rounding(sample: Sample, notes: Notes) -> float:
     """How far f moves when theta moves by its own rounding.
 
-    That is about eps times the slope. Where it is far more, f jumps at theta, or is singular closer
-    to theta than any step of a difference: no difference can be trusted there.
+    Where that is far more than eps times the slope, f jumps, or is singular closer to theta than
+    any step of a difference.
     """
     largest = 0.0
     for _ in range(2):

@@ -148,11 +148,11 @@ class Evaluator:
 
 
 class Slope(NamedTuple):
-    """A derivative, the bound of its error, and the one-sided slopes where they stay apart.
+    """A derivative, the bound of its error, and where they stay apart the one-sided slopes.
 
-    kind    "smooth", "kink" (one-sided slopes stay apart as h shrinks), "near kink" (they do until
-            a small step gets past it), or "jump" (the values of phi stay apart)
-    gap     right slope minus left slope at the step h
+    kind  "smooth", "kink" (one-sided slopes stay apart as h shrinks), "near kink" (they do until a
+          small step gets past it), or "jump" (the values of phi stay apart)
+    gap   right slope minus left slope at the step h
     """
 
     value: float
