@@ -1,4 +1,4 @@
-"""The `numpyvae` command: train, evaluate, sample, check, exercises.
+"""The `numpyvae` command: train, evaluate, sample, explore, check, exercises.
 
 What the user got wrong is one line on standard error and exit code 2; a run that gives no result is
 exit code 1, Ctrl-C 130.
@@ -25,6 +25,7 @@ from numpyvae import evaluation, plots, proofs, run_data, runs, train_command, t
 from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
+from numpyvae.explore import check_can_explore
 from numpyvae.gradient_check import check_files
 from numpyvae.interrupts import INTERRUPTED
 from numpyvae.model_options import ours
@@ -37,10 +38,11 @@ from numpyvae.options import (
     Parser,
     add_check,
     add_evaluate,
+    add_explore,
     add_sample,
     add_train,
 )
-from numpyvae.run_files import MODEL, in_shell, open_run, shown
+from numpyvae.run_files import EXPLORE, MODEL, in_shell, open_run, shown
 from numpyvae.run_labels import AtLabels, coded, data_of
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.validation import memory_for, positive_int
@@ -182,11 +184,8 @@ def _evaluation_data(
 
 def sample(arguments: argparse.Namespace) -> int:
     """Write E[x|z] at draws z from the prior: a picture (.png), or the numbers (.npy, .csv)."""
-    path = Path(arguments.out or Path(arguments.run) / f"samples_seed{arguments.seed}.png")
-    if (suffix := path.suffix.lower()) not in (".png", ".npy", ".csv"):
-        raise ValueError(f"{shown(path)}: expected a name that ends in .png, .npy or .csv")
-    if arguments.out and path.is_file() and not arguments.overwrite:
-        raise FileExistsError(f"{shown(path)} exists: add --overwrite to replace it")
+    path = _out(arguments, f"samples_seed{arguments.seed}.png", (".png", ".npy", ".csv"))
+    suffix = path.suffix.lower()
     model, config = open_run(arguments.run)
     if not hasattr(model, "sample"):
         what = f"{type(model).__name__} has no p(z) to draw from"
@@ -211,6 +210,31 @@ def sample(arguments: argparse.Namespace) -> int:
             np.save(file, x) if suffix == ".npy" else _write_csv(file, x, names)
     print(f"{n} means E[x|z], z drawn from the prior: {shown(path)}")
     return 0
+
+
+def explore(arguments: argparse.Namespace) -> int:
+    """Write the page that shows a run in a browser."""
+    path = _out(arguments, EXPLORE, (".html",))
+    model, config = open_run(arguments.run)
+    check_can_explore(model)
+    source, name = arguments.data or config["data"], shown(arguments.run)
+    data = run_data.load_data(source, **runs.chosen(config))
+    runs.check_same_data(name, config, shown(source), data, "--data FILE, if they have moved")
+    runs.write_page(path, model, data)
+    print(f"{path.stat().st_size / 1000:.0f} kB, to be opened in a browser: {shown(path)}")
+    return 0
+
+
+def _out(arguments: argparse.Namespace, name: str, suffixes: Sequence[str]) -> Path:
+    """The file to write: --out, or `name` in the run's folder, which may be replaced."""
+    path = Path(arguments.out or Path(arguments.run) / name)
+    if path.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{shown(path)}: expected a name that ends in {expected}")
+    if arguments.out and path.is_file() and not arguments.overwrite:
+        raise FileExistsError(f"{shown(path)} exists: add --overwrite to replace it")
+    return path
 
 
 def _write_csv(file: BinaryIO, x: Array, names: Sequence[str]) -> None:
@@ -280,6 +304,7 @@ def _parser(model: str = "VAE") -> Parser:
     add_train(commands, train, model)
     add_evaluate(commands, evaluate)
     add_sample(commands, sample)
+    add_explore(commands, explore)
     add_check(commands, check)
     exercises.add_to(commands)
     return parser

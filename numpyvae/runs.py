@@ -19,9 +19,10 @@ import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
 from numpyvae.drawing import tile_shape
+from numpyvae.explore import explore_page
 from numpyvae.film import Film
 from numpyvae.model_options import model_arguments, ours
-from numpyvae.models import Model
+from numpyvae.models import VAE, Model
 from numpyvae.models.labelled import Labelled
 from numpyvae.numerics import Array
 from numpyvae.run_data import NAMED_DATA, RunData
@@ -37,6 +38,7 @@ __all__ = [
     "digest",
     "plain_matplotlib",
     "save_figure",
+    "write_page",
     "write_pictures",
 ]
 
@@ -95,6 +97,8 @@ def write_pictures(
     """Write history.csv and draw the pictures; returns what could not be, by the reason."""
     missing: dict[str, list[str]] = {}
     pictures = {**_pictures(vae, data), **(_film(film) if film and film.kept else {})}
+    if type(vae) is VAE:  # whose gradient path the page shows
+        pictures["explore.html"] = partial(write_page, model=vae, data=data)
     for name, write in {"history.csv": vae.history.write_csv, **pictures}.items():
         try:
             write(folder / name)
@@ -102,6 +106,13 @@ def write_pictures(
             reason = " ".join(str(error).split()) or type(error).__name__
             missing.setdefault(reason, []).append(name)
     return missing
+
+
+def write_page(path: Path, model: Model, data: RunData) -> None:
+    """Write the page of `numpyvae explore`, whole or not at all."""
+    text = explore_page(model, data, path.absolute().parent.name)
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def save_figure(figure: Figure, path: Path) -> None:
