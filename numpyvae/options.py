@@ -85,7 +85,9 @@ def add_explore(commands: Any, run: Command) -> None:
         "train it further. `train` writes it, too.",
     )
     add.add_argument("run", metavar="RUN", help="a run folder, of the model VAE")
-    add.add_argument("--data", metavar="SOURCE", help="where the run's data are, if they have moved")
+    add.add_argument(
+        "--data", metavar="SOURCE", help="where the run's data are, if they have moved"
+    )
     add.add_argument("--out", metavar="FILE", help=".html (default: RUN/explore.html)")
     add.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     add.set_defaults(command=run)

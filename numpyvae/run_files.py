@@ -19,7 +19,16 @@ from numpyvae.storage import open_npz, parse_description
 from numpyvae.training import History
 from numpyvae.validation import memory_for
 
-__all__ = ["CONFIG", "EXPLORE", "HISTORY", "MODEL", "in_shell", "open_run", "open_stopped_run", "shown"]
+__all__ = [
+    "CONFIG",
+    "EXPLORE",
+    "HISTORY",
+    "MODEL",
+    "in_shell",
+    "open_run",
+    "open_stopped_run",
+    "shown",
+]
 
 MODEL, CONFIG, HISTORY, EXPLORE = "model.npz", "config.json", "history.csv", "explore.html"
 MAY_DIFFER = {"data", "versions"}

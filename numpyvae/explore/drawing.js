@@ -3,13 +3,19 @@
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-/** A number as text with a true minus sign; three digits unless told. */
+/** A number of so many digits as text, with true minus signs. */
 function number_text(value, digits = 3) {
-  if (value === Infinity) return "∞";
-  const size = Math.abs(value);
-  const text = size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(digits - 1)
-    : value.toFixed(Math.max(0, digits - Math.max(1, Math.floor(Math.log10(size || 1)) + 1)));
-  return text.replace("-", "−");
+  if (!Number.isFinite(value)) return value === Infinity ? "∞" : "not finite";
+  const size = Math.abs(value), before = size ? Math.floor(Math.log10(size)) : 0;
+  const text = before < -4 || before > 6 ? value.toExponential(digits - 1)
+    : value.toFixed(Math.max(0, digits - 1 - before));
+  return text.replaceAll("-", "−");
+}
+
+/** The ticks of an axis as text, all with as many decimals as they need. */
+function tick_texts(ticks) {
+  const decimals = Math.max(0, ...ticks.map((tick) => (String(Number(tick.toPrecision(6))).split(".")[1] ?? "").length));
+  return ticks.map((tick) => tick.toFixed(Math.min(decimals, 6)).replace("-", "−"));
 }
 
 /** 1, 2 or 5 times a power of ten, at most `value`. */
@@ -86,23 +92,24 @@ class Board {
     ctx.lineWidth = 1;
     ctx.textAlign = "center";
     ctx.textBaseline = "top";
-    for (const tick of this.ticks(this.view.x, 5)) {
+    const across = this.ticks(this.view.x, 5), up = this.ticks(this.view.y, 5), texts = [across, up].map(tick_texts);
+    across.forEach((tick, i) => {
       const [px] = this.to_pixels(tick, 0);
       ctx.fillRect(px, floor, 1, 5);
-      ctx.fillText(number_text(tick, 2), px, floor + 7);
-    }
+      ctx.fillText(texts[0][i], px, floor + 7);
+    });
     ctx.fillText(x_name, margin.left + (width - margin.left - margin.right) / 2, floor + 7 + size + 3);
     ctx.strokeRect(margin.left, margin.top, width - margin.left - margin.right, floor - margin.top);
     if (y_name === null) return;
     ctx.textAlign = "right";
     ctx.textBaseline = "middle";
-    for (const tick of this.ticks(this.view.y, 5)) {
+    up.forEach((tick, i) => {
       const [, py] = this.to_pixels(0, tick);
       ctx.fillRect(margin.left - 5, py, 5, 1);
-      ctx.fillText(number_text(tick, 2), margin.left - 7, py);
-    }
+      ctx.fillText(texts[1][i], margin.left - 7, py);
+    });
     ctx.save();
-    ctx.translate(11, margin.top + (floor - margin.top) / 2);
+    ctx.translate(9, margin.top + (floor - margin.top) / 2);
     ctx.rotate(-Math.PI / 2);
     ctx.textAlign = "center";
     ctx.fillText(y_name, 0, 0);

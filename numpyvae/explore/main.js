@@ -170,6 +170,7 @@ async function start() {
   const wanted = location.hash.slice(1);
   if (["plane", "path", "train"].includes(wanted)) app.show(wanted);
   window.app = app; // for the curious, and for the tests
+  document.body.dataset.ready = "";
 }
 
 start();

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from numpyvae.data import binarize_pixels
-from numpyvae.drawing import tile_shape
+from numpyvae.drawing import tile_shape, value_range
 from numpyvae.models import VAE, Model
 from numpyvae.numerics import Array
 from numpyvae.plots import informative_dims
 from numpyvae.posterior_drawing import CLASS_COLOURS, class_name
 from numpyvae.run_data import RunData
 
-__all__ = ["check_can_explore", "explore_page", "page_script"]
+__all__ = ["check_can_explore", "described", "explore_page", "page_script"]
 
 SCRIPTS = (
     *("arrays", "likelihoods", "model", "mistakes", "drawing", "pictures"),
@@ -57,7 +57,7 @@ def explore_page(model: Any, data: RunData, title: str) -> str:
     budget = max(LEAST_BYTES, PAGE_BYTES - len(page_script()) - 30_000 - len(theta["base64"]))
     description = {
         "title": title,
-        "model": _described(model),
+        "model": described(model),
         "theta": theta,
         "lines": _lines(),
         "colours": CLASS_COLOURS,
@@ -81,8 +81,8 @@ def _text(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _described(model: Any) -> dict[str, Any]:
-    """The model's configuration, where its parameters stand, and its number of updates."""
+def described(model: Any) -> dict[str, Any]:
+    """The model's configuration, and where its parameters stand in theta."""
     layout = model.layout
     return {
         "name": repr(model),
@@ -95,12 +95,14 @@ def _described(model: Any) -> dict[str, Any]:
         "beta": str(model.beta),  # "inf" is no JSON
         "seed": model.seed,
         "epochs": model.epochs_trained,
-        "layout": {name: (layout.slices[name].start, shape) for name, shape in layout.shapes.items()},
+        "layout": {
+            name: (layout.slices[name].start, shape) for name, shape in layout.shapes.items()
+        },
     }
 
 
 def _examples(model: Any, data: RunData, budget: int) -> dict[str, Any]:
-    """Test and training examples, as many as `budget` bytes hold, and what is to be said of them."""
+    """Test and training examples, as many as `budget` bytes hold, and what they are."""
     seen = np.asarray(data.test_examples()[:MOST_TEST])
     is_pixels = data.transform is binarize_pixels
     if data.transform is not None and not is_pixels:
@@ -127,8 +129,6 @@ def _examples(model: Any, data: RunData, budget: int) -> dict[str, Any]:
 
 def _range(model: Any, x: Array) -> tuple[float, float]:
     """The values drawn white and black, as in the pictures; some span where all are equal."""
-    from numpyvae.drawing import value_range
-
     white, black = value_range(model, x)
     return (white, black) if black > white else (white, white + 1.0)
 

@@ -21,7 +21,7 @@ class PathPart {
     for (const board of [this.mean_board, this.log_var_board]) board.margin = { ...MARGIN };
     this.lines = STEPS.map((step) => app.run.lines.findIndex((line) => line.of === step.of && line.text.includes(step.code)));
     this.make_code();
-    this.make_table();
+    this.make_tables();
     this.make_mistakes();
     this.listen();
     for (const event of ["weights", "example", "beta", "theme"]) app.on(event, () => this.update());
@@ -69,10 +69,22 @@ class PathPart {
       else item.removeAttribute("aria-current");
     });
     element("path-says").textContent = `${step + 1} of ${STEPS.length}: ${now.says(right, app.vae.L, app)}`;
-    this.show_table(now);
+    this.show_tables();
     this.show_settings();
     for (const board of [this.mean_board, this.log_var_board, ...Object.values(this.pictures)]) board.redraw();
+    this.show_legend();
     this.describe();
+  }
+
+  show_legend() {
+    const keys = [["path", "route 2, through z"], ["kl", "route 1, KL"], ["sum", "their sum, right"]];
+    if (this.mistake) keys.push(["wrong", "the sum with the mistake (dashed)"]);
+    element("path-legend").replaceChildren(...keys.flatMap(([name, text]) => {
+      const key = make("span", { className: "key" });
+      key.style.borderColor = colour(name);
+      if (name === "wrong") key.style.borderTopStyle = "dashed";
+      return [key, document.createTextNode(text)];
+    }));
   }
 
   show_settings() {
@@ -97,26 +109,27 @@ class PathPart {
     return length(right.dheads.map((d, i) => d - wrong.dheads[i])) / (length(right.dheads) || 1);
   }
 
-  show_table(now) {
-    const { L } = this.app.vae;
-    for (const { row, name, of, step, cells, wrongs } of this.rows) {
-      row.classList.toggle("pending", step > this.step);
-      row.classList.toggle("current", STEPS[step] === now);
-      const values = of(this.right, L), others = this.wrong ? of(this.wrong, L) : null;
-      cells.forEach((cell, l) => (cell.textContent = number_text(values[l], 4)));
-      wrongs.forEach((cell, l) => {
+  show_tables() {
+    const { right, wrong, step: now } = this, { L } = this.app.vae;
+    const mark = ({ row, step }) => {
+      row.classList.toggle("pending", step > now);
+      row.classList.toggle("current", step === now);
+    };
+    for (const row of this.rows) {
+      mark(row);
+      const values = row.values(right, L), others = wrong && row.values(wrong, L);
+      row.cells.forEach((cell, l) => (cell.textContent = number_text(values[l], 4)));
+      row.others.forEach((cell, l) => {
         const differs = others && Math.abs(others[l] - values[l]) > 1e-12 * Math.abs(values[l]);
         cell.textContent = differs ? number_text(others[l], 4) : "";
         cell.hidden = !others;
       });
-      row.setAttribute("data-name", name);
     }
-    for (const head of this.wrong_heads) head.hidden = !this.wrong;
-    for (const [name, cell, row] of this.scalars) {
-      const value = this.right[name];
-      cell.textContent = `${number_text(typeof value === "number" ? value : value[0], 6)} nats`;
-      row.classList.toggle("pending", !this.is_known(name));
-      row.classList.toggle("current", now.gives.includes(name));
+    for (const head of this.wrong_heads) head.hidden = !wrong;
+    for (const scalar of this.scalars) {
+      mark(scalar);
+      const value = right[scalar.name];
+      scalar.cell.textContent = `${number_text(typeof value === "number" ? value : value[0], 5)} ${scalar.unit}`;
     }
   }
 
@@ -134,27 +147,28 @@ class PathPart {
     return found;
   }
 
-  /** Units of a plane for each nat per unit of gradient: one scale for all arrows of a plane. */
+  /** How long an arrow of 1 nat per unit is, on the plane's axes: one scale for all arrows of a plane. */
   arrow_scale(what, half) {
-    const { right, wrong, app } = this;
-    const all = [right[`d${what}_z`], right[`d${what}_kl`], right.dheads, ...(wrong ? [wrong.dheads] : [])];
-    const longest = Math.max(...all.flatMap((values) => app.dims.map((dim) => Math.abs(values[dim]) || 0)),
-      ...all.slice(2).flatMap((values) => app.dims.map((dim) => Math.abs(values[app.vae.L + dim])).map((v) => (what === "mean" ? 0 : v))));
-    return nice_below((0.75 * half) / (longest || 1));
+    const { app } = this, { L } = app.vae, start = what === "mean" ? 0 : L;
+    const all = [this.right, ...(this.wrong ? [this.wrong] : [])].flatMap((v) =>
+      [v[`d${what}_z`], v[`d${what}_kl`], v.dheads.subarray(start, start + L)]);
+    const longest = Math.max(...all.flatMap((values) => app.dims.map((dim) => Math.abs(values[dim]))));
+    return nice_below((0.8 * half) / (longest || 1));
   }
 
   draw_arrows(board, what, at) {
     const { app } = this, [a, b] = app.dims, [sx, sy] = board.scale;
     const unit = this.arrow_scale(what, (board.view.x[1] - board.view.x[0]) / 2);
     this.arrows(what).forEach(([name, d, style], k) => {
-      const from = b === undefined ? [at[0], at[1] - 34 - 22 * k] : at;
-      const by = [d[a] * unit * sx, b === undefined ? 0 : -d[b] * unit * sy];
+      const from = b === undefined ? [at[0], at[1] - 34 - 26 * k] : at;
+      const by = [d[a] * unit * sx, b === undefined ? 0 : -d[b] * unit * sy], length = Math.hypot(...by);
       board.arrow(from, by, colour(style.colour), style);
-      const length = Math.hypot(...by) || 1, far = length + 16;
-      board.label(name, from[0] + (by[0] / length) * far, from[1] + (by[1] / length) * far + (length < 12 ? 14 + 14 * k : 0), colour(style.colour), 13, by[0] < 0 ? "right" : "left");
+      if (length < 34) return; // the legend names it
+      const tip = [from[0] + by[0] * (1 + 12 / length), from[1] + by[1] * (1 + 12 / length) + (Math.abs(by[0]) > Math.abs(by[1]) ? 13 * (k % 2 ? 1 : -1) : 0)];
+      const width = board.ctx.measureText(name).width, x = Math.min(board.width - width - 12, Math.max(board.margin.left + width + 4, tip[0]));
+      board.label(name, x, tip[1], colour(style.colour), 13, by[0] < 0 ? "right" : "left");
     });
-    const text = `scale: an arrow of ${number_text(unit, 1)} on the axes = 1 nat per unit of ${what}`;
-    board.label(text, board.margin.left + 6, board.margin.top + 12, colour("ink"), 12, "left", 500);
+    element(`${board.canvas.id}-scale`).textContent = `Scale: 1 nat per unit of ${what} is an arrow as long as ${number_text(unit, 1)} on the axes.`;
   }
 
   draw_mean(board) {
@@ -338,23 +352,28 @@ class PathPart {
     });
   }
 
-  make_table() {
-    const { L } = this.app.vae, table = element("path-values"), body = make("tbody", {});
-    const dims = Array.from({ length: L }, (_, l) => l);
-    const heads = dims.map((l) => make("th", { scope: "col", textContent: `[${l}]` }));
-    this.wrong_heads = dims.map((l) => make("th", { scope: "col", className: "wrong", textContent: `wrong [${l}]`, hidden: true }));
-    table.append(make("thead", {}, [make("tr", {}, [make("th", { scope: "col", textContent: "value" }), ...heads, ...this.wrong_heads])]), body);
-    this.rows = ROWS.map(([name, of, given_by]) => {
-      const cells = dims.map(() => make("td", {})), wrongs = dims.map(() => make("td", { className: "wrong", hidden: true }));
-      const row = make("tr", {}, [make("th", { scope: "row", textContent: name }), ...cells, ...wrongs]);
+  make_tables() {
+    const { L } = this.app.vae, dims = Array.from({ length: L }, (_, l) => l);
+    [this.rows, this.scalars, this.wrong_heads] = [[], [], []];
+    const row_of = (body, name, cells) => {
+      const row = make("tr", {}, [make("th", { scope: "row", textContent: name }), ...cells]);
+      row.dataset.name = name;
       body.append(row);
-      return { row, name, of, cells, wrongs, step: this.step_of(given_by ?? name) };
-    });
-    this.scalars = ["log_px", "kl", "loss", "dlog_px", "dkl"].map((name) => {
-      const cell = make("td", { colSpan: 2 * L }), row = make("tr", {}, [make("th", { scope: "row", textContent: name }), cell]);
-      row.setAttribute("data-name", name);
-      body.append(row);
-      return [name, cell, row];
-    });
+      return row;
+    };
+    for (const of of ["forward", "backward"]) {
+      const body = make("tbody", {}), heads = dims.map((l) => make("th", { scope: "col", textContent: `[${l}]` }));
+      const wrongs = dims.map((l) => make("th", { scope: "col", className: "wrong", textContent: `wrong [${l}]`, hidden: true }));
+      this.wrong_heads.push(...wrongs);
+      element(`path-table-${of}`).append(make("thead", {}, [make("tr", {}, [make("th", { scope: "col", textContent: of }), ...heads, ...wrongs])]), body);
+      for (const [name, values, given_by] of ROWS[of]) {
+        const cells = dims.map(() => make("td", {})), others = dims.map(() => make("td", { className: "wrong", hidden: true }));
+        this.rows.push({ row: row_of(body, name, [...cells, ...others]), values, cells, others, step: this.step_of(given_by ?? name) });
+      }
+      for (const [name, unit] of SCALARS[of]) {
+        const cell = make("td", { colSpan: 2 * L });
+        this.scalars.push({ row: row_of(body, name, [cell]), name, unit, cell, step: this.step_of(name) });
+      }
+    }
   }
 }

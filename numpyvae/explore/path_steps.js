@@ -43,12 +43,20 @@ function norm_parts(vector) {
   return parts;
 }
 
-/** The rows of the table of values: name, where it comes from, and the step that gives it. */
-const ROWS = [
-  ["mean", (v) => v.mean], ["log_var", (v) => v.log_var],
-  ["sigma", (v) => v.log_var.map((value) => Math.exp(0.5 * value))], ["noise", (v) => v.noise], ["z", (v) => v.z],
-  ["dz", (v) => v.dz], ["dmean_z", (v) => v.dmean_z], ["dmean_kl", (v) => v.dmean_kl],
-  ["dmean", (v, L) => v.dheads.subarray(0, L), "dheads"],
-  ["dlog_var_z", (v) => v.dlog_var_z], ["dlog_var_kl", (v) => v.dlog_var_kl],
-  ["dlog_var", (v, L) => v.dheads.subarray(L), "dheads"],
-];
+/** The rows of the two tables: name, its values, and the step that gives it if it is not of that name. */
+const ROWS = {
+  forward: [
+    ["mean", (v) => v.mean], ["log_var", (v) => v.log_var],
+    ["sigma", (v) => v.log_var.map((value) => Math.exp(0.5 * value))], ["noise", (v) => v.noise], ["z", (v) => v.z],
+  ],
+  backward: [
+    ["dz", (v) => v.dz], ["dmean_z", (v) => v.dmean_z], ["dmean_kl", (v) => v.dmean_kl],
+    ["dmean", (v, L) => v.dheads.subarray(0, L), "dheads"],
+    ["dlog_var_z", (v) => v.dlog_var_z], ["dlog_var_kl", (v) => v.dlog_var_kl],
+    ["dlog_var", (v, L) => v.dheads.subarray(L), "dheads"],
+  ],
+};
+const SCALARS = {
+  forward: [["log_px", "nats"], ["kl", "nats"], ["loss", "nats"]],
+  backward: [["dlog_px", ""], ["dkl", ""]],
+};

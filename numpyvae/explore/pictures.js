@@ -153,10 +153,20 @@ class Pictures {
     }
     const { ctx } = board, box = [margin.left, margin.top, ...inner];
     ctx.globalAlpha = Number(colour("manifold") || 0.3);
-    if (this.shape && app.dims.length > 1) {
-      ctx.imageSmoothingEnabled = false;
-      ctx.drawImage(this.image(board.manifold_x, n[0]), ...box);
-    } else this.grid(board, board.manifold_x, n[0], app.dims.length > 1 ? box : [box[0], margin.top, box[2], Math.min(side, box[3])], 3);
+    if (this.shape && app.dims.length > 1) this.tiles(board, n, box);
+    else this.grid(board, board.manifold_x, n[0], app.dims.length > 1 ? box : [box[0], margin.top, box[2], Math.min(side, box[3])], 3);
     ctx.globalAlpha = 1;
+  }
+  /** The manifold's images, each in the middle of its cell with some air about it. */
+  tiles(board, n, [left, top, width, height]) {
+    const [h, w] = this.shape, small = this.image(board.manifold_x, n[0]);
+    const cell = [width / n[0], height / n[1]], unit = 0.86 * Math.min(cell[0] / w, cell[1] / h);
+    board.ctx.imageSmoothingEnabled = false;
+    for (let row = 0; row < n[1]; row++) {
+      for (let column = 0; column < n[0]; column++) {
+        board.ctx.drawImage(small, column * w, row * h, w, h,
+          left + (column + 0.5) * cell[0] - 0.5 * unit * w, top + (row + 0.5) * cell[1] - 0.5 * unit * h, unit * w, unit * h);
+      }
+    }
   }
 }

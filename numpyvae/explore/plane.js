@@ -2,7 +2,7 @@
 // The latent plane: test examples at their posterior means, z under the pointer, and what is decoded.
 
 const element = (id) => document.getElementById(id);
-const MARGIN = { left: 46, right: 8, top: 8, bottom: 42 };
+const MARGIN = { left: 54, right: 8, top: 8, bottom: 42 };
 const STRIP = 11; // pictures along a line
 
 /** The view of a plane: all means and the prior within 2.5, as a square. */
@@ -140,7 +140,7 @@ class PlanePart {
     for (const board of [this.board, this.decoded, this.example, this.strip]) board.redraw();
     const { app } = this, z = Array.from(app.z, (v, l) => `z[${l}] = ${number_text(v)}`);
     const log_pz = app.z.reduce((sum, v) => sum - 0.5 * (LOG_2PI + v * v), 0);
-    element("plane-z").textContent = `${(z.length > 4 ? app.dims.map((dim) => z[dim]) : z).join("   ")}\nlog p(z) = ${number_text(log_pz)} nats`;
+    element("plane-z").textContent = `${(z.length > 4 ? app.dims.map((dim) => z[dim]) : z).join(", ")}\nlog p(z) = ${number_text(log_pz)} nats`;
     for (const input of element("dims").querySelectorAll("input")) {
       input.value = app.z[input.dataset.dim];
       input.nextElementSibling.textContent = number_text(app.z[input.dataset.dim], 2);

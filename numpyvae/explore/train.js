@@ -210,10 +210,7 @@ class TrainPart {
       line(smooth, colour("path"), 2.5);
       line(tests, colour("kl"), 2.5, [7, 5]);
     });
-    board.axes("steps", null);
-    ctx.textAlign = "right";
-    ctx.textBaseline = "middle";
-    for (const tick of board.ticks(board.view.y, 5)) ctx.fillText(number_text(tick, 4), board.margin.left - 6, board.to_pixels(0, tick)[1]);
+    board.axes("steps", "ELBO, nats");
     const [x, y] = [board.width - 22, board.height - board.margin.bottom];
     board.label("— ELBO of the batch", x, y - 34, colour("path"), 13, "right");
     board.label("- - test ELBO", x, y - 16, colour("kl"), 13, "right");
