@@ -25,7 +25,7 @@ from numpyvae import evaluation, plots, proofs, run_data, runs, train_command, t
 from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
-from numpyvae.explore import check_can_explore
+from numpyvae.explore import PAGE, why_no_page
 from numpyvae.gradient_check import check_files
 from numpyvae.interrupts import INTERRUPTED
 from numpyvae.model_options import ours
@@ -42,7 +42,7 @@ from numpyvae.options import (
     add_sample,
     add_train,
 )
-from numpyvae.run_files import EXPLORE, MODEL, in_shell, open_run, shown
+from numpyvae.run_files import MODEL, in_shell, open_run, shown
 from numpyvae.run_labels import AtLabels, coded, data_of
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.validation import memory_for, positive_int
@@ -214,10 +214,11 @@ def sample(arguments: argparse.Namespace) -> int:
 
 def explore(arguments: argparse.Namespace) -> int:
     """Write the page that shows a run in a browser."""
-    path = _out(arguments, EXPLORE, (".html",))
+    path = _out(arguments, PAGE, (".html",))
     model, config = open_run(arguments.run)
-    check_can_explore(model)
     source, name = arguments.data or config["data"], shown(arguments.run)
+    if reason := why_no_page(model):
+        raise ValueError(f"{name}: {path.name} is not written: {reason}")
     data = run_data.load_data(source, **runs.chosen(config))
     runs.check_same_data(name, config, shown(source), data, "--data FILE, if they have moved")
     runs.write_page(path, model, data)

@@ -19,18 +19,9 @@ from numpyvae.storage import open_npz, parse_description
 from numpyvae.training import History
 from numpyvae.validation import memory_for
 
-__all__ = [
-    "CONFIG",
-    "EXPLORE",
-    "HISTORY",
-    "MODEL",
-    "in_shell",
-    "open_run",
-    "open_stopped_run",
-    "shown",
-]
+__all__ = ["CONFIG", "HISTORY", "MODEL", "in_shell", "open_run", "open_stopped_run", "shown"]
 
-MODEL, CONFIG, HISTORY, EXPLORE = "model.npz", "config.json", "history.csv", "explore.html"
+MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
 MAY_DIFFER = {"data", "versions"}
 """What config.json may say otherwise than model.npz: files of data are moved."""
 CONFIG_BYTES = 2**20

@@ -19,10 +19,10 @@ import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
 from numpyvae.drawing import tile_shape
-from numpyvae.explore import explore_page
+from numpyvae.explore import PAGE, explore_page, why_no_page
 from numpyvae.film import Film
 from numpyvae.model_options import model_arguments, ours
-from numpyvae.models import VAE, Model
+from numpyvae.models import Model
 from numpyvae.models.labelled import Labelled
 from numpyvae.numerics import Array
 from numpyvae.run_data import NAMED_DATA, RunData
@@ -97,8 +97,6 @@ def write_pictures(
     """Write history.csv and draw the pictures; returns what could not be, by the reason."""
     missing: dict[str, list[str]] = {}
     pictures = {**_pictures(vae, data), **(_film(film) if film and film.kept else {})}
-    if type(vae) is VAE:  # whose gradient path the page shows
-        pictures["explore.html"] = partial(write_page, model=vae, data=data)
     for name, write in {"history.csv": vae.history.write_csv, **pictures}.items():
         try:
             write(folder / name)
@@ -150,7 +148,8 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
     }  # fmt: skip
     if not hasattr(vae, "decode"):
         figures.pop("manifold", None)
-    return {f"{name}.png": partial(_draw, figure) for name, figure in figures.items()}
+    page = {} if why_no_page(model) else {PAGE: partial(write_page, model=model, data=data)}
+    return {**{f"{name}.png": partial(_draw, figure) for name, figure in figures.items()}, **page}
 
 
 def _film(film: Film) -> dict[str, Callable[[Path], None]]:

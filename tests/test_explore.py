@@ -170,17 +170,24 @@ def test_data_that_have_moved_or_changed(here, capsys, rng):
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"VAE"}))
 def test_other_models_are_refused_by_name(name):
     model = MODELS[name].__new__(MODELS[name])
-    with pytest.raises(ValueError, match=f"expected a run of VAE, .* got {name}"):
+    with pytest.raises(ValueError, match=f"a VAE alone, not of {name}"):
         explore_page(model, None, "")
+
+
+def test_so_are_more_parameters_than_a_browser_likes():
+    vae = VAE(1000, 2, (1000,))
+    with pytest.raises(ValueError, match="at most 2,000,000 parameters, not 2,007,004"):
+        explore_page(vae, None, "")
 
 
 def test_a_run_of_another_model_has_no_page(here, capsys):
     options = ["--model", "Autoencoder", "--epochs", "1", "--out", "run"]
     assert main(["train", *options]) == 0
-    assert "explore.html" not in capsys.readouterr().out
+    reason = "it shows the gradient path of a VAE alone, not of Autoencoder"
+    assert capsys.readouterr().out.endswith(f"; no explore.html: {reason})\n")
     assert not (here / "run" / "explore.html").exists()
     assert main(["explore", "run"]) == 2
-    assert "expected a run of VAE" in capsys.readouterr().err
+    assert f"run: explore.html is not written: {reason}" in capsys.readouterr().err
 
 
 # Its files.

@@ -156,7 +156,7 @@ function describe_run(app) {
     + `${app.theta instanceof Float32Array ? "float32" : "float64"}.`;
 }
 
-async function start() {
+async function open_page() {
   const run = JSON.parse(element("run").textContent);
   const app = new App(run, await unpacked(run.theta), await unpacked(run.test), await unpacked(run.train));
   describe_run(app);
@@ -173,4 +173,4 @@ async function start() {
   document.body.dataset.ready = "";
 }
 
-start();
+open_page();

@@ -27,32 +27,37 @@ from numpyvae.plots import informative_dims
 from numpyvae.posterior_drawing import CLASS_COLOURS, class_name
 from numpyvae.run_data import RunData
 
-__all__ = ["check_can_explore", "described", "explore_page", "page_script"]
+__all__ = ["PAGE", "described", "explore_page", "page_script", "why_no_page"]
 
 SCRIPTS = (
     *("arrays", "likelihoods", "model", "mistakes", "drawing", "pictures"),
     *("plane", "path_steps", "path", "train", "main"),
 )
 """In the order of a reading; none runs anything before the last."""
+PAGE = "explore.html"
 PAGE_BYTES = 1_000_000
 """How large a page should be: what parameters and code leave is for examples."""
 LEAST_BYTES = 150_000
 """For examples, however many parameters there are."""
+MOST_PARAMETERS = 2_000_000
+"""A page of more is larger than a browser likes, and a step takes it seconds."""
 MOST_TEST, MOST_TRAIN = 2000, 20_000
 MOST_CLASSES = 30
 
 
-def check_can_explore(model: Model) -> None:
-    """ValueError for a model whose mathematics the page does not have."""
+def why_no_page(model: Model) -> str:
+    """Why there is no page of a model; nothing if there is one."""
     if type(model) is not VAE:
-        raise ValueError(
-            f"expected a run of VAE, whose gradient path the page shows, got {type(model).__name__}"
-        )
+        return f"it shows the gradient path of a VAE alone, not of {type(model).__name__}"
+    if model.layout.size > MOST_PARAMETERS:
+        return f"it takes at most {MOST_PARAMETERS:,} parameters, not {model.layout.size:,}"
+    return ""
 
 
 def explore_page(model: Any, data: RunData, title: str) -> str:
-    """The HTML of a fitted VAE and its data; ValueError for another model."""
-    check_can_explore(model)
+    """The HTML of a fitted VAE and its data; ValueError for a model of which there is none."""
+    if reason := why_no_page(model):
+        raise ValueError(f"no page: {reason}")
     theta = _packed(model.theta)
     budget = max(LEAST_BYTES, PAGE_BYTES - len(page_script()) - 30_000 - len(theta["base64"]))
     description = {
@@ -64,12 +69,8 @@ def explore_page(model: Any, data: RunData, title: str) -> str:
         **_examples(model, data, budget),
     }
     text = json.dumps(description, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
-    return (
-        _text("page.html")
-        .replace("/* page.css */", _text("page.css"))
-        .replace("/* scripts */", page_script())
-        .replace("{/* run */}", text)
-    )
+    page = _text("page.html").replace("/* page.css */", _text("page.css"))
+    return page.replace("/* scripts */", page_script()).replace("{/* run */}", text)
 
 
 def page_script() -> str:
@@ -135,7 +136,8 @@ def _range(model: Any, x: Array) -> tuple[float, float]:
 
 def _dims(model: Any, x: Array) -> list[int]:
     """The latent dimensions shown first: the two with the most KL, in their order."""
-    return sorted(informative_dims(model, x))
+    with np.errstate(all="ignore"):
+        return sorted(informative_dims(model, x))
 
 
 def _classes(labels: Array | None, n: int) -> dict[str, Any]:

@@ -185,7 +185,7 @@ class TrainPart {
     const skip = history.elbo.length > 60 ? 20 : 0; // the first steep drop would squash all others
     const shown = history.elbo.slice(skip).filter(Number.isFinite).concat(tests.filter(([step]) => step >= skip).map(([, elbo]) => elbo));
     if (!shown.length) return;
-    let [low, high] = [Math.min(...shown), Math.max(...shown)];
+    const [low, high] = [Math.min(...shown), Math.max(...shown)];
     const pad = 0.06 * (high - low) || 1;
     board.view = { x: [0, Math.max(10, this.steps)], y: [low - pad, high + pad] };
     const line = (points, style, width, dash = []) => {
