@@ -9,7 +9,9 @@ function zeros(n, array) {
 
 /** y = x W, x (N, n_in), W (n_in, n_out) -> y (N, n_out). */
 function product(x, W, n_in) {
-  const n_out = W.length / n_in, N = x.length / n_in, y = zeros(N * n_out, W);
+  const n_out = W.length / n_in;
+  const N = x.length / n_in;
+  const y = zeros(N * n_out, W);
   for (let n = 0; n < N; n++) {
     const row = y.subarray(n * n_out, (n + 1) * n_out);
     for (let i = 0; i < n_in; i++) {
@@ -24,7 +26,8 @@ function product(x, W, n_in) {
 
 /** dW += x^T dy, x (N, n_in), dy (N, n_out), dW (n_in, n_out). */
 function add_product(dW, x, dy, n_in) {
-  const n_out = dW.length / n_in, N = x.length / n_in;
+  const n_out = dW.length / n_in;
+  const N = x.length / n_in;
   for (let n = 0; n < N; n++) {
     const row = dy.subarray(n * n_out, (n + 1) * n_out);
     for (let i = 0; i < n_in; i++) {
@@ -38,7 +41,9 @@ function add_product(dW, x, dy, n_in) {
 
 /** dx = dy W^T, dy (N, n_out), W (n_in, n_out) -> dx (N, n_in). */
 function product_transposed(dy, W, n_in) {
-  const n_out = W.length / n_in, N = dy.length / n_out, dx = zeros(N * n_in, W);
+  const n_out = W.length / n_in;
+  const N = dy.length / n_out;
+  const dx = zeros(N * n_in, W);
   for (let n = 0; n < N; n++) {
     const row = dy.subarray(n * n_out, (n + 1) * n_out);
     for (let i = 0; i < n_in; i++) {
@@ -60,7 +65,9 @@ function take(x, D, rows, array = x) {
 
 /** Columns from `start` to `stop` of x (N, D). */
 function columns(x, D, start, stop) {
-  const N = x.length / D, width = stop - start, y = zeros(N * width, x);
+  const N = x.length / D;
+  const width = stop - start;
+  const y = zeros(N * width, x);
   for (let n = 0; n < N; n++) {
     for (let j = 0; j < width; j++) y[n * width + j] = x[n * D + start + j];
   }
@@ -70,7 +77,8 @@ function columns(x, D, start, stop) {
 /** a (N, A) and b (N, B), side by side: (N, A + B). The inverse of `columns`. */
 function side_by_side(N, parts) {
   const widths = parts.map((part) => part.length / N);
-  const D = widths.reduce((a, b) => a + b, 0), y = zeros(N * D, parts[0]);
+  const D = widths.reduce((a, b) => a + b, 0);
+  const y = zeros(N * D, parts[0]);
   let start = 0;
   parts.forEach((part, k) => {
     for (let n = 0; n < N; n++) {
@@ -85,6 +93,13 @@ function mean_of(values) {
   let sum = 0;
   for (const value of values) sum += value;
   return sum / values.length;
+}
+
+/** The Euclidean length of a vector. */
+function length_of(values) {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return Math.sqrt(sum);
 }
 
 const sigmoid = (x) => 0.5 * (1 + Math.tanh(0.5 * x));

@@ -1,20 +1,34 @@
 "use strict";
 // Canvases: sharp at any pixel ratio, in the colours of the page's theme, in world coordinates.
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** A colour of the page's theme by its name in page.css; asked for anew when the theme changes. */
+function colour(name) {
+  const { theme } = document.documentElement.dataset;
+  if (colour.theme !== theme) [colour.theme, colour.known] = [theme, {}];
+  colour.known[name] ??= getComputedStyle(document.documentElement)
+    .getPropertyValue(`--${name}`)
+    .trim();
+  return colour.known[name];
+}
 
 /** A number of so many digits as text, with true minus signs. */
 function number_text(value, digits = 3) {
   if (!Number.isFinite(value)) return value === Infinity ? "∞" : "not finite";
-  const size = Math.abs(value), before = size ? Math.floor(Math.log10(size)) : 0;
-  const text = before < -4 || before > 6 ? value.toExponential(digits - 1)
-    : value.toFixed(Math.max(0, digits - 1 - before));
+  const size = Math.abs(value);
+  const before = size ? Math.floor(Math.log10(size)) : 0;
+  const text =
+    before < -4 || before > 6
+      ? value.toExponential(digits - 1)
+      : value.toFixed(Math.max(0, digits - 1 - before));
   return text.replaceAll("-", "−");
 }
 
 /** The ticks of an axis as text, all with as many decimals as they need. */
 function tick_texts(ticks) {
-  const decimals = Math.max(0, ...ticks.map((tick) => (String(Number(tick.toPrecision(6))).split(".")[1] ?? "").length));
+  const decimals = Math.max(
+    0,
+    ...ticks.map((tick) => (String(Number(tick.toPrecision(6))).split(".")[1] ?? "").length),
+  );
   return ticks.map((tick) => tick.toFixed(Math.min(decimals, 6)).replace("-", "−"));
 }
 
@@ -46,7 +60,8 @@ class Board {
   }
 
   draw_now() {
-    const { canvas, ctx } = this, ratio = window.devicePixelRatio || 1;
+    const { canvas, ctx } = this;
+    const ratio = window.devicePixelRatio || 1;
     [this.width, this.height] = [canvas.clientWidth, canvas.clientHeight];
     if (!this.width || !this.height) return; // in a part that is not shown
     const size = [Math.round(this.width * ratio), Math.round(this.height * ratio)];
@@ -57,24 +72,60 @@ class Board {
     this.draw(this);
   }
 
+  /** What stays as it is while z is dragged: drawn once for each `key`, then copied. */
+  layer(key, draw) {
+    const { canvas, ctx } = this;
+    const now = [
+      ...key,
+      canvas.width,
+      canvas.height,
+      this.view.x,
+      this.view.y,
+      colour("tile"),
+    ].join();
+    if (this.layer_key !== now) {
+      this.layer_key = now;
+      this.kept ??= document.createElement("canvas");
+      [this.kept.width, this.kept.height] = [canvas.width, canvas.height];
+      this.ctx = this.kept.getContext("2d");
+      this.ctx.setTransform(ctx.getTransform());
+      draw();
+      this.ctx = ctx;
+    }
+    ctx.save();
+    ctx.setTransform(1, 0, 0, 1, 0, 0);
+    ctx.drawImage(this.kept, 0, 0);
+    ctx.restore();
+  }
+
   font(size, weight = 400) {
     return `${weight} ${size}px system-ui, sans-serif`;
   }
 
   /** Pixels of a unit, to the right and upwards. */
   get scale() {
-    const { left, right, top, bottom } = this.margin, { x, y } = this.view;
-    return [(this.width - left - right) / (x[1] - x[0]), (this.height - top - bottom) / (y[1] - y[0])];
+    const { left, right, top, bottom } = this.margin;
+    const { x, y } = this.view;
+    return [
+      (this.width - left - right) / (x[1] - x[0]),
+      (this.height - top - bottom) / (y[1] - y[0]),
+    ];
   }
 
   to_pixels(x, y) {
     const [sx, sy] = this.scale;
-    return [this.margin.left + (x - this.view.x[0]) * sx, this.height - this.margin.bottom - (y - this.view.y[0]) * sy];
+    return [
+      this.margin.left + (x - this.view.x[0]) * sx,
+      this.height - this.margin.bottom - (y - this.view.y[0]) * sy,
+    ];
   }
 
   to_world(px, py) {
     const [sx, sy] = this.scale;
-    return [this.view.x[0] + (px - this.margin.left) / sx, this.view.y[0] + (this.height - this.margin.bottom - py) / sy];
+    return [
+      this.view.x[0] + (px - this.margin.left) / sx,
+      this.view.y[0] + (this.height - this.margin.bottom - py) / sy,
+    ];
   }
 
   /** Where a pointer is, in pixels of the canvas. */
@@ -85,20 +136,27 @@ class Board {
 
   /** Ticks and names along the bottom and, unless `y_name` is null, the left. */
   axes(x_name, y_name, size = 12) {
-    const { ctx, margin, height, width } = this, floor = height - margin.bottom;
+    const { ctx, margin, height, width } = this;
+    const floor = height - margin.bottom;
     ctx.font = this.font(size);
     ctx.fillStyle = colour("soft");
     ctx.strokeStyle = colour("line");
     ctx.lineWidth = 1;
     ctx.textAlign = "center";
     ctx.textBaseline = "top";
-    const across = this.ticks(this.view.x, 5), up = this.ticks(this.view.y, 5), texts = [across, up].map(tick_texts);
+    const across = this.ticks(this.view.x, 5);
+    const up = this.ticks(this.view.y, 5);
+    const texts = [across, up].map(tick_texts);
     across.forEach((tick, i) => {
       const [px] = this.to_pixels(tick, 0);
       ctx.fillRect(px, floor, 1, 5);
       ctx.fillText(texts[0][i], px, floor + 7);
     });
-    ctx.fillText(x_name, margin.left + (width - margin.left - margin.right) / 2, floor + 7 + size + 3);
+    ctx.fillText(
+      x_name,
+      margin.left + (width - margin.left - margin.right) / 2,
+      floor + 7 + size + 3,
+    );
     ctx.strokeRect(margin.left, margin.top, width - margin.left - margin.right, floor - margin.top);
     if (y_name === null) return;
     ctx.textAlign = "right";
@@ -117,7 +175,9 @@ class Board {
   }
 
   ticks([low, high], n) {
-    const step = nice_below((high - low) / n) * ((high - low) / n / nice_below((high - low) / n) > 1.6 ? 2 : 1);
+    const step =
+      nice_below((high - low) / n) *
+      ((high - low) / n / nice_below((high - low) / n) > 1.6 ? 2 : 1);
     const found = [];
     for (let tick = Math.ceil(low / step) * step; tick <= high + 1e-9 * step; tick += step) {
       found.push(Math.abs(tick) < 1e-9 * step ? 0 : tick);
@@ -130,7 +190,12 @@ class Board {
     const { ctx, margin } = this;
     ctx.save();
     ctx.beginPath();
-    ctx.rect(margin.left, margin.top, this.width - margin.left - margin.right, this.height - margin.top - margin.bottom);
+    ctx.rect(
+      margin.left,
+      margin.top,
+      this.width - margin.left - margin.right,
+      this.height - margin.top - margin.bottom,
+    );
     ctx.clip();
     draw();
     ctx.restore();
@@ -138,7 +203,8 @@ class Board {
 
   /** An arrow in pixels, from a point by (dx, dy); a dot where it is too short to see. */
   arrow([x, y], [dx, dy], style, { width = 3, dash = [] } = {}) {
-    const { ctx } = this, length = Math.hypot(dx, dy);
+    const { ctx } = this;
+    const length = Math.hypot(dx, dy);
     ctx.strokeStyle = ctx.fillStyle = style;
     ctx.lineWidth = width;
     if (length < 1.5) {
@@ -147,8 +213,10 @@ class Board {
       ctx.fill();
       return;
     }
-    const head = Math.min(length, 5 + 2.2 * width), [ux, uy] = [dx / length, dy / length];
-    const [tx, ty] = [x + dx, y + dy], [bx, by] = [tx - head * ux, ty - head * uy];
+    const head = Math.min(length, 5 + 2.2 * width);
+    const [ux, uy] = [dx / length, dy / length];
+    const [tx, ty] = [x + dx, y + dy];
+    const [bx, by] = [tx - head * ux, ty - head * uy];
     ctx.setLineDash(dash);
     ctx.beginPath();
     ctx.moveTo(x, y);

@@ -21,7 +21,9 @@ class Binomial {
   }
 
   log_prob(params, x, output) {
-    const { D, n } = this, N = x.length / D, log_px = zeros(N, output);
+    const { D, n } = this;
+    const N = x.length / D;
+    const log_px = zeros(N, output);
     for (let k = 0; k < N; k++) {
       let sum = 0;
       for (let i = k * D; i < (k + 1) * D; i++) {
@@ -56,7 +58,9 @@ class Binomial {
 class Standardized {
   constructor(D, config) {
     const each = (value, otherwise) =>
-      Float64Array.from({ length: D }, (_, d) => (Array.isArray(value) ? value[d] : (value ?? otherwise)));
+      Float64Array.from({ length: D }, (_, d) =>
+        Array.isArray(value) ? value[d] : (value ?? otherwise),
+      );
     this.D = D;
     this.shift = each(config.shift, 0);
     this.scale = each(config.scale, 1);
@@ -67,11 +71,16 @@ class Standardized {
   /** What the encoder begins with. */
   standardize(x, array) {
     if (!this.is_standardized) return x;
-    return zeros(x.length, array).map((_, i) => (x[i] - this.shift[i % this.D]) / this.scale[i % this.D]);
+    return zeros(x.length, array).map(
+      (_, i) => (x[i] - this.shift[i % this.D]) / this.scale[i % this.D],
+    );
   }
 
   in_own_units(y) {
-    return Float64Array.from(y, (value, i) => value * this.scale[i % this.D] + this.shift[i % this.D]);
+    return Float64Array.from(
+      y,
+      (value, i) => value * this.scale[i % this.D] + this.shift[i % this.D],
+    );
   }
 
   log_prob(params, x, output) {
@@ -99,7 +108,9 @@ class Gaussian extends Standardized {
   }
 
   log_prob_of(params, x, output) {
-    const { D } = this, N = x.length / D, log_px = zeros(N, output);
+    const { D } = this;
+    const N = x.length / D;
+    const log_px = zeros(N, output);
     const [mean, log_var] = this.parts(params, output);
     for (let n = 0; n < N; n++) {
       let sum = 0;
@@ -112,9 +123,13 @@ class Gaussian extends Standardized {
   }
 
   log_prob_backward(params, grads, dlog_prob, { x, mean, log_var }) {
-    const { D } = this, N = x.length / D, dmean = zeros(x.length, mean), dlog_var = zeros(x.length, mean);
+    const { D } = this;
+    const N = x.length / D;
+    const dmean = zeros(x.length, mean);
+    const dlog_var = zeros(x.length, mean);
     for (let i = 0; i < x.length; i++) {
-      const residual = x[i] - mean[i], standardized = residual * Math.exp(-log_var[i]);
+      const residual = x[i] - mean[i];
+      const standardized = residual * Math.exp(-log_var[i]);
       const dlog_p = dlog_prob[Math.floor(i / D)];
       dmean[i] = dlog_p * standardized;
       dlog_var[i] = 0.5 * dlog_p * (standardized * residual - 1);
@@ -127,7 +142,9 @@ class Gaussian extends Standardized {
   }
 
   mean(output) {
-    return this.in_own_units(this.variance === "per_dimension" ? columns(output, 2 * this.D, 0, this.D) : output);
+    return this.in_own_units(
+      this.variance === "per_dimension" ? columns(output, 2 * this.D, 0, this.D) : output,
+    );
   }
 }
 
@@ -135,14 +152,19 @@ class Gaussian extends Standardized {
 class StructuredGaussian extends Standardized {
   constructor(D, config) {
     super(D, config);
-    const { band, width } = config, rows = width === null ? 0 : band;
+    const { band, width } = config;
+    const rows = width === null ? 0 : band;
     const reach = width === null ? band : Math.min(band, width - 1);
     this.edges = []; // of each neighbour its offset o, and for d < D - o whether d + o is a neighbour
     for (let down = 0; down <= rows; down++) {
       for (let step = -reach; step <= reach; step++) {
         if (down === 0 && step <= 0) continue;
-        const o = Math.min(down * (width ?? 0) + step, D), row = width ?? D + band;
-        const inside = Array.from({ length: D - o }, (_, d) => (d % row) + step >= 0 && (d % row) + step < row);
+        const o = Math.min(down * (width ?? 0) + step, D);
+        const row = width ?? D + band;
+        const inside = Array.from(
+          { length: D - o },
+          (_, d) => (d % row) + step >= 0 && (d % row) + step < row,
+        );
         this.edges.push([o, inside]);
       }
     }
@@ -150,10 +172,15 @@ class StructuredGaussian extends Standardized {
   }
 
   log_prob_of(params, x, output) {
-    const { D, output_dim } = this, N = x.length / D, log_px = zeros(N, output);
-    const r = zeros(N * D, output), u = zeros(N * D, output), diagonal = zeros(N * D, output);
+    const { D, output_dim } = this;
+    const N = x.length / D;
+    const log_px = zeros(N, output);
+    const r = zeros(N * D, output);
+    const u = zeros(N * D, output);
+    const diagonal = zeros(N * D, output);
     for (let n = 0; n < N; n++) {
-      const at = n * D, out = output.subarray(n * output_dim, (n + 1) * output_dim);
+      const at = n * D;
+      const out = output.subarray(n * output_dim, (n + 1) * output_dim);
       for (let d = 0; d < D; d++) {
         r[at + d] = x[at + d] - out[d];
         diagonal[at + d] = Math.exp(-0.5 * out[D + d]); // B_dd
@@ -171,10 +198,13 @@ class StructuredGaussian extends Standardized {
 
   /** dmean = dlog_prob B u,  dB_ij = -dlog_prob r_i u_j,  dlog_var_d = dlog_prob (r_d u_d B_dd - 1) / 2. */
   log_prob_backward(params, grads, dlog_prob, { r, u, diagonal, output }) {
-    const { D, output_dim } = this, doutput = zeros(output.length, output);
+    const { D, output_dim } = this;
+    const doutput = zeros(output.length, output);
     dlog_prob.forEach((dlog_p, n) => {
-      const at = n * D, part = [n * output_dim, (n + 1) * output_dim];
-      const out = output.subarray(...part), dout = doutput.subarray(...part);
+      const at = n * D;
+      const part = [n * output_dim, (n + 1) * output_dim];
+      const out = output.subarray(...part);
+      const dout = doutput.subarray(...part);
       for (let d = 0; d < D; d++) {
         dout[d] += dlog_p * diagonal[at + d] * u[at + d];
         dout[D + d] = 0.5 * dlog_p * (r[at + d] * u[at + d] * diagonal[at + d] - 1);

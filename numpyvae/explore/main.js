@@ -19,7 +19,10 @@ async function unpacked({ type, base64 }) {
 class App {
   constructor(run, theta, x_test, x_train) {
     Object.assign(this, { run, run_theta: theta, theta: theta.slice() });
-    this.vae = new VAE({ ...run.model, beta: run.model.beta === "inf" ? Infinity : Number(run.model.beta) });
+    this.vae = new VAE({
+      ...run.model,
+      beta: run.model.beta === "inf" ? Infinity : Number(run.model.beta),
+    });
     const { D, L } = this.vae;
     this.x_test = Float64Array.from(x_test);
     this.x_train = x_train;
@@ -32,6 +35,8 @@ class App {
     this.listeners = {};
     this.pictures = new Pictures(run, this.vae);
     this.pictures.measure(this.x_test.subarray(0, 200 * D));
+    this.origin = "the run's weights";
+    this.steps = 0; // of training in this page
     this.encode();
   }
 
@@ -56,7 +61,8 @@ class App {
 
   /** The weights in double precision, in which everything but training is computed. */
   theta64() {
-    if (this.kept_at !== this.weights) [this.kept, this.kept_at] = [Float64Array.from(this.theta), this.weights];
+    if (this.kept_at !== this.weights)
+      [this.kept, this.kept_at] = [Float64Array.from(this.theta), this.weights];
     return this.kept;
   }
 
@@ -73,7 +79,11 @@ class App {
   }
 
   terms_at_mean(n) {
-    const values = this.vae.forward(this.vae.views(this.theta64()), this.x64(n), new Float64Array(this.vae.L));
+    const values = this.vae.forward(
+      this.vae.views(this.theta64()),
+      this.x64(n),
+      new Float64Array(this.vae.L),
+    );
     return { log_px: values.log_px[0], kl: values.kl[0] };
   }
 
@@ -84,6 +94,14 @@ class App {
   class_colour(n) {
     const { classes, labels, colours } = this.run;
     return classes.length ? colours[labels[n] % colours.length] : colour("path");
+  }
+
+  /** Which weights these are, beside the name of the model. */
+  describe() {
+    const { run, steps } = this;
+    const trained = steps ? `, then ${steps.toLocaleString("en")} steps here` : "";
+    element("about").textContent =
+      `${run.model.name}, ${run.model.epochs} epochs trained. Shown: ${this.origin}${trained}.`;
   }
 
   /** Choose an example; z goes to its posterior mean. */
@@ -105,6 +123,7 @@ class App {
       tab.tabIndex = is_it ? 0 : -1;
       element(tab.getAttribute("aria-controls")).hidden = !is_it;
     }
+    this.describe();
     if (part !== "train") this.train?.stop();
     if (part !== "path") this.path?.stop();
     if (this.stale && part !== "train") {
@@ -147,18 +166,28 @@ function listen_to_theme(app) {
 
 /** What the page carries, and what it leaves out. */
 function describe_run(app) {
-  const { run } = app, of = (part, shown) => (part.of > shown ? `${shown.toLocaleString("en")} of ${part.of.toLocaleString("en")}` : `all ${shown.toLocaleString("en")}`);
+  const { run } = app;
+  const of = (part, shown) =>
+    part.of > shown
+      ? `${shown.toLocaleString("en")} of ${part.of.toLocaleString("en")}`
+      : `all ${shown.toLocaleString("en")}`;
   document.title = `${run.title}: numpyvae explore`;
   element("title").textContent = run.title;
-  element("about").textContent = `${run.model.name}, ${run.model.epochs} epochs trained`;
-  element("notes").textContent = `This page holds ${of(run.test, app.N)} test examples and ${of(run.train, app.n_train)} training examples, `
-    + "and sends nothing anywhere. Logarithms are natural: values are in nats. Latent plane and gradient path compute in float64, training in "
-    + `${app.theta instanceof Float32Array ? "float32" : "float64"}.`;
+  element("notes").textContent =
+    `This page holds ${of(run.test, app.N)} test examples and ${of(run.train, app.n_train)} training examples, ` +
+    "and sends nothing anywhere. Logarithms are natural: values are in nats. Latent plane and " +
+    "gradient path compute in float64, training in " +
+    `${app.theta instanceof Float32Array ? "float32" : "float64"}.`;
 }
 
 async function open_page() {
   const run = JSON.parse(element("run").textContent);
-  const app = new App(run, await unpacked(run.theta), await unpacked(run.test), await unpacked(run.train));
+  const app = new App(
+    run,
+    await unpacked(run.theta),
+    await unpacked(run.test),
+    await unpacked(run.train),
+  );
   describe_run(app);
   app.show("plane");
   app.plane = new PlanePart(app);

@@ -8,7 +8,8 @@ class Dense {
   }
 
   forward(params, x) {
-    const y = product(x, params[this.W], this.n_in), b = params[this.b];
+    const y = product(x, params[this.W], this.n_in);
+    const b = params[this.b];
     for (let i = 0; i < y.length; i++) y[i] += b[i % this.n_out];
     return [y, x];
   }
@@ -42,8 +43,16 @@ class Activation {
 }
 
 const ACTIVATIONS = {
-  relu: () => new Activation((x) => (x > 0 ? x : 0), (x) => (x > 0 ? 1 : 0)),
-  leaky_relu: () => new Activation((x) => (x > 0 ? x : 0.01 * x), (x) => (x > 0 ? 1 : 0.01)),
+  relu: () =>
+    new Activation(
+      (x) => (x > 0 ? x : 0),
+      (x) => (x > 0 ? 1 : 0),
+    ),
+  leaky_relu: () =>
+    new Activation(
+      (x) => (x > 0 ? x : 0.01 * x),
+      (x) => (x > 0 ? 1 : 0.01),
+    ),
   tanh: () => new Activation(Math.tanh, (x, y) => 1 - y * y),
   sigmoid: () => new Activation(sigmoid, (x, y) => y * (1 - y)),
   softplus: () => new Activation(softplus, (x) => sigmoid(x)),
@@ -109,7 +118,8 @@ function kl_to_standard_normal(mean, log_var, L) {
   const kl = zeros(mean.length / L, mean);
   for (let n = 0; n < kl.length; n++) {
     let sum = 0;
-    for (let i = n * L; i < (n + 1) * L; i++) sum += mean[i] * mean[i] + (Math.expm1(log_var[i]) - log_var[i]);
+    for (let i = n * L; i < (n + 1) * L; i++)
+      sum += mean[i] * mean[i] + (Math.expm1(log_var[i]) - log_var[i]);
     kl[n] = 0.5 * sum;
   }
   return [kl, { mean, log_var, L }];
@@ -127,19 +137,24 @@ function kl_to_standard_normal_backward(dkl, { mean, log_var, L }) {
 /** loss = mean_n (beta KL_n - log p(x_n|z_n)); at beta = Infinity the KL alone. */
 function negative_elbo(log_px, kl, beta, N = log_px.length) {
   let sum = 0;
-  for (let n = 0; n < log_px.length; n++) sum += beta === Infinity ? kl[n] : beta * kl[n] - log_px[n];
+  for (let n = 0; n < log_px.length; n++)
+    sum += beta === Infinity ? kl[n] : beta * kl[n] - log_px[n];
   return [sum / N, { log_px, beta, N }];
 }
 
 /** dlog_px = -dloss / N,  dkl = dloss beta / N; at beta = Infinity 0 and dloss / N. */
 function negative_elbo_backward(dloss, { log_px, beta, N }) {
-  const weight = dloss / N, each = (value) => zeros(log_px.length, log_px).fill(value);
+  const weight = dloss / N;
+  const each = (value) => zeros(log_px.length, log_px).fill(value);
   return beta === Infinity ? [each(0), each(weight)] : [each(-weight), each(beta * weight)];
 }
 
 /** The pieces that a planted mistake replaces by a wrong one: see mistakes.js. */
 const PIECES = {
-  reparameterize, reparameterize_backward, kl_to_standard_normal_backward, negative_elbo_backward,
+  reparameterize,
+  reparameterize_backward,
+  kl_to_standard_normal_backward,
+  negative_elbo_backward,
   mean_and_log_var_backward,
   log_prob_backward: (likelihood, params, grads, dlog_px, cache) =>
     likelihood.log_prob_backward(params, grads, dlog_px, cache),
@@ -152,15 +167,22 @@ class VAE {
   constructor({ data_dim, latent_dim, hidden_dims, activation, likelihood, beta, layout }) {
     Object.assign(this, { D: data_dim, L: latent_dim, activation, beta, layout });
     this.likelihood = likelihood_from_config(likelihood, data_dim);
-    this.encoder = new Sequential("encoder", [data_dim, ...hidden_dims, 2 * latent_dim], activation);
+    this.encoder = new Sequential(
+      "encoder",
+      [data_dim, ...hidden_dims, 2 * latent_dim],
+      activation,
+    );
     const widths = [latent_dim, ...[...hidden_dims].reverse(), this.likelihood.output_dim];
     this.decoder = new Sequential("decoder", widths, activation);
   }
 
   /** Named views of theta (P,): to write to one is to write to theta. */
   views(theta) {
-    const view = ([start, shape]) => theta.subarray(start, start + shape.reduce((a, b) => a * b, 1));
-    return Object.fromEntries(Object.entries(this.layout).map(([name, where]) => [name, view(where)]));
+    const view = ([start, shape]) =>
+      theta.subarray(start, start + shape.reduce((a, b) => a * b, 1));
+    return Object.fromEntries(
+      Object.entries(this.layout).map(([name, where]) => [name, view(where)]),
+    );
   }
 
   /** x (N, D), noise (N, L) -> the loss, each value on the way to it, and the caches. `N` is the batch. */
@@ -173,14 +195,22 @@ class VAE {
     const [log_px, likelihood_cache] = likelihood.log_prob(params, x, output); // (N,)
     const [kl, kl_cache] = kl_to_standard_normal(mean, log_var, L); // (N,)
     const [loss, loss_cache] = negative_elbo(log_px, kl, beta, N);
-    const cache = { encoder_cache, sample_cache, decoder_cache, likelihood_cache, kl_cache, loss_cache };
+    const cache = {
+      encoder_cache,
+      sample_cache,
+      decoder_cache,
+      likelihood_cache,
+      kl_cache,
+      loss_cache,
+    };
     return { heads, mean, log_var, z, output, log_px, kl, loss, cache };
   }
 
   /** The same lines from the bottom up; the parameters' gradients are added to `grads`. */
   backward(params, grads, cache, pieces = PIECES) {
     const { encoder, decoder, likelihood, L } = this;
-    const { encoder_cache, sample_cache, decoder_cache, likelihood_cache, kl_cache, loss_cache } = cache;
+    const { encoder_cache, sample_cache, decoder_cache, likelihood_cache, kl_cache, loss_cache } =
+      cache;
     const [dlog_px, dkl] = pieces.negative_elbo_backward(1, loss_cache);
     const [dmean_kl, dlog_var_kl] = pieces.kl_to_standard_normal_backward(dkl, kl_cache); // route 1
     const doutput = pieces.log_prob_backward(likelihood, params, grads, dlog_px, likelihood_cache);
@@ -194,7 +224,8 @@ class VAE {
   }
 
   loss_and_grad(theta, x, noise, options = {}) {
-    const params = this.views(theta), grad = zeros(theta.length, theta);
+    const params = this.views(theta);
+    const grad = zeros(theta.length, theta);
     const values = this.forward(params, x, noise, options);
     const cotangents = this.backward(params, this.views(grad), values.cache, options.pieces);
     return { ...values, ...cotangents, grad };
@@ -219,16 +250,20 @@ class VAE {
   /** Initial weights drawn as numpyvae draws them, He before a ReLU and Glorot elsewhere. */
   initialize(theta, random) {
     theta.fill(0);
-    const params = this.views(theta), is_relu = this.activation.endsWith("relu");
+    const params = this.views(theta);
+    const is_relu = this.activation.endsWith("relu");
     for (const network of [this.encoder, this.decoder]) {
-      network.layers.filter((layer) => layer instanceof Dense).forEach(({ W, n_in, n_out }, i, dense) => {
-        const he = is_relu && i + 1 < dense.length, bound = Math.sqrt(6 / (n_in + n_out));
-        const draw = he
-          ? () => random.normal() * Math.sqrt(2 / n_in)
-          : () => bound * (2 * random.uniform() - 1);
-        const scale = network === this.encoder && i === 0 ? (this.likelihood.n ?? 1) : 1;
-        params[W].forEach((_, k) => (params[W][k] = draw() / scale));
-      });
+      network.layers
+        .filter((layer) => layer instanceof Dense)
+        .forEach(({ W, n_in, n_out }, i, dense) => {
+          const he = is_relu && i + 1 < dense.length;
+          const bound = Math.sqrt(6 / (n_in + n_out));
+          const draw = he
+            ? () => random.normal() * Math.sqrt(2 / n_in)
+            : () => bound * (2 * random.uniform() - 1);
+          const scale = network === this.encoder && i === 0 ? (this.likelihood.n ?? 1) : 1;
+          params[W].forEach((_, k) => (params[W][k] = draw() / scale));
+        });
     }
   }
 }
@@ -240,9 +275,11 @@ class Adam {
   }
 
   step(theta, grad) {
-    const { beta1, beta2 } = this, t = (this.t += 1);
+    const { beta1, beta2 } = this;
+    const t = (this.t += 1);
     if (t === 1) [this.M, this.V] = [zeros(theta.length, theta), zeros(theta.length, theta)];
-    const root = Math.sqrt((1 - beta2) / (1 - beta2 ** t)), { M, V } = this;
+    const root = Math.sqrt((1 - beta2) / (1 - beta2 ** t));
+    const { M, V } = this;
     const rate = (this.learning_rate * (1 - beta1)) / (1 - beta1 ** t) / root;
     const epsilon = this.epsilon / root;
     for (let i = 0; i < theta.length; i++) {

@@ -30,14 +30,14 @@ from numpyvae.run_data import RunData
 __all__ = ["PAGE", "described", "explore_page", "page_script", "why_no_page"]
 
 SCRIPTS = (
-    *("arrays", "likelihoods", "model", "mistakes", "drawing", "pictures"),
-    *("plane", "path_steps", "path", "train", "main"),
+    *("arrays", "likelihoods", "model", "mistakes", "drawing", "pictures", "plane_drawing", "plane"),
+    *("path_steps", "path_arrows", "path_tables", "path", "train_drawing", "train", "main"),
 )
 """In the order of a reading; none runs anything before the last."""
 PAGE = "explore.html"
 PAGE_BYTES = 1_000_000
 """How large a page should be: what parameters and code leave is for examples."""
-LEAST_BYTES = 150_000
+LEAST_BYTES = 500_000
 """For examples, however many parameters there are."""
 MOST_PARAMETERS = 2_000_000
 """A page of more is larger than a browser likes, and a step takes it seconds."""
