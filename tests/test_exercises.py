@@ -287,7 +287,7 @@ def test_hints_begin_with_the_mistake_and_end_with_the_formula(tmp_path):
     (tmp_path / ".hints.json").write_bytes(b"\xff{]")
     assert hint().startswith("hint 1 of 3")
     path.write_text(solution(path.name))
-    assert "passes: there is nothing to hint at" in hint()
+    assert "passes: it needs no hint" in hint()
 
 
 def test_every_hint_that_names_a_derivation_names_one_that_exists():

@@ -73,7 +73,7 @@ def digits_npz() -> bytes:
 
 
 def existing(folder: Path) -> Path:
-    """A student's folder. ValueError if there is none."""
+    """A student's folder. ValueError if it does not exist."""
     if folder.is_file():
         raise ValueError(f"{folder} is a file: expected the folder that the exercises are in")
     if not folder.is_dir():
@@ -82,14 +82,14 @@ def existing(folder: Path) -> Path:
 
 
 def exercises_in(folder: Path) -> tuple[Exercise, ...]:
-    """The parts of the course of which a student's folder holds a file; part one if it is empty."""
+    """The parts of the course that have a file in a student's folder; part one if none has."""
     return exercises_of({path.name for path in folder.iterdir()})
 
 
 def start(folder: Path, part: int = 1) -> tuple[list[str], list[str]]:
-    """Write a part into a student's folder. What is there already stays.
+    """Write a part into a student's folder; files that exist are kept.
 
-    Returns the names of what was written, and of what was kept.
+    Returns the names of the files written, and of those kept.
     """
     if folder.is_file():
         raise ValueError(f"{folder} is a file: expected the name of a folder to write")
