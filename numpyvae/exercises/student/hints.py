@@ -111,8 +111,8 @@ HINTS: dict[str, tuple[str, str, str]] = {
     "negative_elbo_backward": (
         "By how many routes does log_var affect the loss? And the mean?",
         "Go through forward from the last line to the first; each becomes its _backward, with its "
-        "own cache. loss = mean_n(...): what is d loss / d log_px[n], and d loss / d kl[n]? Add the "
-        "gradients of both routes.",
+        "own cache. loss = mean_n(...): what is d loss / d log_px[n], and d loss / d kl[n]? Add "
+        "the gradients of both routes.",
         f"dlog_px = -dloss/N, dkl = beta dloss/N, d heads = (dz-route + KL-route). ({_SCREEN})",
     ),
     "adam_step": (
