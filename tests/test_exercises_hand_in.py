@@ -81,7 +81,7 @@ def test_one_file_for_an_exercise_is_taken_whatever_was_done_to_its_name(tmp_pat
     for read in in_every_wrapping(tmp_path, {name: THREE}):
         assert (read.sources, read.problems, read.problem) == ({FILES[3]: THREE}, {}, "")
         base = name.split("/")[-1]
-        said = [] if base == FILES[3] else [f"{base} is taken for {FILES[3]}"]
+        said = [] if base == FILES[3] else [f"{base} is read as {FILES[3]}"]
         assert list(read.notes) == said
 
 
@@ -98,8 +98,7 @@ def test_of_copies_the_one_without_a_number_is_taken_then_the_last(tmp_path):
     for read in in_every_wrapping(tmp_path, copies):
         assert read.sources == {FILES[3]: "10"}
         assert (
-            "(10).py is taken for ex3_reparameterize.py, ex3_reparameterize (1).py"
-            in (read.notes[0])
+            "(10).py is read as ex3_reparameterize.py, ex3_reparameterize (1).py" in (read.notes[0])
         )
     read = submissions.read_one(hand_in(tmp_path / "a", {FILES[3]: "0"}))
     assert read.sources == {FILES[3]: "0"}
@@ -121,7 +120,7 @@ def test_a_folder_for_each_exercise_and_a_folder_of_old_files(tmp_path):
     old = {f"old/{FILES[0]}": "old", "site-packages/x/ex1_activations.py": "a library's"}
     for read in in_every_wrapping(tmp_path, {**each, **old}):
         assert read.sources == {FILES[n]: str(n) for n in range(10)}
-        assert read.notes == ("not taken: old/, where the same exercises are",)
+        assert read.notes == ("ignored: old/, which hold the same exercises",)
 
 
 def test_a_flat_folder_holds_a_submission_for_each_student(tmp_path):
@@ -360,10 +359,10 @@ def test_a_rar_is_named_and_its_row_is_there(tmp_path, capsys):
     rows = list(csv.DictReader((tmp_path / "out" / "class.csv").read_text().splitlines()))
     said = {row["student"]: row["other failures"] for row in rows}
     assert list(said) == ["ann", "bob", "cy_78", "dan"]
-    assert said["ann"].endswith("hw.rar is not read: expected a .zip")
-    assert said["bob"] == "bob.7Z is not read: expected a .zip"
-    assert said["cy_78"].endswith("cy_78_2_hw.rar is not read: expected a .zip")
-    assert "old.rar is not read" in (tmp_path / "out" / "dan.txt").read_text()
+    assert said["ann"].endswith("hw.rar cannot be read: expected a .zip")
+    assert said["bob"] == "bob.7Z cannot be read: expected a .zip"
+    assert said["cy_78"].endswith("cy_78_2_hw.rar cannot be read: expected a .zip")
+    assert "old.rar cannot be read" in (tmp_path / "out" / "dan.txt").read_text()
     assert capsys.readouterr().err == ""
 
 

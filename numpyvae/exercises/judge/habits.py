@@ -1,7 +1,7 @@
-"""Mistakes in the way of calculating, whatever is calculated: state, types, shapes.
+"""Mistakes of method, in any function: state, types, shapes.
 
-`compare` has seen what differs from call to call. Here it gets its name, if the name accounts for
-the results: one of two mistakes is never named alone.
+`compare` has found what differs between calls. Here it is named, if the name explains all results:
+one of two mistakes is never named alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FIRST = "0/"  # the results of the first place, which no call before can have sp
 
 
 class Habit(NamedTuple):
-    """A way of calculating that is wrong."""
+    """A mistake of method."""
 
     kind: str
     says: str

@@ -23,7 +23,7 @@ __all__ = ["Verdict", "judge", "judge_file", "judge_source"]
 
 
 class Verdict(NamedTuple):
-    """What came of one exercise."""
+    """The result of judging one exercise."""
 
     exercise: Exercise
     status: str  # "pass", "fail" or "not done"
@@ -42,12 +42,12 @@ class Verdict(NamedTuple):
 
     @property
     def out_of(self) -> int:
-        """Marks that there are."""
+        """Marks available."""
         return sum(self.exercise.marks.values())
 
 
 def judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
-    """What a student's results are worth. A function earns its marks whole, or not at all.
+    """Judge a student's results. A function earns all its marks or none.
 
     What was written is not read: what counts is what ran.
     """
@@ -86,7 +86,7 @@ def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
 def judge_source(
     exercise: Exercise, source: str, seed: int | str = 0, limits: Limits = LIMITS
 ) -> Verdict:
-    """Run a student's source in a process of its own, and judge what comes back."""
+    """Run a student's source in a separate process and judge its results."""
     try:
         outcome = run(exercise, source, draw_points(exercise, seed), limits)
     except Trouble as error:
@@ -97,7 +97,7 @@ def judge_source(
 def judge_file(
     exercise: Exercise, folder: Path, seed: int | str = 0, limits: Limits = LIMITS
 ) -> Verdict:
-    """The verdict on the exercise's file in a student's folder, also where there is none."""
+    """The verdict on the exercise's file in a student's folder, even if the file is missing."""
     try:
         source = read_submitted(folder / exercise.file)
         source = as_python(source, exercise.marks, exercise.file)

@@ -1,4 +1,4 @@
-"""Is the noise that was handed over used, or noise of the function's own?
+"""Does a function use the noise it was given, or does it draw its own?
 
 The noise can be read out of what a function returns. It is another's if it is not the one handed
 over, has the size of noise, and explains the backward exactly.

@@ -1,4 +1,4 @@
-"""What the right solution gives, and each wrong one. Our own code, so it runs in this process."""
+"""The results of the right solution and of each wrong one: trusted code, run in this process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Mistakes in part two: importance weights (exercise 12) and vector quantisation (exercise 13).
 
-Many were taken from public code. There automatic derivatives agree with them.
+Many were taken from public code, where automatic differentiation agrees with the wrong formula.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Mistakes in part two: labels (exercise 10) and a mixture prior (exercise 11).
 
-Many were taken from public code. There automatic derivatives agree with them.
+Many were taken from public code, where automatic differentiation agrees with the wrong formula.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exercise 10: a model that is told the class, and samples of one class.
+"""Exercise 10: a model that is given the class, and samples of one class.
 
 The conditional VAE gives the label y to encoder and decoder. A label is not a quantity: it selects
 a row of weights, W_y[y], which is added to the first layer's output,
