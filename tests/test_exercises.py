@@ -168,7 +168,7 @@ def test_lint_finds_what_is_broken(monkeypatch):
         problems = "\n".join(lint.problems_of(exercise, "broken"))
     finally:
         mistakes.mistakes_of.cache_clear()
-    assert "'no fit' does not fit" in problems
+    assert "'no fit' cannot be planted" in problems
     assert "'harmless' is not caught" in problems
     assert "'mute' has no sentence" in problems
     assert "reparameterize has no hints" in problems

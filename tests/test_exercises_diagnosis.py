@@ -171,8 +171,9 @@ def test_right_solutions_are_called_nothing():
     """
     judged = 0
     for seed in range(SEEDS):
-        right = [(EXERCISES[number], outcome_of(EXERCISES[number], f, seed))
-                 for number, f in OTHER_WAYS]  # fmt: skip
+        right = [
+            (EXERCISES[number], outcome_of(EXERCISES[number], f, seed)) for number, f in OTHER_WAYS
+        ]
         right += [(e, reference.right(e.number, seed)) for e in EXERCISES]
         for exercise, outcome in right:
             verdict = judge(exercise, outcome, seed)
@@ -245,9 +246,10 @@ def test_a_named_and_an_unnamed_mistake_at_once_are_not_named():
         functions = {
             "reparameterize": reparameterize_by_square_root,
             "reparameterize_backward": lambda dz, c, noise=noise: (
-                dz * (1 + noise**2), 2 * c[0] * c[1] * dz
+                dz * (1 + noise**2),
+                2 * c[0] * c[1] * dz,
             ),
-        }  # fmt: skip
+        }
         verdict = judge_functions(3, functions, seed)
         assert verdict.status == "fail"
         assert verdict.named == ()
@@ -377,8 +379,10 @@ def test_epsilons_elsewhere_are_named_whatever_their_size(number, change, name):
     assert [named for named, _ in changed(number, change)] == [name]
 
 
-KEEPS = [("m = beta1", "global M, V\n    m, v = M, V\n    m = beta1"),
-         ("return theta, m, v", "M, V = m, v\n    return theta, m, v")]  # fmt: skip
+KEEPS = [
+    ("m = beta1", "global M, V\n    m, v = M, V\n    m = beta1"),
+    ("return theta, m, v", "M, V = m, v\n    return theta, m, v"),
+]
 DROPOUT = ("logits, _ = dense(h", "h = h * (RNG.random(h.shape) < 0.5)\n    logits, _ = dense(h")
 DRAWN = "RNG.standard_normal(noise.shape)"
 RANDOM = "RNG = np.random.default_rng(0)\n"

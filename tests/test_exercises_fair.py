@@ -185,7 +185,7 @@ def test_what_looks_numerical_is_for_the_teacher_to_look_at_and_costs_nothing_by
     assert "numerical" not in grade.text() + str(results(grade))
     verdict = dense(DIFFERENCES)
     assert verdict.marks["dense"] == 2
-    assert "71 times a little beside" in verdict.look[0]
+    assert "71 of them very close" in verdict.look[0]
     assert "numerical" not in Grade("ann", "ann", "0", (verdict,)).text()
 
 

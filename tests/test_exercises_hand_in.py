@@ -131,9 +131,11 @@ def test_a_flat_folder_holds_a_submission_for_each_student(tmp_path):
     (tmp_path / "dan_79_3_hw.zip").write_bytes(zipped({FILES[1]: "d1"}))
     found, ignored = submissions.find(tmp_path)
     assert {s.name: s.sources for s in found} == {
-        "annlee_12": {FILES[3]: "a3", FILES[0]: "a0"}, "bob_77": {FILES[3]: "b3"},
-        "cy_78": {}, "dan_79_3_hw": {FILES[1]: "d1"},
-    }  # fmt: skip
+        "annlee_12": {FILES[3]: "a3", FILES[0]: "a0"},
+        "bob_77": {FILES[3]: "b3"},
+        "cy_78": {},
+        "dan_79_3_hw": {FILES[1]: "d1"},
+    }
     assert "not recognised: cy_78_2_three.py" in found[2].problem
     assert ignored == ["notes.txt"]
 
@@ -179,7 +181,7 @@ def test_a_notebook_is_taken_with_what_its_functions_use(tmp_path, name):
         (notebook("x = " + "not " * 30_000 + "x", "(" * 40_000), "no cell of it defines"),
         (notebook("f" + "()" * 24_000), "no cell of it defines"),
     ],
-)  # fmt: skip
+)
 def test_a_notebook_without_the_functions_says_so(tmp_path, text, says):
     read = submissions.read_one(hand_in(tmp_path / "a", {"ex3_reparameterize.ipynb": text}))
     assert says in read.problems[FILES[3]]

@@ -249,9 +249,11 @@ def test_plain_lines_through_pipes(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["nothing"], "nothing: no such folder; numpyvae exercises start nothing writes one"),
-     ([".", "10"], "there is no exercise 10: expected 0 to 9")],
-)  # fmt: skip
+    [
+        (["nothing"], "nothing: no such folder; numpyvae exercises start nothing writes one"),
+        ([".", "10"], "there is no exercise 10: expected 0 to 9"),
+    ],
+)
 def test_what_cannot_be_watched(tmp_path, arguments, message):
     run = subprocess.run(
         [*COMMAND, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True

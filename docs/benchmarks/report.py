@@ -59,9 +59,11 @@ def parts_table(rows: Sequence[Parts]) -> str:
     header = ["data, hidden, latent", "batch", "step", *names, "the rest"]
     return table(
         header,
-        ([str(r.case), str(r.batch), ms(r.step), *map(ms, r.seconds.values()), ms(r.rest)]
-         for r in rows),
-    )  # fmt: skip
+        (
+            [str(r.case), str(r.batch), ms(r.step), *map(ms, r.seconds.values()), ms(r.rest)]
+            for r in rows
+        ),
+    )
 
 
 def megabytes(n: float | None) -> str:

@@ -52,11 +52,15 @@ def add_to(commands: Any) -> None:
 def start(arguments: argparse.Namespace) -> int:
     """Write a student's folder."""
     written, kept = stubs.start(arguments.folder, arguments.part)
-    print(f"{arguments.folder}/: {len(written)} files written" + (
-        f", {len(kept)} kept unchanged" if kept else ""))  # fmt: skip
+    print(
+        f"{arguments.folder}/: {len(written)} files written"
+        + (f", {len(kept)} kept unchanged" if kept else "")
+    )
     first = PARTS[arguments.part][0]
-    print(f"Begin with {first.file}, and check it: "
-          f"numpyvae exercises check {arguments.folder} {first.number}")  # fmt: skip
+    print(
+        f"Begin with {first.file}, and check it: "
+        f"numpyvae exercises check {arguments.folder} {first.number}"
+    )
     return 0
 
 

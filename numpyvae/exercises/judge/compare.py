@@ -213,9 +213,11 @@ def looks_numerical(exercise: Exercise, outcome: Outcome, faults: Sequence[Fault
     for f in exercise.functions:
         name = f.names[-1]
         seen = [
-            a for n, a in outcome.arrays.items() if _belongs(n, f.name, "forward calls")
+            a
+            for n, a in outcome.arrays.items()
+            if _belongs(n, f.name, "forward calls")
             if a.shape == (3,) and np.isfinite(a).all()
-        ]  # fmt: skip
+        ]
         calls, close_by, complex_ones = (int(n) for n in np.max([np.zeros(3), *seen], axis=0))
         if complex_ones:
             signs.append(

@@ -201,8 +201,10 @@ def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     if len(names) != 2:
         return []
     a, b = names
-    other = {n: n.replace(f"/{a}", f"/{b}") if n.endswith(f"/{a}") else n.replace(f"/{b}", f"/{a}")
-             for n in wrong}  # fmt: skip
+    other = {
+        n: n.replace(f"/{a}", f"/{b}") if n.endswith(f"/{a}") else n.replace(f"/{b}", f"/{a}")
+        for n in wrong
+    }
     if not all(other[n] in right and close(yours[n], right[other[n]], EXACT) for n in wrong):
         return []
     order = ", ".join(f.gradients or f.outputs)

@@ -89,7 +89,7 @@ HABITS = {  # kind -> says, asks
         "W is updated before the gradient goes back through it: dx needs the W of the forward pass",
         "Which W does y depend on, the old one or the new one?",
     ),
-}  # fmt: skip
+}
 
 
 def results_of(f: Function, outcome: Outcome) -> Arrays:

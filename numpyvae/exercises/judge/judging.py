@@ -67,8 +67,9 @@ def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
     if status == "fail":
         with contextlib.suppress(Exception):  # whatever the numbers are, it costs a name, no marks
             named = name_mistakes(exercise, outcome, seed, faults)
-    explained = {name for n in named for f in exercise.functions
-                 if n.function in f.names for name in f.names}  # fmt: skip
+    explained = {
+        name for n in named for f in exercise.functions if n.function in f.names for name in f.names
+    }
     unexplained = [fault for fault in faults if fault.function not in explained]
     return Verdict(
         exercise,

@@ -27,8 +27,10 @@ def own_noise(
     if f.name != "negative_elbo" or yours.keys() != right.keys():
         return False
     start = "negative_elbo/0/"
-    noise = _noise_of_model({n[len(start) :]: a for n, a in points.items() if n.startswith(start)},
-                            {n[2:]: a for n, a in yours.items() if n.startswith("0/")})  # fmt: skip
+    noise = _noise_of_model(
+        {n[len(start) :]: a for n, a in points.items() if n.startswith(start)},
+        {n[2:]: a for n, a in yours.items() if n.startswith("0/")},
+    )
     given = points[f"{start}noise"]
     if not is_noise(noise) or noise is None or _made_of(noise, given):
         return False

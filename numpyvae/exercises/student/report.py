@@ -68,8 +68,9 @@ def _what_is_wrong(verdict: Verdict) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="     ",
-                         break_long_words=False)  # fmt: skip
+    return textwrap.wrap(
+        text, width, initial_indent="  ", subsequent_indent="     ", break_long_words=False
+    )
 
 
 def _reproduction(verdict: Verdict, folder: Path | str, seed: int | str) -> list[str]:

@@ -148,8 +148,10 @@ class _Watched:
         self.current = first or self._next_open(self.exercises[-1]) or self.exercises[0]
         self._show()
         if not self.screen.live:
-            self.screen.busy("\nSave a file and it is checked. h, n or q and Enter: "
-                             "a hint, the next exercise, quit.")  # fmt: skip
+            self.screen.busy(
+                "\nSave a file and it is checked. h, n or q and Enter: "
+                "a hint, the next exercise, quit."
+            )
 
     def go_on(self) -> bool:
         """Look at keys and files once. False if the student quits."""
@@ -256,8 +258,9 @@ class _Watched:
     def _bar(self) -> str:
         """A cell for each exercise, the one that is shown in brackets."""
         cells = {number: CELLS[verdict.status] for number, verdict in self.verdicts.items()}
-        return "".join(f"[{c}]" if number == self.current.number else f" {c} "
-                       for number, c in cells.items())  # fmt: skip
+        return "".join(
+            f"[{c}]" if number == self.current.number else f" {c} " for number, c in cells.items()
+        )
 
     def _paint(self, text: str, colour: str) -> str:
         return report.paint(text, colour, self.screen.live)

@@ -30,7 +30,7 @@ class Grade(NamedTuple):
     verdicts: tuple[Verdict, ...]
     problem: str = ""  # why nothing of the submission could be read
     seconds: float = 0.0
-    notes: tuple[str, ...] = ()  # which files were taken for others
+    notes: tuple[str, ...] = ()  # which files were read as others
     part: int = 1  # of the course
 
     @property

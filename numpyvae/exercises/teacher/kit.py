@@ -54,9 +54,11 @@ def add_to(commands: Any) -> None:
     )
     add.add_argument("kit", type=Path, metavar="KIT.zip")
     add.add_argument(
-        "--seed", default="0", metavar="ID",
+        "--seed",
+        default="0",
+        metavar="ID",
         help="seed of its numbers, any text: for example a student's id (default: %(default)s)",
-    )  # fmt: skip
+    )
     add_part(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     add.set_defaults(command=export)

@@ -47,7 +47,7 @@ class Submission(NamedTuple):
     sources: dict[str, str]  # file -> its text
     problems: dict[str, str]  # file -> why it could not be read
     problem: str = ""  # why nothing could be read
-    notes: tuple[str, ...] = ()  # which files were taken for others
+    notes: tuple[str, ...] = ()  # which files were read as others
 
 
 def find(
@@ -151,7 +151,7 @@ def _read(entries: Sequence[Entry], depth: int = 0) -> Read:
             sources[file] = texts.pop()
         except (OSError, ValueError) as error:
             problems[file] = _text(str(error))
-    said = [text for text in said if not any(f"taken for {file}" in text for file in problems)]
+    said = [text for text in said if not any(f"read as {file}" in text for file in problems)]
     said += [_not_read(e.name) for e in entries if e.name.lower().endswith(UNREAD)][:5]
     missing = [e.file for e in exercises_of(chosen) if e.file not in chosen]
     if missing and (unknown := others(entries)):
