@@ -109,7 +109,7 @@ def test_two_files_that_may_both_be_meant_are_named(tmp_path):
     for read in in_every_wrapping(tmp_path, both):
         assert read.sources == {FILES[0]: "0"}
         assert read.problems[FILES[3]].startswith(
-            f"ann_{FILES[3]} and bob_{FILES[3]} may both be meant: expected one file"
+            f"cannot choose between ann_{FILES[3]} and bob_{FILES[3]}: keep one file"
         )
     same = {f"ann_{FILES[3]}": "1", f"bob_{FILES[3]}": "1"}
     assert submissions.read_one(hand_in(tmp_path / "same", same)).sources == {FILES[3]: "1"}

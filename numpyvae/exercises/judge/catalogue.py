@@ -216,7 +216,7 @@ COURSES = {1: Course(1, EXERCISES), 2: Course(2, PART_TWO)}
 
 
 def exercise_numbered(number: int, exercises: Sequence[Exercise] = EXERCISES) -> Exercise:
-    """One of the exercises. ValueError if there is none of that number."""
+    """The exercise of that number. ValueError if it does not exist."""
     for exercise in exercises:
         if exercise.number == number:
             return exercise

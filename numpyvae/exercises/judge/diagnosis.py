@@ -234,7 +234,7 @@ def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays)
         Named(
             f"{result} times {factor}",
             f"{result} is the right one times {factor}",
-            f"Which factor {factor} could come in, or be left out, on the way to {result}?",
+            f"Which factor {factor} could be added or missing on the way to {result}?",
             f.names[-1] if result.split("/")[0] in f.gradients else f.name,
         )
         for result, factor in off.items()

@@ -183,7 +183,7 @@ def ladder(verdict: Verdict) -> list[str]:
     first = verdict.faults[0]
     if first.kind in ("error", "form", "stopped", "absent") and not verdict.named:
         return [
-            f"Before the formula, mend this: {first.text}",
+            f"Before the formula, fix this: {first.text}",
             *steps_of(verdict.exercise, first.function)[1:],
         ]
     asked = [named.asks for named in verdict.named]

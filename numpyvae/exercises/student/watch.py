@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
         "number", type=int, nargs="?", metavar="EXERCISE", help="where to start; default: "
         "the first that does not pass",
     )  # fmt: skip
-    add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
+    add.add_argument("--seed", default="0", help="of the numbers used for the check")
     add_course(add, part=False)
     add.set_defaults(command=watch)
 

@@ -34,7 +34,7 @@ def meant(name: str, files: Files = FILES) -> Name | None:
 
 
 def student_of(name: str, files: Files = FILES) -> str:
-    """Whose file it is, in a folder where files of many students are; "" if it does not say."""
+    """Whose file it is, in a folder with files of many students; "" if the name does not say."""
     canvas = CANVAS.fullmatch(name) if len(name) <= NAME_CHARACTERS else None
     if canvas:
         return canvas["student"] + canvas["user"]
@@ -97,7 +97,7 @@ def _rank(entry: Entry, file: str) -> tuple[bool, bool, bool, int]:
 
 
 def others(entries: Iterable[Entry], files: Files = FILES) -> str:
-    """What else a submission holds: a misnamed file is easily seen there."""
+    """The other files of a submission, so that a misnamed file is easy to see."""
     unknown = (e for e in entries if is_code(e.name) and not meant(e.name, files))
     return _some(sorted({e.name for e in unknown if not {*KIT} & {*e.path.parts}}))
 

@@ -69,7 +69,9 @@ def add_to(commands: Any) -> None:
     option("--out", type=Path, default=Path("results"), metavar="FOLDER",
            help="where the results go (default: %(default)s)")  # fmt: skip
     add_course(add)
-    option("--seed", help="of the numbers that all are checked with (default: drawn, and printed)")
+    option(
+        "--seed", help="seed of the numbers used for the check (default: drawn anew, and printed)"
+    )
     option("--jobs", type=int, default=_processors(), metavar="N",
            help="students graded at a time (default: %(default)s, the processors)")  # fmt: skip
     option("--seconds", type=int, default=LIMITS.seconds, metavar="S",

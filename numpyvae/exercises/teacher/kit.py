@@ -56,7 +56,7 @@ def add_to(commands: Any) -> None:
     add.add_argument("kit", type=Path, metavar="KIT.zip")
     add.add_argument(
         "--seed", default="0", metavar="ID",
-        help="of the numbers in it, any text: a student's id, say (default: %(default)s)",
+        help="seed of its numbers, any text: for example a student's id (default: %(default)s)",
     )  # fmt: skip
     add_course(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")

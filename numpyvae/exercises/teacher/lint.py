@@ -27,7 +27,7 @@ def add_to(commands: Any) -> None:
     add = commands.add_parser(
         "lint", help="prove that stubs fail, solutions pass and every mistake is caught by name"
     )
-    add.add_argument("--seed", default="0", help="of the numbers that all is checked with")
+    add.add_argument("--seed", default="0", help="seed of the numbers used for the check")
     add_course(add, part=False)
     add.set_defaults(command=lint)
 
@@ -60,7 +60,7 @@ def problems_of(exercise: Exercise, seed: int | str = 0) -> Iterator[str]:
     for function in exercise.marks:
         steps = steps_of(exercise, function)
         if len(steps) != 3 or not all(steps):
-            yield f"{function} has no hints in three steps"
+            yield f"{function} does not have three hints"
     for mistake in listed_for(exercise):
         if mistake.function in exercise.marks:
             if plant(right, mistake) is None:

@@ -94,7 +94,7 @@ def find(
 
 
 def is_one(path: Path, exercises: Exercises = ALL) -> bool:
-    """Whether a path is a submission itself, and no folder of submissions."""
+    """Whether a path is a submission itself, not a folder of submissions."""
     if path.is_file():
         return True
     files = _files(exercises)
@@ -122,7 +122,7 @@ def read_one(path: Path, exercises: Exercises = ALL) -> Submission:
 
 
 def _read_flat(student: str, files: Sequence[Path], exercises: Exercises) -> Submission:
-    """The files of one student out of a folder where the files of all are."""
+    """The files of one student, from a folder that holds the files of all."""
     if len(files) == 1 and _is_archive(files[0]):
         return read_one(files[0], exercises)
     try:
@@ -142,7 +142,7 @@ def _submission(
 
 
 def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Read:
-    """The files for the exercises, or those in the one archive that is there instead."""
+    """The exercises' files, or those in the single archive found instead."""
     chosen, said = choose(entries, _files(exercises))
     archives = [entry for entry in entries if _is_archive(entry.path)]
     if not chosen and archives and depth < PACKED:
@@ -157,7 +157,7 @@ def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Rea
             texts = {_code(entry, file, marks[file]) for entry in found}
             if len(texts) > 1:
                 names = " and ".join(sorted(entry.name for entry in found)[:3])
-                raise ValueError(f"{names} may both be meant: expected one file {file}")
+                raise ValueError(f"cannot choose between {names}: keep one file, {file}")
             sources[file] = texts.pop()
         except (OSError, ValueError) as error:
             problems[file] = _text(str(error))
@@ -204,7 +204,7 @@ def _content(entry: Entry, most: int) -> bytes:
 
 
 def _code(entry: Entry, file: str, functions: Iterable[str]) -> str:
-    """The text of the Python in a student's file. ValueError, in words, if it has none."""
+    """The Python text of a student's file. ValueError if it holds none."""
     if ".ipynb" in entry.name.lower():
         text = _content(entry, NOTEBOOK_BYTES).decode("utf-8-sig", "replace")
         return as_python(text, functions, entry.name)
