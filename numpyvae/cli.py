@@ -21,15 +21,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import numpyvae
-from numpyvae import evaluation, plots, proofs, run_data, runs, train_command, train_plan
+from numpyvae import evaluation, proofs, run_data, runs, train_command, train_plan
 from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
-from numpyvae.explore import PAGE, why_no_page
+from numpyvae.explore_command import explore
 from numpyvae.gradient_check import check_files
 from numpyvae.interrupts import INTERRUPTED
 from numpyvae.model_options import ours
-from numpyvae.models import Model
+from numpyvae.models import MODELS, Model
 from numpyvae.models.labelled import Labelled
 from numpyvae.numerics import Array
 from numpyvae.options import (
@@ -42,8 +42,8 @@ from numpyvae.options import (
     add_sample,
     add_train,
 )
-from numpyvae.run_files import MODEL, in_shell, open_run, shown
-from numpyvae.run_labels import AtLabels, coded, data_of
+from numpyvae.run_files import MODEL, file_to_write, in_shell, open_run, shown
+from numpyvae.run_labels import AtLabels, class_of, coded, data_of
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.validation import memory_for, positive_int
 
@@ -117,8 +117,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
         missed = np.mean(vae.classify(x[y >= 0]) != y[y >= 0]) if (y >= 0).any() else None
     print(f"{name}: {vae!r}")
     if train_plan.is_unfinished(vae, config):
-        print(f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
-              f"numpyvae train --resume {in_shell(arguments.run)} goes on")  # fmt: skip
+        print(
+            f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
+            f"numpyvae train --resume {in_shell(arguments.run)} goes on"
+        )
     print(f"means over {what}")
     for line in evaluation.lines(measured, len(x), n):
         print(f"  {line}")
@@ -139,8 +141,10 @@ def _is_ordinary(vae: Model, x: Array) -> bool:
 
 
 def _no_finite(name: str, what: str) -> int:
-    _fail(f"{name}/{MODEL}: its parameters give no finite {what}: train it anew, with a smaller "
-          "--learning-rate or --standardize")  # fmt: skip
+    _fail(
+        f"{name}/{MODEL}: its parameters give no finite {what}: train it anew, with a smaller "
+        "--learning-rate or --standardize"
+    )
     return NO_RESULT
 
 
@@ -184,13 +188,13 @@ def _evaluation_data(
 
 def sample(arguments: argparse.Namespace) -> int:
     """Write E[x|z] at draws z from the prior: a picture (.png), or the numbers (.npy, .csv)."""
-    path = _out(arguments, f"samples_seed{arguments.seed}.png", (".png", ".npy", ".csv"))
+    path = file_to_write(arguments, f"samples_seed{arguments.seed}.png", (".png", ".npy", ".csv"))
     suffix = path.suffix.lower()
     model, config = open_run(arguments.run)
     if not hasattr(model, "sample"):
         what = f"{type(model).__name__} has no p(z) to draw from"
         raise ValueError(f"{shown(arguments.run)}: {what}")
-    vae: Any = AtLabels(model, np.array([])) if isinstance(model, Labelled) else model
+    vae, classes = _to_sample(model, config, arguments.label)
     names, n = tuple(config.get("column_names", ())), arguments.n
     seed = positive_int("seed", arguments.seed, least=0)
     needed = 8 * n * vae.data_dim
@@ -203,39 +207,32 @@ def sample(arguments: argparse.Namespace) -> int:
         return _no_finite(shown(arguments.run), "samples")
     if suffix == ".png":
         with runs.plain_matplotlib():
-            figure = plots.samples(vae, n, np.random.default_rng(seed), columns=names)
-            runs.save_figure(figure, path)
+            runs.save_figure(runs.samples_figure(vae, n, seed, names, classes), path)
     else:
         with atomic_write(path) as file:
             np.save(file, x) if suffix == ".npy" else _write_csv(file, x, names)
-    print(f"{n} means E[x|z], z drawn from the prior: {shown(path)}")
+    if isinstance(vae, AtLabels):
+        of = ", ".join(str(classes[k]) for k in dict.fromkeys(vae.sampled(n)))
+        print(f"{n} means E[x|z, y], z drawn from the prior, y = {of}: {shown(path)}")
+    else:
+        print(f"{n} means E[x|z], z drawn from the prior: {shown(path)}")
     return 0
 
 
-def explore(arguments: argparse.Namespace) -> int:
-    """Write the page that shows a run in a browser."""
-    path = _out(arguments, PAGE, (".html",))
-    model, config = open_run(arguments.run)
-    source, name = arguments.data or config["data"], shown(arguments.run)
-    if reason := why_no_page(model):
-        raise ValueError(f"{name}: {path.name} is not written: {reason}")
-    data = run_data.load_data(source, **runs.chosen(config))
-    runs.check_same_data(name, config, shown(source), data, "--data FILE, if they have moved")
-    runs.write_page(path, model, data)
-    print(f"{path.stat().st_size / 1000:.0f} kB, to be opened in a browser: {shown(path)}")
-    return 0
-
-
-def _out(arguments: argparse.Namespace, name: str, suffixes: Sequence[str]) -> Path:
-    """The file to write: --out, or `name` in the run's folder, which may be replaced."""
-    path = Path(arguments.out or Path(arguments.run) / name)
-    if path.suffix.lower() not in suffixes:
-        *others, last = suffixes
-        expected = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"{shown(path)}: expected a name that ends in {expected}")
-    if arguments.out and path.is_file() and not arguments.overwrite:
-        raise FileExistsError(f"{shown(path)} exists: add --overwrite to replace it")
-    return path
+def _to_sample(
+    model: Model, config: dict[str, Any], labels: Sequence[str]
+) -> tuple[Any, Sequence[Any]]:
+    """What samples are drawn of, the classes of those `labels`; and what its classes are called."""
+    if isinstance(model, Labelled):
+        classes = config.get("classes") or range(model.n_classes)
+        drawn = dict.fromkeys(class_of(text, classes) for text in labels)
+        return AtLabels(model, np.array([]), list(drawn) or None), classes
+    if labels:
+        able = " or ".join(name for name in ours() if issubclass(MODELS[name], Labelled))
+        raise ValueError(
+            f"--label {labels[0]}: {type(model).__name__} has no classes: expected a run of {able}"
+        )
+    return model, ()
 
 
 def _write_csv(file: BinaryIO, x: Array, names: Sequence[str]) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "describe",
     "digest",
     "plain_matplotlib",
+    "samples_figure",
     "save_figure",
     "write_page",
     "write_pictures",
@@ -129,7 +130,7 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
     figures: dict[str, Callable[[], Figure]] = {
         "learning_curves": lambda: plots.learning_curves(model.history),
         "reconstructions": lambda: plots.reconstructions(vae, x, columns=columns),
-        "samples": lambda: plots.samples(vae, n, np.random.default_rng(seed), columns=columns),
+        "samples": lambda: samples_figure(vae, n, seed, columns, data.classes),
         "latent_space": lambda: plots.latent_space(vae, x, labels),
         "manifold": lambda: plots.manifold(
             vae, dims=tuple(sorted(plots.informative_dims(vae, x))), columns=columns
@@ -143,9 +144,10 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
         "manifold": "axis_posterior",
     }
     figures = {
-        name: figure for name, figure in figures.items()
+        name: figure
+        for name, figure in figures.items()
         if name not in needs or hasattr(vae, needs[name])
-    }  # fmt: skip
+    }
     if not hasattr(vae, "decode"):
         figures.pop("manifold", None)
     page = {} if why_no_page(model) else {PAGE: partial(write_page, model=model, data=data)}
@@ -179,6 +181,14 @@ def pictured(model: Any, x: Array, labels: Array | None, classes: Sequence[Any])
         classifier: Any = model
         y = np.where(unknown, classifier.classify(x), y)
     return AtLabels(model, y)
+
+
+def samples_figure(
+    vae: Any, n: int, seed: int, columns: Sequence[str], classes: Sequence[Any]
+) -> Figure:
+    """`plots.samples`, which says of a model with labels which class is where."""
+    names = [classes[k] for k in vae.sampled(n)] if isinstance(vae, AtLabels) else None
+    return plots.samples(vae, n, np.random.default_rng(seed), columns=columns, classes=names)
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def kept_forks():
     A new interpreter for each takes ten times as long. Ask for it in modules in which that is not
     what is tested.
     """
-    from numpyvae.exercises.process import FORKERS
+    from numpyvae.exercises.sandbox.process import FORKERS
 
     with FORKERS.kept():
         yield
@@ -116,18 +116,22 @@ OF_BROWSERS = ("playwright", "chrom")  # in the command lines of its processes
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, as long as a module's tests run; without one they are skipped, but not on CI."""
-    missing = pytest.fail if os.environ.get("CI") else pytest.skip
+
+    def missing(what):
+        if os.environ.get("CI"):
+            pytest.fail(f"no browser: {what}", pytrace=False)
+        pytest.skip(f"no browser: {what}")
+
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError:
-        missing("no browser: pip install '.[browser]'", pytrace=False)
+        missing("pip install '.[browser]'")
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
         try:
             launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         except Error as error:
-            first = str(error).splitlines()[0]
-            missing(f"no browser: install Chromium, or playwright install chromium ({first})")
+            missing(f"install Chromium ({str(error).splitlines()[0]})")
         yield launched
         launched.close()
 

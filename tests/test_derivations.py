@@ -16,18 +16,16 @@ import pytest
 from numpyvae import VAE
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "docs" / "derivations.md").read_text(encoding="utf-8")
+CONTENTS = ROOT / "docs" / "derivations.md"
 FENCE = re.compile(
     r"^(?:<!-- quoted from (?P<path>\S+) -->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.M | re.S
 )
+DERIVATIONS = ROOT / "docs" / "derivations"
 MISTAKES = ROOT / "docs" / "gradient_checks_did_not_catch.md"
-PAGES = {  # by their paths: the VAE's own, one for each other model, and the mistakes
-    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
-    for page in (
-        ROOT / "docs" / "derivations.md",
-        *sorted((ROOT / "docs/derivations").glob("*")),
-        MISTAKES,
-    )
+CHAPTERS = {path.name: path.read_text(encoding="utf-8") for path in DERIVATIONS.iterdir()}
+PAGES = {  # by their paths: the contents, the chapters, and the mistakes
+    page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
+    for page in (CONTENTS, *sorted(DERIVATIONS.iterdir()), MISTAKES)
 }
 BLOCKS = [
     (m["kind"], m["path"], m["body"], f"{page}:{text.count(chr(10), 0, m.start()) + 1}")
@@ -37,7 +35,6 @@ BLOCKS = [
 SNIPPETS = [(body, line) for kind, path, body, line in BLOCKS if kind == "python" and not path]
 QUOTATIONS = [(path, body, line) for kind, path, body, line in BLOCKS if path]
 PROSES = {page: re.sub(r"`[^`\n]+`", "`code`", FENCE.sub("", text)) for page, text in PAGES.items()}
-PROSE = PROSES["docs/derivations.md"]
 each_page = pytest.mark.parametrize("page", PAGES)
 CHANGED_BY_MARKDOWN = re.compile(r"[\n<>*|`&~]|\]\(|\\[^A-Za-z]|[^A-Za-z0-9]_|operatorname")
 INLINE_MATH = [
@@ -100,27 +97,21 @@ def test_every_line_of_the_one_screen_file_is_quoted():
         assert set(rows) - {""} <= quoted
 
 
-def anchors_of(headings):
-    return [re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings]
-
-
-def test_contents_lists_every_heading():
-    headings = re.findall(r"^##+ (.*)$", PROSE, re.M)
-    headings.remove("Contents")
-    anchors = anchors_of(headings)
-    contents = re.search(r"## Contents\n(.*?)\n## ", TEXT, re.S).group(1)
-    titles, links = zip(*re.findall(r"\[(.*?)\]\(#(.*?)\)", contents), strict=True)
-    numbers = re.compile(r"^\d+\. ")
-    assert list(titles) == [numbers.sub("", h) for h in headings]
-    assert list(links) == anchors
-    assert set(re.findall(r"\]\(#(.*?)\)", TEXT)) == set(anchors)
-    for page, prose in PROSES.items():
-        for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", prose):
-            file = (ROOT / page).parent.joinpath(target) if target else ROOT / page
-            assert file.exists(), target
-            if anchor:
-                text = FENCE.sub("", file.read_text(encoding="utf-8"))
-                assert anchor in anchors_of(re.findall(r"^##+ (.*)$", text, re.M)), anchor
+def test_the_contents_order_every_chapter():
+    listed = re.findall(
+        r"^(\d+)\. \[(.*?)\]\(derivations/(.*?)\)", PAGES["docs/derivations.md"], re.M
+    )
+    numbers, titles, files = zip(*listed, strict=True)
+    assert numbers == tuple(str(n + 1) for n in range(len(files)))
+    assert sorted(files) == sorted(CHAPTERS)
+    links = [f"[{title}]({file})." for title, file in zip(titles, files, strict=True)]
+    for n, (title, file) in enumerate(zip(titles, files, strict=True)):
+        around = [f"Previous: {links[n - 1]}"] if n else []
+        around += [f"Next: {links[n + 1]}"] if n + 1 < len(links) else []
+        foot = "\n".join(["", *around, "[All chapters](../derivations.md).", ""])
+        assert CHAPTERS[file].startswith(f"# {title}\n\n")
+        assert CHAPTERS[file].endswith("\n" + foot), file
+        assert CHAPTERS[file].count("\n") <= 300, file
 
 
 def test_inline_mathematics_survives_markdown():
@@ -140,7 +131,7 @@ def test_inline_mathematics_survives_markdown():
 @each_page
 def test_no_paragraph_turns_into_a_list(page):
     for block in re.split(r"\n\s*\n", PROSES[page]):
-        if not re.match(r"\s*(- |\d+\. |## Contents)", block):
+        if not re.match(r"\s*(- |\d+\. )", block):
             assert not re.search(r"^\s*([-+*>#=]|\d+[.)])(\s|$)", block.partition("\n")[2], re.M), (
                 block
             )

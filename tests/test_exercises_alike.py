@@ -7,12 +7,13 @@ import re
 import pytest
 
 from numpyvae import cli
-from numpyvae.exercises import alike
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.class_results import Grade
-from numpyvae.exercises.judging import Verdict
-from numpyvae.exercises.sandbox import NO_SHAPES, Limits, run
-from numpyvae.exercises.shapes import OTHERS, shapes
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.judging import Verdict
+from numpyvae.exercises.judge.tasks import run
+from numpyvae.exercises.sandbox.runner import NO_SHAPES, Limits
+from numpyvae.exercises.sandbox.shapes import OTHERS, shapes
+from numpyvae.exercises.teacher import alike
+from numpyvae.exercises.teacher.class_results import Grade
 
 WRITTEN = (
     """
@@ -87,7 +88,7 @@ def test_a_form_that_many_have_is_no_evidence_and_a_rare_one_is():
 
 
 def test_two_who_took_the_published_solution_are_found():
-    forms = {name: frozenset(f) for name, f in alike._published().items()}
+    forms = {name: frozenset(f) for name, f in alike._published(EXERCISES).items()}
     published = {name: f for (number, name), f in forms.items() if number == 5}
     students = [graded(f"s{i:02}", 5, {"negative_elbo": {f"{i}"}}) for i in range(20)]
     pairs = alike.pairs_of([*students, graded("ann", 5, published)])
@@ -110,7 +111,9 @@ def test_the_child_reads_the_text_before_it_runs():
     for text in (honest, honest.replace("import numpy", f"{lies}import numpy")):
         outcome = run(three, text, draw_points(three, 0), shapes=True)
         if outcome.confined:
-            assert outcome.shapes["reparameterize"] == alike._published()[3, "reparameterize"]
+            assert (
+                outcome.shapes["reparameterize"] == alike._published(EXERCISES)[3, "reparameterize"]
+            )
     assert run(three, text, draw_points(three, 0)).shapes == NO_SHAPES
     deep = run(three, "x = f" + "()" * 20_000, draw_points(three, 0), Limits(5), shapes=True)
     assert deep.shapes == NO_SHAPES
@@ -130,8 +133,10 @@ def test_the_command_tells_the_teacher_alone(tmp_path, capsys):
     assert "alike.csv: 3 pairs to look at" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "out" / "alike.csv").read_text().splitlines()))
     assert {(r["student"], r["is like"]) for r in rows} == {
-        ("ann", "bob"), ("ann", alike.PUBLISHED), ("bob", alike.PUBLISHED)
-    }  # fmt: skip
+        ("ann", "bob"),
+        ("ann", alike.PUBLISHED),
+        ("bob", alike.PUBLISHED),
+    }
     assert "ex4 kl_to_standard_normal_backward 100%" in rows[0]["functions"]
     for name, text in before.items():
         assert (tmp_path / "out" / name).read_text() == text, name

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.judging import judge, judge_file, judge_source
-from numpyvae.exercises.process import FORKERS
-from numpyvae.exercises.sandbox import Limits, run
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.judging import judge, judge_file, judge_source
+from numpyvae.exercises.judge.tasks import run
+from numpyvae.exercises.sandbox.process import FORKERS
+from numpyvae.exercises.sandbox.runner import Limits
 
 pytestmark = pytest.mark.usefixtures("kept_forks")
 EXERCISE = EXERCISES[3]
@@ -275,7 +276,7 @@ def submission(attack, tmp_path):
     names = {
         "RESULTS": str(tmp_path / "results.json"),
         "SOLUTION_FILE": str(Path(sys.modules["numpyvae.exercises"].__file__).parent)
-        + f"/solutions/{EXERCISE.file}",
+        + f"/judge/solutions/{EXERCISE.file}",
         "PACKAGE": str(Path(sys.modules["numpyvae"].__file__).parent.parent),
     }
     text = FORWARD + "".join(f"{name} = {value!r}\n" for name, value in names.items())
@@ -427,7 +428,7 @@ def test_files_that_are_no_solutions(source):
 
 def test_hostile_bytes_come_back_as_nothing(tmp_path, monkeypatch):
     """Whatever stands in the files that come back, `run` returns arrays or leaves them out."""
-    from numpyvae.exercises import sandbox
+    from numpyvae.exercises.sandbox import runner as sandbox
 
     rng = np.random.default_rng(0)
 

@@ -4,14 +4,18 @@ import subprocess
 
 import pytest
 
-from numpyvae.exercises import process, reference, sandbox
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.class_results import Grade, table
-from numpyvae.exercises.gradescope import results
-from numpyvae.exercises.judging import judge, judge_source
-from numpyvae.exercises.perform import describe
-from numpyvae.exercises.process import run_child
-from numpyvae.exercises.sandbox import Limits, given_to, read_submitted, run
+from numpyvae.exercises.judge import reference
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.judging import judge, judge_source
+from numpyvae.exercises.judge.tasks import given_to, run
+from numpyvae.exercises.sandbox import process
+from numpyvae.exercises.sandbox import runner as sandbox
+from numpyvae.exercises.sandbox.perform import describe
+from numpyvae.exercises.sandbox.process import run_child
+from numpyvae.exercises.sandbox.runner import Limits
+from numpyvae.exercises.sandbox.submitted import read_submitted
+from numpyvae.exercises.teacher.class_results import Grade, table
+from numpyvae.exercises.teacher.gradescope import results
 
 THREE = EXERCISES[3]
 SOLUTION = solution(THREE.file)
@@ -173,7 +177,7 @@ def test_a_backward_may_call_its_forward_row_by_row():
 def test_what_looks_numerical_is_for_the_teacher_to_look_at_and_costs_nothing_by_itself():
     verdict = dense(COMPLEX_STEP)
     assert (verdict.total, verdict.named) == (7, ())
-    said = "dense_backward looks numerical, have a look: it calls with complex numbers"
+    said = "dense_backward looks numerical, have a look: it calls forward with complex numbers"
     assert verdict.look == (said,)
     grade = Grade("ann", "ann", "0", (verdict,))
     assert f"ex0 {said}" in table([grade])
@@ -181,7 +185,7 @@ def test_what_looks_numerical_is_for_the_teacher_to_look_at_and_costs_nothing_by
     assert "numerical" not in grade.text() + str(results(grade))
     verdict = dense(DIFFERENCES)
     assert verdict.marks["dense"] == 2
-    assert "71 times a little beside" in verdict.look[0]
+    assert "71 of them very close" in verdict.look[0]
     assert "numerical" not in Grade("ann", "ann", "0", (verdict,)).text()
 
 

@@ -17,11 +17,11 @@ import pytest
 
 import numpyvae
 from numpyvae import cli
-from numpyvae.exercises import gradescope, grading, submissions
-from numpyvae.exercises.catalogue import EXERCISES, solution
-from numpyvae.exercises.judging import judge_source
-from numpyvae.exercises.mistakes import MISTAKES, plant
-from numpyvae.exercises.notebooks import notebook_marks, notebook_source
+from numpyvae.exercises.judge.catalogue import EXERCISES, solution
+from numpyvae.exercises.judge.judging import judge_source
+from numpyvae.exercises.judge.mistakes import MISTAKES, plant
+from numpyvae.exercises.teacher import gradescope, grading, submissions
+from numpyvae.exercises.teacher.notebooks import notebook_marks, notebook_source
 
 pytestmark = pytest.mark.usefixtures("kept_forks", "sketches")
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,7 +192,7 @@ def test_the_archive_is_always_the_same_and_complete(autograder):
         dates = {info.date_time for info in archive.infolist()}
     assert attributes["run_autograder"] == attributes["setup.sh"] == 0o100755
     assert attributes["numpyvae/models/vae.py"] == 0o100644
-    assert {f"numpyvae/exercises/solutions/{file}" for file in FILES} <= set(attributes)
+    assert {f"numpyvae/exercises/judge/solutions/{file}" for file in FILES} <= set(attributes)
     assert dates == {(1980, 1, 1, 0, 0, 0)}
     assert not any(".pyc" in name or "__pycache__" in name for name in attributes)
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from numpyvae import cli
-from numpyvae.exercises import class_results, grading, submissions
-from numpyvae.exercises.catalogue import EXERCISES, solution
-from numpyvae.exercises.class_figure import mistakes_figure
-from numpyvae.exercises.mistakes import MISTAKES, plant
-from numpyvae.exercises.sandbox import Limits
-from numpyvae.exercises.stubs import stub
+from numpyvae.exercises.judge.catalogue import EXERCISES, solution
+from numpyvae.exercises.judge.mistakes import MISTAKES, plant
+from numpyvae.exercises.sandbox.runner import Limits
+from numpyvae.exercises.student.stubs import stub
+from numpyvae.exercises.teacher import class_results, grading, submissions
+from numpyvae.exercises.teacher.class_figure import mistakes_figure
 
 pytestmark = pytest.mark.usefixtures("kept_forks", "sketches")
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +70,8 @@ def the_class():
         "student06": {**right(0), **begins(1, "import sys\nsys.exit()")},
         "student07": {**right(1), **begins(0, "x = (")},
         "student08": {
-            **right(0), **edited(3, "mean + sigma * noise", "(mean + sigma * noise).astype('f4')")
+            **right(0),
+            **edited(3, "mean + sigma * noise", "(mean + sigma * noise).astype('f4')"),
         },
         "student09": {**right(0), **begins(3, "print('x' * 10**8)")},
         "student10": {**right(0), **edited(3, "return z, (sigma, noise)", "return z")},
@@ -104,7 +105,7 @@ def the_class():
         "student38": wrong("t stands still", "logits for probabilities"),
         "student39": {**right(7), **edited(3, "0.5 * dz * noise * sigma", "np.sin(dz) * noise")},
         "student40": {**right(6), **begins(5, "import os\nos.abort()")},
-    }  # fmt: skip
+    }
 
 
 def hand_in(folder, files):

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae.exercises import kit, reference
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.mistakes import mistakes_of
+from numpyvae.exercises.judge import reference
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.mistakes import mistakes_of
+from numpyvae.exercises.teacher import kit
 
 ROOT = Path(__file__).parent.parent
 NUMPY = Path(np.__file__).parent.parent
@@ -202,7 +203,7 @@ def test_what_a_failure_says(solved):
         ("the argument m is changed in place",),
         ("SystemExit",),
         ("dense_backward: expected dx, dW, db, got 2 results",),
-        ("expected (value, cache), got None: is there a return at the end?",),
+        ("expected (value, cache), got None: is a return missing at the end?",),
     ]  # fmt: skip
     for said, parts in zip(texts, expected, strict=True):
         flat = " ".join(said.split())
@@ -320,7 +321,7 @@ def test_no_gradient_inside(archive):
     looked_at = 0
     for exercise in EXERCISES:
         points = draw_points(exercise, SEED)
-        for name, gradient in reference.right(exercise.number, SEED).arrays.items():
+        for name, gradient in reference.right(exercise, SEED).arrays.items():
             function, place, result, *_ = name.split("/")
             f = next(f for f in exercise.functions if f.name == function)
             gradients = f.gradients or (f.outputs if function in kit.ESTIMATORS else ())
@@ -339,7 +340,7 @@ def test_expected_values_are_good(archive):
     """They are the reference's to 1e-9, finite, and there for every forward output."""
     arrays = arrays_of(archive)
     for exercise in EXERCISES:
-        right = reference.right(exercise.number, SEED).arrays
+        right = reference.right(exercise, SEED).arrays
         prefix = f"{kit.FOLDER}/expected/ex{exercise.number}.npz:expected/"
         stored = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
         for f in exercise.functions:

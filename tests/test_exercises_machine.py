@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from numpyvae import cli
-from numpyvae.exercises import grading, process, sandbox
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.forks import NO_FILTER, Forkers
-from numpyvae.exercises.judging import judge, judge_source
-from numpyvae.exercises.process import FORKERS, Trouble
-from numpyvae.exercises.sandbox import Limits, run
-from numpyvae.exercises.turns import Turns
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.judging import judge, judge_source
+from numpyvae.exercises.judge.tasks import run
+from numpyvae.exercises.sandbox import process
+from numpyvae.exercises.sandbox import runner as sandbox
+from numpyvae.exercises.sandbox.forks import NO_FILTER, Forkers
+from numpyvae.exercises.sandbox.process import FORKERS, Trouble
+from numpyvae.exercises.sandbox.runner import Limits
+from numpyvae.exercises.sandbox.turns import Turns
+from numpyvae.exercises.teacher import grading
 
 THREE = EXERCISES[3]
 SOLUTION = solution(THREE.file)
@@ -219,7 +222,7 @@ def test_too_much_in_all_is_said():
 
 def test_the_last_record_of_a_result_counts_and_what_is_cut_does_not(tmp_path):
     def record(i, array, cut=0):
-        from numpyvae.exercises.kit import _npy
+        from numpyvae.exercises.teacher.kit import _npy
 
         content = _npy(np.asarray(array))
         return bytes([i, 0, 0, 0]) + len(content).to_bytes(4, "little") + content[: -cut or None]

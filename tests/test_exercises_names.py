@@ -5,9 +5,9 @@ import pytest
 from test_exercises_diagnosis import judge_text
 from test_exercises_said import said
 
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.mistakes import MISTAKES, plant
-from numpyvae.exercises.reference import results_with
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.mistakes import MISTAKES, plant
+from numpyvae.exercises.judge.reference import results_with
 
 
 def verdict_on(number, *changes, head="", seed=1):
@@ -144,8 +144,10 @@ def test_noise_that_is_made_of_the_noise_is_not_called_another(noise):
 
 
 KEPT = "KEPT = {}\n"
-LATEST = [("return y, (x, W)", "KEPT['cache'] = x, W\n    return y, None"),
-          ("x, W = cache", "x, W = KEPT['cache']")]  # fmt: skip
+LATEST = [
+    ("return y, (x, W)", "KEPT['cache'] = x, W\n    return y, None"),
+    ("x, W = cache", "x, W = KEPT['cache']"),
+]
 
 
 @pytest.mark.parametrize(

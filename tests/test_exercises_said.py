@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae.exercises import compare, judging, kit
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.class_results import Grade
-from numpyvae.exercises.gradescope import results
-from numpyvae.exercises.reference import perform_trusted
-from numpyvae.exercises.report import verdict_text
+from numpyvae.exercises.judge import compare, judging
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.reference import perform_trusted
+from numpyvae.exercises.student.report import verdict_text
+from numpyvae.exercises.teacher import kit
+from numpyvae.exercises.teacher.class_results import Grade
+from numpyvae.exercises.teacher.gradescope import results
 
 NUMPY = Path(np.__file__).parent.parent
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from test_exercises_hand_in import BACKWARD, CELLS, FORWARD, notebook
 
-from numpyvae.exercises import grading, kit, submissions
-from numpyvae.exercises.catalogue import EXERCISES, solution
-from numpyvae.exercises.mistakes import mistakes_of
-from numpyvae.exercises.process import FORKERS
+from numpyvae.exercises.judge.catalogue import EXERCISES, solution
+from numpyvae.exercises.judge.mistakes import mistakes_of
+from numpyvae.exercises.sandbox.process import FORKERS
+from numpyvae.exercises.teacher import grading, kit, submissions
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "cases"
@@ -132,8 +132,10 @@ def kit_says(tmp_path, cases):
     folder = tmp_path / kit.FOLDER
     for exercise in EXERCISES:
         (folder / exercise.file).write_text(solution(exercise.file), encoding="utf-8")
-    given = [[n, {name: as_bytes(text).decode("latin-1") for name, text in files.items()}]
-             for n, files in cases]  # fmt: skip
+    given = [
+        [n, {name: as_bytes(text).decode("latin-1") for name, text in files.items()}]
+        for n, files in cases
+    ]
     code = CHECK.replace("NUMPY", repr(str(Path(np.__file__).parent.parent)))
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, text=True,
                           input=json.dumps(given), capture_output=True, timeout=600)  # fmt: skip

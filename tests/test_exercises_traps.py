@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from test_exercises_diagnosis import judge_text
 
-from numpyvae.exercises import reference, sandbox
-from numpyvae.exercises.catalogue import EXERCISES, draw_points, solution
-from numpyvae.exercises.judging import judge, judge_source
-from numpyvae.exercises.sandbox import Limits, Outcome
+from numpyvae.exercises.judge import reference, tasks
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.judging import judge, judge_source
+from numpyvae.exercises.sandbox import runner as sandbox
+from numpyvae.exercises.sandbox.runner import Limits, Outcome
 
 pytestmark = pytest.mark.usefixtures("kept_forks")
 
@@ -92,8 +93,10 @@ def test_nan_explains_nothing_by_itself():
     verdict = changed(9, ("m, v, i + 1, learning_rate", "m, v, i + 1, np.sqrt(-1.0)"))
     assert names(verdict) == []
     for seed in range(8):
-        naive = ("np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))",
-                 "np.log(1 + np.exp(logits))")  # fmt: skip
+        naive = (
+            "np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))",
+            "np.log(1 + np.exp(logits))",
+        )
         assert names(changed(2, naive, seed=seed)) == ["softplus overflows"]
 
 
@@ -105,13 +108,17 @@ FIRST_LINE = "    sigma, noise = cache\n"
     [
         ("accumulates", (FIRST_LINE, FIRST_LINE + "    KEPT.append(dz)\n    dz = sum(KEPT)\n")),
         ("changes its cache", (FIRST_LINE, FIRST_LINE + "    noise = noise.copy()\n")),
-        ("not deterministic", (FIRST_LINE, FIRST_LINE
-                               + "    noise = RNG.standard_normal(noise.shape)\n")),
+        (
+            "not deterministic",
+            (FIRST_LINE, FIRST_LINE + "    noise = RNG.standard_normal(noise.shape)\n"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_habit_and_an_unnamed_mistake_are_not_named_alone(habit, change):
-    state = ("import numpy as np\n", "import numpy as np\nKEPT = []\n"
-             "RNG = np.random.default_rng(1)\n")  # fmt: skip
+    state = (
+        "import numpy as np\n",
+        "import numpy as np\nKEPT = []\nRNG = np.random.default_rng(1)\n",
+    )
     wrong = ("dmean = dz\n", "dmean = dz + 0.1 * dz**2\n")
     verdict = changed(3, state, change, wrong)
     assert verdict.status == "fail"
@@ -267,7 +274,7 @@ def test_hostile_headers_reach_the_judge_as_nothing_worse_than_wrong(header, mon
         return ""
 
     monkeypatch.setattr(sandbox, "run_child", child)
-    outcome = sandbox.run(EXERCISES[3], "", draw_points(EXERCISES[3], 0))
+    outcome = tasks.run(EXERCISES[3], "", draw_points(EXERCISES[3], 0))
     assert all(array.dtype.kind in "biuf" for array in outcome.arrays.values())
     assert not any(note.kind == "grader" for note in outcome.notes)
     verdict = judge(EXERCISES[3], outcome, 0)
@@ -285,7 +292,7 @@ ANY_NUMBERS = hnp.arrays(
 @given(st.sampled_from(EXERCISES), st.data())
 def test_no_numbers_make_the_judge_raise(exercise, data):
     """Right results with some of them replaced, made extreme, or taken away."""
-    arrays = dict(reference.right(exercise.number, 0).arrays)
+    arrays = dict(reference.right(exercise, 0).arrays)
     for name in data.draw(st.lists(st.sampled_from(sorted(arrays)), min_size=1, max_size=6)):
         kind = data.draw(st.sampled_from(["any", "gone", "nan", "huge", "column"]))
         if kind == "any":

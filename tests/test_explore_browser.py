@@ -324,6 +324,7 @@ def test_the_keyboard_moves_z_and_draws_a_line(page):
     assert page.evaluate("() => [...app.plane.line]") == z
     page.keyboard.press("Escape")
     assert page.evaluate("() => app.plane.line") is None
+    frame(page)
     assert "No line" in page.inner_text("#plane-strip-title")
 
 
@@ -441,6 +442,7 @@ def test_it_learns_from_other_weights_and_comes_back(page, digits):
     )
     assert page.evaluate("() => app.train.test.elbo") > start + 20
     page.click("#tab-plane")  # where the means are now those of the trained weights
+    assert "Shown: weights drawn from seed 1, then 60 steps here" in page.inner_text("#about")
     mean = page.evaluate("() => [...app.mean]")
     vae = VAE(64, 2, (32,), likelihood=digits[1].likelihood, dtype=np.float64)
     vae.theta = np.array(page.evaluate("() => [...app.theta]"))
@@ -448,6 +450,7 @@ def test_it_learns_from_other_weights_and_comes_back(page, digits):
     page.click("#tab-train")
     page.click("#train-run")
     np.testing.assert_array_equal(page.evaluate("() => [...app.theta]"), digits[0].theta)
+    assert page.inner_text("#about").endswith("Shown: the run's weights.")
 
 
 def test_play_runs_until_it_is_paused(page):

@@ -47,8 +47,10 @@ def test_axes_and_scales_are_the_same_in_every_frame():
     codes = [frame.codes for frame in film._frames()]
     assert np.mean([np.abs(c).max(axis=1) < reach for c in codes]) > 0.98
     assert [ax.get_title(loc="left").split("\n")[0] for ax in columns[0]] == [
-        "epoch 1", "epoch 2", "epoch 4"
-    ]  # fmt: skip
+        "epoch 1",
+        "epoch 2",
+        "epoch 4",
+    ]
 
 
 @pytest.mark.parametrize(("data_dim", "latent_dim"), [(2, 2), (5, 1), (2, 1), (16, 3)])
@@ -86,11 +88,24 @@ def test_the_command_draws_the_film_of_what_it_trains(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **how: file.write(b"a sketch"))
     epochs = []
-    monkeypatch.setattr(Film, "save", lambda film, path: (epochs.append(film.epochs),
-                                                          path.write_bytes(b"GIF")))  # fmt: skip
+    monkeypatch.setattr(
+        Film, "save", lambda film, path: (epochs.append(film.epochs), path.write_bytes(b"GIF"))
+    )
     assert main(["train", "--epochs", "3", "--out", "run", "--film"]) == 0
     assert "film.png, film.gif)" in capsys.readouterr().out
     assert main(["train", "--resume", "run", "--epochs", "5"]) == 0
     assert not list(tmp_path.glob("run/film.*"))  # it showed an earlier model
     assert main(["train", "--resume", "run", "--epochs", "6", "--film"]) == 0
     assert epochs == [[1, 2, 3], [6]]
+
+
+def test_one_frame_leaves_its_caption_whole():
+    """As of a run that is resumed for one epoch: the caption breaks where the figure ends."""
+    _, film = a_film(1, labels=np.arange(40) % 3)
+    figure = film.strip()
+    figure.canvas.draw()
+    (caption,) = (text for text in figure.texts if "dashed: 1 and 2" in text.get_text())
+    box, whole = caption.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert whole.y0 <= box.y0
+    assert box.y1 < min(ax.get_tightbbox().y0 for ax in figure.axes)

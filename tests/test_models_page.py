@@ -10,7 +10,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 def test_page_is_what_the_command_writes(monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS))
     script = runpy.run_path(str(DOCS / "measure_models.py"))
-    sys.modules.pop("measure_labels_and_codes", None)
+    for name in ("measure_labels_and_codes", "models_text"):
+        sys.modules.pop(name, None)
     rows = script["read"]()
     assert {(name, int(L)) for name, L, _ in rows} == {
         (name, L) for name, entry in script["MODELS"].items() for L in entry.latent_dims

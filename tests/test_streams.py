@@ -13,9 +13,9 @@ import pytest
 from numpyvae import VAE
 from numpyvae.cli import main
 from numpyvae.data import mnist
-from numpyvae.exercises import stubs
-from numpyvae.exercises.catalogue import exercise_numbered
-from numpyvae.exercises.notebooks import notebook_marks
+from numpyvae.exercises.judge.catalogue import exercise_numbered
+from numpyvae.exercises.student import stubs
+from numpyvae.exercises.teacher.notebooks import notebook_marks
 from numpyvae.streams import Steady, steady_streams
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a shell does")

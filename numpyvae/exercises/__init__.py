@@ -1,10 +1,42 @@
-"""The coursework kit: exercises on backprop through sampling that name the student's mistake.
+"""Coursework: exercises on backprop through sampling that name the student's mistake.
 
-catalogue (what is asked, where it is tried) -> sandbox (a student's file, in a process of its own)
--> compare (what is wrong) -> diagnosis (which mistake it is) -> judging (marks) -> report (in
-words)
+Four rooms, and each imports only from those above it:
+
+- `sandbox`: a student's file, read and run in a process of its own, without trust
+- `judge`: the exercises, the right results, what differs, and which mistake it is
+- `student`: stubs, the verdict in words, hints, the live page of `watch`
+- `teacher`: submissions, grading, Gradescope, notebooks, the kit, lint
+
+`command` puts their commands together: `numpyvae exercises ...`.
 """
 
-from numpyvae.exercises.rerun import rerun
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["rerun"]
+if TYPE_CHECKING:
+    from numpyvae.exercises.judge.catalogue import EXERCISES, Exercise, Function
+    from numpyvae.exercises.judge.own import mistakes_in
+    from numpyvae.exercises.student.rerun import rerun
+    from numpyvae.exercises.teacher.notebooks import notebook_marks
+
+__all__ = ["EXERCISES", "Exercise", "Function", "mistakes_in", "notebook_marks", "rerun"]
+
+_HOME = {
+    "EXERCISES": "judge.catalogue",
+    "Exercise": "judge.catalogue",
+    "Function": "judge.catalogue",
+    "mistakes_in": "judge.own",
+    "notebook_marks": "teacher.notebooks",
+    "rerun": "student.rerun",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: no room imports the others by it."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

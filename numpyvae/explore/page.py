@@ -30,8 +30,9 @@ from numpyvae.run_data import RunData
 __all__ = ["PAGE", "described", "explore_page", "page_script", "why_no_page"]
 
 SCRIPTS = (
-    *("arrays", "likelihoods", "model", "mistakes", "drawing", "pictures", "plane_drawing", "plane"),
-    *("path_steps", "path_arrows", "path_tables", "path", "train_drawing", "train", "main"),
+    *("arrays", "likelihoods", "model", "mistakes", "drawing", "pictures"),
+    *("plane_drawing", "plane", "path_steps", "path_arrows", "path_tables", "path"),
+    *("train_drawing", "train", "main"),
 )
 """In the order of a reading; none runs anything before the last."""
 PAGE = "explore.html"

@@ -90,6 +90,7 @@ class TrainPart extends TrainDrawing {
     this.pulled = { mean: values.mean, dheads: this.cotangents.dheads, size: this.batch.size };
     this.record(values);
     this.values = this.cotangents = null;
+    app.steps = this.steps;
     app.touch();
     if (!Number.isFinite(values.loss)) {
       this.stop();

@@ -1,0 +1,105 @@
+"""What a mistake is, and a table of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from numpyvae.exercises.judge.catalogue import Arrays
+
+__all__ = [
+    "CONSTANT",
+    "Fit",
+    "Mistake",
+    "Patch",
+    "as_written",
+    "in_function",
+    "once",
+    "overflowing",
+    "with_any",
+]
+
+CONSTANT = "CONSTANT"
+
+Fit = Callable[[Arrays, Arrays, Arrays], float]  # points, a student's results, the right ones
+
+
+class Patch(NamedTuple):
+    """In the body of `function`, `old` becomes `new`."""
+
+    function: str
+    old: str
+    new: str
+
+
+class Mistake(NamedTuple):
+    """One way to go wrong."""
+
+    name: str
+    says: str  # what is wrong, in one sentence
+    asks: str  # the first hint, a question
+    patches: tuple[Patch, ...]
+    zoo: str = ""  # its number among the planted bugs
+    overflows: bool = False  # whether infinities and nan are the point of it
+    constant: str = ""  # a number in it that may be another,
+    fit: Fit | None = None  # and how that is read off a student's results
+
+    @property
+    def function(self) -> str:
+        """Where it is made."""
+        return self.patches[0].function
+
+    def fitted(self, points: Arrays, yours: Arrays, right: Arrays) -> tuple[float, Mistake] | None:
+        """The constant of these results, as it may have been written, and the mistake with it.
+
+        The patches have the name CONSTANT in its place, so that one text serves for all constants.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                c = self.fit(points, yours, right) if self.fit else math.nan
+        except (KeyError, IndexError, ValueError, ZeroDivisionError):  # results of another shape
+            return None
+        if not 0.0 < c < math.inf:
+            return None
+        c = as_written(c) or c
+        patches = tuple(
+            p._replace(new=p.new.replace(self.constant, CONSTANT)) for p in self.patches
+        )
+        return c, self._replace(says=self.says.replace(self.constant, f"{c:.3g}"), patches=patches)
+
+
+def as_written(c: float) -> float:
+    """What somebody may have written who got c: at most three digits, or an epsilon of NumPy. Or 0."""
+    likely = (float(f"{c:.3g}"), float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps))
+    return next((number for number in likely if abs(number / c - 1.0) < 1e-4), 0.0)
+
+
+def in_function(
+    function: str, *rows: tuple[str, str, str, str, str] | tuple[str, str, str, str, str, str]
+) -> list[Mistake]:
+    """Mistakes of one function, a row each: name, old, new, says, asks and perhaps zoo."""
+    return [
+        Mistake(name, says, asks, (Patch(function, old, new),), zoo[0] if zoo else "")
+        for name, old, new, says, asks, *zoo in rows
+    ]
+
+
+def with_any(constant: str, fit: Fit, *mistakes: Mistake) -> list[Mistake]:
+    """Mistakes that are the same with another constant."""
+    return [m._replace(overflows=True, constant=constant, fit=fit) for m in mistakes]
+
+
+def overflowing(mistakes: list[Mistake]) -> list[Mistake]:
+    """Mistakes whose point are infinities and nan."""
+    return [m._replace(overflows=True) for m in mistakes]
+
+
+def once(what: str) -> tuple[str, str]:
+    """What is wrong with `a[index] += rows` where an index repeats, and a question."""
+    return (
+        f"fancy indexing writes each row once: of those that share {what}, only the last counts",
+        f"Two rows of the batch share {what}. After a[[0, 0]] += 1, what is a[0]?",
+    )

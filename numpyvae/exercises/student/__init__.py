@@ -1,0 +1,1 @@
+"""What a student sees: the files to fill in, the check in words, hints, the live page."""

@@ -1,0 +1,1 @@
+"""What a teacher does: grade a class, hand out kits, prove that the exercises hold together."""
