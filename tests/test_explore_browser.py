@@ -20,7 +20,7 @@ from numpyvae.run_data import RunData, load_data
 
 SOURCE = Path(numpyvae.models.vae.__file__).read_text().splitlines()
 SCRIPTS = Path(numpyvae.explore.__file__).parent
-MISTAKES = re.findall(r'\{ id: "([^"]+)"', (SCRIPTS / "mistakes.js").read_text())
+MISTAKES = re.findall(r'\bid: "([^"]+)"', (SCRIPTS / "mistakes.js").read_text())
 
 
 def frame(page):
@@ -276,22 +276,36 @@ def test_arrows_are_minus_numpys_gradient(page, digits):
     np.testing.assert_allclose(arrows_of(page, "mean")["KL"], -3 * mean[0], rtol=1e-4)
 
 
+PLANT_EACH = """(names) => names.map((name) => {
+  const choose = (id, value) => {
+    element(id).value = value;
+    element(id).dispatchEvent(new Event("change"));
+  };
+  const arrows = () => ["mean", "log_var"].map((what) =>
+    Object.fromEntries(app.path.arrows(what).map(([key, d]) => [key, [...d]])));
+  choose("path-mistake", "");
+  choose("path-batch", "1");
+  const before = arrows();
+  choose("path-mistake", name);
+  return { name, before, after: arrows(), batch: element("path-batch").value,
+    lines: document.querySelectorAll("#path li.planted").length,
+    says: element("path-mistake-says").textContent };
+})"""
+
+
 def test_wrong_arrows_are_drawn_beside_the_right_ones(page):
     page.click("#tab-path")
+    assert len(MISTAKES) == page.locator("#path-mistake option").count() - 1 == 30
     page.locator("#path-beta").fill("4")  # at beta = 1 one of them cannot be seen
-    for name in MISTAKES:
-        page.select_option("#path-mistake", "")
-        page.select_option("#path-batch", "1")
-        before = arrows_of(page, "mean")["sum"]
-        page.select_option("#path-mistake", name)
-        drawn = [arrows_of(page, what) for what in ("mean", "log_var")]
-        assert all("wrong sum" in arrows for arrows in drawn), name
-        assert any(not np.allclose(a["wrong sum"], a["sum"], rtol=1e-6) for a in drawn), name
-        assert "wrong by" in page.inner_text("#path-mistake-says")
-        assert page.locator("#path li.planted").count() == 1
-        batch = page.input_value("#path-batch")
-        assert batch == ("4" if name in ("21", "26a", "26b") else "1")
-        np.testing.assert_allclose(drawn[0]["sum"], before / int(batch), rtol=1e-12)
+    for found in page.evaluate(PLANT_EACH, MISTAKES):
+        name, after = found["name"], found["after"]
+        wrong, right = (np.array([arrows[k] for arrows in after]) for k in ("wrong sum", "sum"))
+        assert np.abs(wrong - right).max() > 1e-6 * np.abs(right).max(), name
+        assert "wrong by" in found["says"]
+        assert found["lines"] == 1
+        assert found["batch"] == ("4" if name in ("21", "26a", "26b") else "1")
+        alone = np.array([arrows["sum"] for arrows in found["before"]])
+        np.testing.assert_allclose(right, alone / int(found["batch"]), rtol=1e-12)
 
 
 def test_a_mistake_that_shows_nothing_here_is_said_to(page):
@@ -470,14 +484,14 @@ def test_play_runs_until_it_is_paused(page):
 # Other data, other models, other windows.
 
 
-def made(D, L, likelihood, n=60, labels=None, dtype=np.float32, columns=()):
+def made(D, L, likelihood, n=60, labels=None, dtype=np.float32, **how):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, D)) * 3 + 50
     if isinstance(likelihood, Binomial):
         x = rng.integers(0, likelihood.total_count + 1, (n, D))
     elif likelihood.standardization is None and isinstance(likelihood, Gaussian):
         likelihood = likelihood.scaled_to(x)
-    vae = VAE(D, L, (5,), likelihood=likelihood, dtype=dtype)
+    vae = VAE(D, L, **{"hidden_dims": (5,), "likelihood": likelihood, "dtype": dtype, **how})
     return vae, RunData(x.astype(dtype), x[:20].astype(dtype), labels, likelihood)
 
 
@@ -489,6 +503,8 @@ OTHERS = [
     made(5, 3, Gaussian("per_dimension")),
     made(40, 2, StructuredGaussian(1)),
     made(1, 1, Bernoulli()),
+    made(16, 2, Bernoulli(), beta=math.inf, hidden_dims=(6, 5, 4), activation="tanh"),
+    made(16, 2, Bernoulli(), beta=0.0, hidden_dims=()),
 ]
 
 
@@ -501,6 +517,8 @@ def test_other_models_and_data_open_in_every_part(open_page, vae_and_data):
     opened.page.click("#train-step")
     opened.show("path")
     opened.page.select_option("#path-mistake", "10")
+    (kl,) = opened.page.locator("#path-table-backward tr", has_text="dlog_var_kl").all()
+    assert ("✗" in kl.inner_text()) == (vae_and_data[0].beta > 0)
     opened.show("plane")
     if vae_and_data[0].latent_dim > 2:
         slider = opened.page.locator("#dims input").first

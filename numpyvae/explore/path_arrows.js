@@ -32,7 +32,7 @@ class PathArrows {
       ["kl", "route 1, KL"],
       ["sum", "their sum, right"],
     ];
-    if (this.mistake) keys.push(["wrong", "the sum with the mistake (dashed)"]);
+    if (this.mistake) keys.push(["wrong", "the sum with the mistake (dashed; its numbers ✗)"]);
     element("path-legend").replaceChildren(
       ...keys.flatMap(([name, text]) => {
         const key = make("span", { className: "key" });

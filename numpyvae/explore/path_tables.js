@@ -5,26 +5,16 @@ class PathTables extends PathArrows {
   show_tables() {
     const { right, wrong, step: now } = this;
     const { L } = this.app.vae;
-    const mark = ({ row, step }) => {
-      row.classList.toggle("pending", step > now);
+    for (const { row, values, cells, step, text } of this.rows) {
       row.classList.toggle("current", step === now);
-    };
-    for (const row of this.rows) {
-      mark(row);
-      const values = row.values(right, L);
-      const others = wrong && row.values(wrong, L);
-      row.cells.forEach((cell, l) => (cell.textContent = number_text(values[l], 4)));
-      row.others.forEach((cell, l) => {
-        const differs = others && Math.abs(others[l] - values[l]) > 1e-12 * Math.abs(values[l]);
-        cell.textContent = differs ? number_text(others[l], 4) : "";
-        cell.hidden = !others;
+      const [found, others] = [right, wrong ?? right].map((v) => values(v, L));
+      cells.forEach((cell, l) => {
+        const differs = Math.abs(others[l] - found[l]) > 1e-12 * Math.abs(found[l]);
+        const wrong_text = differs ? `✗ ${text(others[l])}` : "";
+        const parts = [text(found[l])];
+        if (differs) parts.push(make("span", { className: "wrong", textContent: wrong_text }));
+        cell.replaceChildren(...(step > now ? [] : parts)); // empty until it is computed
       });
-    }
-    for (const head of this.wrong_heads) head.hidden = !wrong;
-    for (const scalar of this.scalars) {
-      mark(scalar);
-      const value = right[scalar.name];
-      scalar.cell.textContent = `${number_text(typeof value === "number" ? value : value[0], 5)} ${scalar.unit}`;
     }
   }
 
@@ -52,46 +42,26 @@ class PathTables extends PathArrows {
   make_tables() {
     const { L } = this.app.vae;
     const dims = Array.from({ length: L }, (_, l) => l);
-    [this.rows, this.scalars, this.wrong_heads] = [[], [], []];
-    const row_of = (body, name, cells) => {
-      const row = make("tr", {}, [make("th", { scope: "row", textContent: name }), ...cells]);
-      row.dataset.name = name;
-      body.append(row);
-      return row;
-    };
+    this.rows = [];
     for (const of of ["forward", "backward"]) {
-      const body = make("tbody", {});
       const heads = dims.map((l) => make("th", { scope: "col", textContent: `[${l}]` }));
-      const wrongs = dims.map((l) =>
-        make("th", { scope: "col", className: "wrong", textContent: `wrong [${l}]`, hidden: true }),
-      );
-      this.wrong_heads.push(...wrongs);
-      element(`path-table-${of}`).append(
-        make("thead", {}, [
-          make("tr", {}, [make("th", { scope: "col", textContent: of }), ...heads, ...wrongs]),
-        ]),
-        body,
-      );
+      const head = make("tr", {}, [make("th", { scope: "col", textContent: of }), ...heads]);
+      const body = make("tbody", {});
+      element(`path-table-${of}`).append(make("thead", {}, [head]), body);
+      const add = (name, values, cells, step, text) => {
+        const row = make("tr", {}, [make("th", { scope: "row", textContent: name }), ...cells]);
+        body.append(row);
+        this.rows.push({ row, values, cells, step: this.step_of(step), text });
+      };
       for (const [name, values, given_by] of ROWS[of]) {
         const cells = dims.map(() => make("td", {}));
-        const others = dims.map(() => make("td", { className: "wrong", hidden: true }));
-        this.rows.push({
-          row: row_of(body, name, [...cells, ...others]),
-          values,
-          cells,
-          others,
-          step: this.step_of(given_by ?? name),
-        });
+        add(name, values, cells, given_by ?? name, (value) => number_text(value, 4));
       }
       for (const [name, unit] of SCALARS[of]) {
         const cell = make("td", { colSpan: Math.min(2, L) });
-        this.scalars.push({
-          row: row_of(body, name, [cell]),
-          name,
-          unit,
-          cell,
-          step: this.step_of(name),
-        });
+        const text = (value) => `${number_text(value, 5)} ${unit}`;
+        const value = (v) => (name === "loss" ? [v.loss] : v[name]);
+        add(name, value, [cell], name, text);
       }
     }
   }

@@ -151,7 +151,7 @@ class PlanePart {
     app.pictures.large(board, x, [8, 20, half - 16, board.height - 26]);
     app.pictures.large(board, again, [half + 8, 20, half - 16, board.height - 26]);
     board.label("x", half / 2, 10, colour("soft"), 12);
-    board.label("E[x|z = mean]", 1.5 * half, 10, colour("soft"), 12);
+    board.label("E[x|z]", 1.5 * half, 10, colour("soft"), 12);
   }
 
   draw_strip(board) {

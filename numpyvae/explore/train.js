@@ -137,6 +137,7 @@ class TrainPart extends TrainDrawing {
     }
     this.is_playing = true;
     element("train-play").textContent = "Pause";
+    this.say("Training: each step takes a new batch forward and back, and updates the weights.");
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     let last = 0;
     const frame = () => {
@@ -162,6 +163,7 @@ class TrainPart extends TrainDrawing {
     if (!this.is_playing) return;
     this.is_playing = false;
     element("train-play").textContent = "Play";
+    this.say(`Paused after ${this.steps} steps.`);
     this.measure();
     this.show();
   }
