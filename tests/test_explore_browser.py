@@ -387,6 +387,38 @@ def test_hovering_shows_the_example_and_a_click_chooses_it(page):
     page.mouse.down()
     page.mouse.up()
     assert page.evaluate("() => app.example") == nearest
+    mean = page.evaluate("(n) => [...app.mean.subarray(2 * n, 2 * n + 2)]", nearest)
+    assert page.evaluate("() => [...app.z]") == mean
+
+
+def test_what_is_shown_is_drawn(page):
+    """Manifold, ellipses, examples, a class, the line: each changes the picture."""
+    frame(page)
+    seen = [pixels(page, "plane-canvas")]
+    for one in ("#show-ellipses", "#plane-classes button", "#show-points", "#show-manifold"):
+        page.locator(one).first.click()
+        frame(page)
+        seen.append(pixels(page, "plane-canvas"))
+    strip = pixels(page, "plane-strip")
+    page.focus("#plane-canvas")
+    page.keyboard.press("Escape")
+    frame(page)
+    seen.append(pixels(page, "plane-canvas"))
+    assert len(set(seen)) == len(seen)
+    assert pixels(page, "plane-strip") != strip
+
+
+def test_a_line_is_drawn_by_dragging(page):
+    page.check("input[name=drag][value=line]")
+    box = page.locator("#plane-canvas").bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 250)
+    page.mouse.up()
+    ends = page.evaluate("() => [[...app.plane.line], [...app.z]]")
+    to_world = "(at) => app.plane.board.to_world(...at)"
+    expected = [page.evaluate(to_world, at) for at in ([100, 200], [300, 250])]
+    np.testing.assert_allclose(ends, expected, atol=0.02)
 
 
 NAMELESS = """(part) => [...document.querySelectorAll(
