@@ -18,6 +18,7 @@ from numpyvae.exercises.sandbox.perform import perform
 from numpyvae.exercises.sandbox.runner import Note, Outcome
 
 SEEDS = int(os.environ.get("NUMPYVAE_SEEDS", "2"))  # at twenty, too, all of these tests passed
+ONE = 1  # seed, where one will do: what is calculated for it is kept
 
 
 def outcome_of(exercise, functions, seed):
@@ -50,7 +51,7 @@ KEPT_WRONGLY = [bug for bug in BUGS if bug.mistake in OWN]
 
 @pytest.mark.parametrize("bug", KEPT_WRONGLY, ids=lambda bug: bug.name)
 def test_what_is_kept_wrongly_has_its_name(bug):
-    """The rest of the zoo are mistakes of the exercises, and named below with all of those."""
+    """The rest of the zoo are mistakes of the exercises, whose names `lint` proves."""
     assert len(KEPT_WRONGLY) == len(OWN)
     for seed in range(SEEDS):
         verdict = judge_functions(*student_of(bug), seed)
@@ -162,7 +163,7 @@ def test_right_solutions_are_called_nothing():
             verdict = judge(exercise, outcome, seed)
             assert verdict.status == "pass", (seed, exercise.file, verdict.faults)
             faults = [Fault(name, "value", "") for name in exercise.marks]
-            if exercise.number in (0, 1, 3, 6) or seed < 1:  # the others have many pairs
+            if exercise.number in (0, 1, 3, 6) or seed == ONE:  # the others have many pairs
                 assert name_mistakes(exercise, outcome, seed, faults) == []
             judged += 1
     assert judged == 17 * SEEDS
@@ -215,9 +216,9 @@ def test_a_mistake_has_its_name_however_it_is_written(way, wrong, name):
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
 def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
-    """A hundred pairs or so. One name alone would send a student the wrong way."""
-    seed, pairs, both_named = 5, 0, 0
-    apart = 4 if len(mistakes_of(exercise)) < 30 else 10
+    """Two or three hundred pairs in all. One name alone would send a student the wrong way."""
+    seed, pairs, both_named = ONE, 0, 0
+    apart = max(1, (16 if len(mistakes_of(exercise)) < 30 else 20) // SEEDS)
     for i, (first, wrong) in enumerate(mistakes_of(exercise)):
         for second, _ in mistakes_of(exercise)[i + 1 :: apart]:
             source = plant(wrong, second)
@@ -305,7 +306,7 @@ def test_coefficients_are_read_off():
         "reparameterize": lambda m, v, e: (m + np.exp(0.5 * v) * e, (m, v, e)),
         "reparameterize_backward": backward,
     }
-    says = [named.says for named in judge_functions(3, functions, 2).named]
+    says = [named.says for named in judge_functions(3, functions, ONE).named]
     assert says == [
         "dlog_var contains 3 times dz noise sigma/2, where 1 is right",
         "dlog_var contains 0.5 times dz mean/2, where 0 is right",
@@ -317,7 +318,7 @@ def test_coefficients_are_read_off_inside_the_whole_model():
     source = solution("ex5_elbo.py").replace(
         "dlog_var = dlog_var_z + dlog_var_kl", "dlog_var = 3.0 * dlog_var_z - 2.0 * dlog_var_kl"
     )
-    says = [named.says for named in judge_text(EXERCISES[5], source, 4).named]
+    says = [named.says for named in judge_text(EXERCISES[5], source, ONE).named]
     assert says == [
         "dlog_var contains 3 times dz noise sigma/2, where 1 is right",
         "dlog_var contains -2 times beta sigma^2/(2N), where 1 is right",
@@ -325,11 +326,13 @@ def test_coefficients_are_read_off_inside_the_whole_model():
     ]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES[::2], ids=lambda m: f"{m.function}: {m.name}")
+@pytest.mark.parametrize(
+    "mistake", MISTAKES[:: max(1, 8 // SEEDS)], ids=lambda m: f"{m.function}: {m.name}"
+)
 def test_nothing_is_named_that_is_off_by_a_thousandth(mistake):
     """Explained to 1e-6 or not at all: a mistake, and all its results off by 0.1 % of noise."""
     exercise = next(e for e in EXERCISES if mistake.function in e.marks)
-    points = draw_points(exercise, 5)
+    points = draw_points(exercise, ONE)
     wrong = plant(solution(exercise.file), mistake)
     outcome = reference.perform_trusted(exercise, wrong, points)
     rng = np.random.default_rng(6)
@@ -343,12 +346,12 @@ def test_nothing_is_named_that_is_off_by_a_thousandth(mistake):
                                       for r in ("again", "later"))):  # fmt: skip
                     if other in outcome.arrays:
                         outcome.arrays[other] = outcome.arrays[other] * factor
-    verdict = judge(exercise, outcome, 5)
+    verdict = judge(exercise, outcome, ONE)
     habits = {"changes an argument"}
     assert {named.name for named in verdict.named} <= habits
 
 
-def changed(number, *changes, head="", seed=1):
+def changed(number, *changes, head="", seed=ONE):
     """The names that a solution has with some of its text changed, and each one's function."""
     source = solution(EXERCISES[number].file)
     start = source.index("import numpy as np\n")
@@ -436,7 +439,7 @@ RANDOM = "RNG = np.random.default_rng(0)\n"
     ],
 )  # fmt: skip
 def test_what_differs_from_call_to_call_is_called_what_it_is(number, head, changes, name, function):
-    for seed in range(3 if number < 9 else 1):
+    for seed in range(SEEDS) if number < 9 else [ONE]:
         assert changed(number, *changes, head=head, seed=seed) == [(name, function)]
 
 
@@ -460,10 +463,3 @@ def test_a_weight_that_is_updated_too_early_is_named_in_the_whole_model():
     assert changed(5, ("    return grads", late)) == [
         ("changes an argument", "negative_elbo_backward")
     ]
-
-
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
-def test_every_mistake_has_its_name_at_another_seed(exercise):
-    """`numpyvae exercises lint --seed` does the same for a seed; at twenty all had theirs."""
-    for mistake, wrong in mistakes_of(exercise):
-        assert [n.name for n in judge_text(exercise, wrong, "a").named] == [mistake.name]
