@@ -229,7 +229,7 @@ def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, share: bool = False
 ) -> tuple[Figure, Any]:
     """An empty figure of so many inches and its axes (rows, columns)."""
-    from matplotlib.figure import Figure
+    from numpyvae.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)

@@ -6,6 +6,7 @@ lines also differ by their markers.
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,14 +143,12 @@ def plot_agreement(report: Report, *, ax: Axes | None = None) -> Axes:
 
 def plot_report(report: Report) -> Figure:
     """What fits the report, side by side: agreement, worst parameter, steps, Taylor slopes."""
-    from matplotlib.figure import Figure
-
     f, point, gradient = report.source
     theta = point.structure(point.vector.copy())
     entries = _has_entries(report) and report.table and "order" not in report.table[0]
     steps = entries or np.isfinite(gradient).all()
     n = (2 if entries else 1) + (1 if steps else 0)
-    fig = Figure(figsize=(5.0 * n, 4.2), layout="constrained")
+    fig = _new_figure((5.0 * n, 4.2))
     axes = fig.subplots(1, n, squeeze=False)[0]
     if entries:
         plot_agreement(report, ax=axes[0])
@@ -189,8 +188,17 @@ def _flat(value: Any) -> Array:
 
 
 def _axes(ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
+    return _new_figure((5.5, 4.2)).subplots() if ax is None else ax
+
+
+def _new_figure(size: tuple[float, float]) -> Figure:
+    """A figure that a notebook shows where it ends a cell, without pyplot."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(5.5, 4.2), layout="constrained").subplots()
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:
+            file = io.BytesIO()
+            self.savefig(file, format="png", dpi=100)
+            return file.getvalue()
+
+    return Shown(figsize=size, layout="constrained")

@@ -19,13 +19,9 @@ import numpy as np
 
 from numpyvae.exercises.judge import habits, reference
 from numpyvae.exercises.judge.catalogue import (
-    BETA,
     Arrays,
-    D,
     Exercise,
     Function,
-    L,
-    N,
     draw_points,
 )
 from numpyvae.exercises.judge.compare import EXACT, Fault, close
@@ -44,7 +40,6 @@ from numpyvae.gradient_check.diagnosis import Names
 
 __all__ = ["Named", "name_mistakes"]
 
-FACTORS = Names({"N": N, "D": D, "L": L, "beta": BETA})
 LINE = re.compile(r" \(line \d+ of [^()]*\)")
 
 
@@ -61,7 +56,7 @@ def name_mistakes(
     exercise: Exercise, outcome: Outcome, seed: int | str, faults: Sequence[Fault]
 ) -> list[Named]:
     """The names of what is wrong, function by function; none for what is not explained exactly."""
-    right = reference.right(exercise.number, seed)
+    right = reference.right(exercise, seed)
     named: list[Named] = []
     for f in exercise.functions:
         own = [fault for fault in faults if fault.function in f.names]
@@ -123,7 +118,7 @@ def _by_results(
     )
     given = results._replace(arrays=yours)
     made = _by_mistakes(exercise, f, given, right, seed, place, seen)
-    found = made or _by_exchange(f, yours, right) or _by_constants(f, yours, right)
+    found = made or _by_exchange(f, yours, right) or _by_constants(exercise, f, yours, right)
     return found or _by_terms(exercise, f, results.arrays, true, seed)
 
 
@@ -212,7 +207,7 @@ def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     return [Named("results exchanged", says, f"In which order must {order} be?", f.names[-1])]
 
 
-def _by_constants(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
+def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     """Every wrong result is the right one times one constant, the same at all places."""
     if yours.keys() != right.keys():
         return []
@@ -227,7 +222,8 @@ def _by_constants(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
         result = name.split("/", 1)[1]
         if abs(ratios.setdefault(result, ratio) / ratio - 1.0) > EXACT:
             return []
-    off = {r: FACTORS.short(c) for r, c in ratios.items() if abs(c - 1.0) > EXACT}
+    names = Names(exercise.sizes)
+    off = {r: names.short(c) for r, c in ratios.items() if abs(c - 1.0) > EXACT}
     if not all(off.values()):
         return []
     return [
@@ -247,7 +243,7 @@ def _by_terms(
     """Every wrong gradient is a sum of the terms it may contain, with other coefficients."""
     fits = all(a.shape == yours[n].shape for n, a in right.items() if n in yours)
     finite = all(np.isfinite(a).all() for a in yours.values())
-    if not f.gradients or yours.keys() != right.keys() or not fits or not finite:
+    if exercise.folder or not f.gradients or yours.keys() != right.keys() or not fits or not finite:
         return []
     points = draw_points(exercise, seed)
     named = []

@@ -120,8 +120,8 @@ def report(name, place=0):
     """The gradient check of a _backward, or of a function that returns a gradient. Print it."""
     f = FUNCTIONS[name.removesuffix("_backward")]
     given = arguments(f["name"], place)
-    n = next(len(a) for a in given.values() if np.ndim(a) >= 2)  # to recognise a factor of 1/N
-    options = {"rtol": GRADIENT_TOLERANCE, "sizes": {"N": n}}
+    n = next((len(a) for a in given.values() if np.ndim(a) >= 2), 1)  # to recognise a factor of 1/N
+    options = {"rtol": GRADIENT_TOLERANCE, "sizes": {"N": n} if n > 1 else {}}
     if name in ESTIMATORS:
         function, theta = ESTIMATORS[name](given)
         gradient = {key.removeprefix("d"): a for key, a in outputs(name, place).items()}
