@@ -53,11 +53,12 @@ KEPT_WRONGLY = [bug for bug in BUGS if bug.mistake in OWN]
 def test_what_is_kept_wrongly_has_its_name(bug):
     """The rest of the zoo are mistakes of the exercises, whose names `lint` proves."""
     assert len(KEPT_WRONGLY) == len(OWN)
-    for seed in range(SEEDS):
+    is_slow = bug.name == "secretly numeric"
+    for seed in [ONE] if is_slow else range(SEEDS):
         verdict = judge_functions(*student_of(bug), seed)
         assert verdict.status == "fail"
         named = [n.name for n in verdict.named[:1]]
-        assert named == ([] if bug.name == "secretly numeric" else [bug.name]), seed
+        assert named == ([] if is_slow else [bug.name]), seed
 
 
 # Right solutions written in other ways: other formulas, loops, other caches.
@@ -218,7 +219,7 @@ def test_a_mistake_has_its_name_however_it_is_written(way, wrong, name):
 def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
     """Two or three hundred pairs in all. One name alone would send a student the wrong way."""
     seed, pairs, both_named = ONE, 0, 0
-    apart = max(1, (16 if len(mistakes_of(exercise)) < 30 else 20) // SEEDS)
+    apart = max(1, 20 // SEEDS)
     for i, (first, wrong) in enumerate(mistakes_of(exercise)):
         for second, _ in mistakes_of(exercise)[i + 1 :: apart]:
             source = plant(wrong, second)
@@ -326,8 +327,12 @@ def test_coefficients_are_read_off_inside_the_whole_model():
     ]
 
 
+# One is named from the error that it ends in, whatever the numbers are.
+BY_RESULTS = [m for m in MISTAKES if (m.function, m.name) != ("train", "t counted from 0")]
+
+
 @pytest.mark.parametrize(
-    "mistake", MISTAKES[:: max(1, 8 // SEEDS)], ids=lambda m: f"{m.function}: {m.name}"
+    "mistake", BY_RESULTS[:: max(1, 8 // SEEDS)], ids=lambda m: f"{m.function}: {m.name}"
 )
 def test_nothing_is_named_that_is_off_by_a_thousandth(mistake):
     """Explained to 1e-6 or not at all: a mistake, and all its results off by 0.1 % of noise."""
