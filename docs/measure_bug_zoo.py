@@ -1,6 +1,6 @@
-"""Print the tables of docs/gradient_checking.md: every bug of the zoo, measured.
+"""Print docs/gradient_checking_measured.md: every bug of the zoo, measured.
 
-    python docs/measure_bug_zoo.py
+    python docs/measure_bug_zoo.py > docs/gradient_checking_measured.md
 
 The bugs are those of tests/bug_zoo.py, and the points are those of tests/test_bug_zoo.py, which
 asserts what is only printed here. Takes about ten seconds; the same numbers each time.
@@ -131,8 +131,9 @@ def hidden_where():
     ]
     trained = [bug for bug in tests.SILENT if loss_after_training(bug) is not None]
     print(
-        f"Trained with the bug, the loss falls by a quarter or more for {len(fallen)} of "
-        f"{len(trained)} bugs: {' '.join(fallen)}.\n"
+        f"Trained with the bug, the loss falls by a quarter or more for {len(fallen)} of these "
+        f"{len(tests.SILENT)} bugs: {' '.join(fallen)}. The {len(tests.SILENT) - len(trained)} "
+        "that need layers of equal size were not trained.\n"
     )
 
 
@@ -181,12 +182,33 @@ def unseen_bugs():
     table("bug", "what is wrong", "gradient check", "its worst error", "what catches it", rows=rows)
 
 
+INTRODUCTION = """\
+# Gradient checks, measured
+
+[gradient_checking.md](gradient_checking.md) says what these numbers mean. To print this page:
+
+    python docs/measure_bug_zoo.py > docs/gradient_checking_measured.md
+
+The tests plant {all} bugs (`tests/bug_zoo.py`), each a different mistake in a hand-written VAE.
+They are numbered 1 to 51. A letter marks a variant (16a, 16b), and four that no gradient check can
+see have names. {backward} are in backward passes, {state} in state between calls, {adam} in
+the optimiser, and the {unseen} with names in the model itself. Of those in backward passes one
+(41a) raises an error; the other {silent} silently give a wrong gradient.
+
+Relative error is the largest error of any entry over the largest entry of the gradient. "Strictest
+judge" is the tightest of complex step, `check_grad`, `np.allclose`, and central differences at a
+relative tolerance of 1e-4, 1e-3 and 1e-2 that lets the bug pass at the default point.
+"""
+
 if __name__ == "__main__":
-    print("### The backward bugs, 1 to 44\n")
-    backward_bugs()
-    print("### Where bugs hide\n")
+    counts = {"all": zoo.BUGS, "backward": tests.BACKWARD, "silent": tests.SILENT}
+    counts |= {"state": tests.STATE, "adam": tests.OPTIMISER, "unseen": tests.UNSEEN}
+    print(INTRODUCTION.format(**{name: len(bugs) for name, bugs in counts.items()}))
+    print("## Where bugs hide\n")
     hidden_where()
-    print("### State and optimiser\n")
+    print("## The bugs in backward passes, 1 to 44\n")
+    backward_bugs()
+    print("## State and optimiser\n")
     state_and_optimiser()
-    print("### What a gradient check cannot see\n")
+    print("## What a gradient check cannot see\n")
     unseen_bugs()

@@ -8,6 +8,7 @@ import math
 import os
 from functools import cache, partial
 from itertools import combinations
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -66,6 +67,18 @@ def test_the_zoo_is_complete():
         "extremes",
         "exact",
     }
+
+
+def test_the_bugs_are_counted_in_one_way():
+    """70 planted, 51 of them silent in a backward pass: the pages say the numbers of the zoo."""
+    docs = Path(__file__).parent.parent / "docs"
+    first = (docs / "gradient_checking.md").read_text(encoding="utf-8")
+    assert f"[{len(BUGS)} planted bugs]" in first
+    assert f"{len(SILENT)} of the {len(BUGS)} silently give" in first
+    measured = (docs / "gradient_checking_measured.md").read_text(encoding="utf-8")
+    assert f"plant {len(BUGS)} bugs" in measured
+    assert {line.split(" | ")[0][2:] for line in measured.splitlines()} >= {b.id for b in BUGS}
+    assert f"measured on {len(BUGS)} planted bugs" in (docs.parent / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

@@ -276,9 +276,10 @@ def test_a_named_and_an_unnamed_mistake_at_once_are_not_named():
         functions = {
             "reparameterize": reparameterize_by_square_root,
             "reparameterize_backward": lambda dz, c, noise=noise: (
-                dz * (1 + noise**2), 2 * c[0] * c[1] * dz
+                dz * (1 + noise**2),
+                2 * c[0] * c[1] * dz,
             ),
-        }  # fmt: skip
+        }
         verdict = judge_functions(3, functions, seed)
         assert verdict.status == "fail"
         assert verdict.named == ()
@@ -414,8 +415,10 @@ def test_epsilons_elsewhere_are_named_whatever_their_size(number, change, name):
     assert [named for named, _ in changed(number, change)] == [name]
 
 
-KEEPS = [("m = beta1", "global M, V\n    m, v = M, V\n    m = beta1"),
-         ("return theta, m, v", "M, V = m, v\n    return theta, m, v")]  # fmt: skip
+KEEPS = [
+    ("m = beta1", "global M, V\n    m, v = M, V\n    m = beta1"),
+    ("return theta, m, v", "M, V = m, v\n    return theta, m, v"),
+]
 DROPOUT = ("logits, _ = dense(h", "h = h * (RNG.random(h.shape) < 0.5)\n    logits, _ = dense(h")
 DRAWN = "RNG.standard_normal(noise.shape)"
 RANDOM = "RNG = np.random.default_rng(0)\n"

@@ -144,8 +144,10 @@ def test_noise_that_is_made_of_the_noise_is_not_called_another(noise):
 
 
 KEPT = "KEPT = {}\n"
-LATEST = [("return y, (x, W)", "KEPT['cache'] = x, W\n    return y, None"),
-          ("x, W = cache", "x, W = KEPT['cache']")]  # fmt: skip
+LATEST = [
+    ("return y, (x, W)", "KEPT['cache'] = x, W\n    return y, None"),
+    ("x, W = cache", "x, W = KEPT['cache']"),
+]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Mistake(NamedTuple):
     says: str  # what is wrong, in one sentence
     asks: str  # the first hint, a question
     patches: tuple[Patch, ...]
-    zoo: str = ""  # its number in the bug zoo
+    zoo: str = ""  # its number among the planted bugs
     overflows: bool = False  # whether infinities and nan are the point of it
     constant: str = ""  # a number in it that may be another,
     fit: Fit | None = None  # and how that is read off a student's results

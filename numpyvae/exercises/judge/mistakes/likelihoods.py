@@ -35,10 +35,10 @@ _BY_LOGS = "log_prob = (x * np.log(p) + (1.0 - x) * np.log(1.0 - p)).sum(axis=1)
 _BY_P = "(x / p - (1.0 - x) / (1.0 - p)) * p * (1.0 - p)"
 _LOG_OF_SIGMOID = (
     "the logarithm of a sigmoid is taken: p rounds to 0 or 1, and log(0) is -inf",
-    "What is sigmoid(40.0) in the computer, and what is log(1 - that)?",
+    "What is sigmoid(40.0) in floating point, and what is log(1 - sigmoid(40.0))?",
 )
 _BACKWARD_BY_P = (
-    "x/p - (1 - x)/(1 - p) times p (1 - p) is right on paper, and 0/0 once p rounds to 0 or 1: "
+    "x/p - (1 - x)/(1 - p) times p (1 - p) is right on paper, but 0/0 once p rounds to 0 or 1: "
     "dlogits = dlog_prob (x - p)",
     "What is left of your formula if you cancel p and 1 - p by hand?",
 )
@@ -105,7 +105,7 @@ _BERNOULLI = [
     *with_any("10.0", of_argument, *in_function("sigmoid",
         ("sigmoid's argument clipped", "p = ", "x = np.clip(x, -10.0, 10.0)\n    p = ",
          "the argument is clipped at 10.0: the sigmoid must be right for every x, and its slope too",
-         "Which x is too large for your formula, and which of e^x and e^-x is small there?"))),
+         "Which x is too large for your formula? Which of e^x and e^-x is small there?"))),
     *with_any("30.0", of_bound,
         Mistake("logits clipped, both ways", *_BOUND,
             (Patch("bernoulli_log_prob", *_LOGITS_CLIPPED),
@@ -124,7 +124,7 @@ _BERNOULLI = [
     *with_any("1e-06", of_clip_in_backward, *in_function("bernoulli_log_prob_backward",
         ("probabilities clipped in the backward", "(x - p)", "(x - np.clip(p, 1e-06, 1.0 - 1e-06))",
          "p is clipped at 1e-06 in the backward: dlogits = dlog_prob (x - p) needs no clipping",
-         "By what do you divide in the backward, if you cancel p and 1 - p by hand?"))),
+         "What do you still divide by in the backward, once you cancel p and 1 - p by hand?"))),
     *with_any("20.0", of_bound_in_backward, *in_function("bernoulli_log_prob_backward",
         ("logits clipped in the backward", "tanh(0.5 * logits)",
          "tanh(0.5 * np.clip(logits, -20.0, 20.0))",
@@ -137,7 +137,7 @@ _BERNOULLI = [
     *with_any("1e-08", of_quotient_of_slope, *in_function("bernoulli_log_prob_backward",
         ("epsilon in the backward's quotient", "(x - p)",
          "(x - p) / (p * (1.0 - p) + 1e-08) * p * (1.0 - p)",
-         "1e-08 is added to p (1 - p) in the backward: dlogits = dlog_prob (x - p) needs no quotient",
+         "1e-08 is added to p (1 - p) in the backward: dlogits = dlog_prob (x - p) needs no division",
          "What is left of your formula if you cancel p (1 - p) by hand?"))),
     *in_function("sigmoid",
         ("sigmoid slope of the input", "return p, p", "return p, x",
