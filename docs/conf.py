@@ -1,5 +1,6 @@
 """The documentation site: `sphinx-build -W docs build/site`, for a browser without a network."""
 
+import re
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
@@ -46,6 +47,7 @@ html_static_path = ["building/static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
+html_show_search_summary = False  # it would be read from other pages, which file:// does not allow
 copybutton_exclude = ".linenos, .gp"
 
 # One file of MathJax 3 (Apache License 2.0), which draws its own letters and needs no other file.
@@ -79,6 +81,8 @@ def ask_no_host(app, error) -> None:
 
 
 def for_the_site(app, name, source) -> None:
+    if name == "index":
+        app.env.note_dependency(str(documents.README))
     source[0] = documents.for_the_site(name, source[0])
 
 
@@ -86,9 +90,16 @@ def from_plain_text(app, what, name, thing, options, lines) -> None:
     lines[:] = [*plain_text.as_rst(lines), *derived.as_rst(name)]
 
 
+def short_types(app, what, name, thing, options, signature, returned):
+    """`Array` as the source has it, where autodoc has a marker of the alias."""
+    marker = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
+    return tuple(part and marker.sub(r"\1", part) for part in (signature, returned))
+
+
 def setup(app) -> None:
     app.connect("builder-inited", make_pages)
     app.connect("source-read", for_the_site)
     app.connect("autodoc-process-docstring", from_plain_text, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", short_types)
     app.connect("build-finished", bring_mathjax)
     app.connect("build-finished", ask_no_host, priority=900)

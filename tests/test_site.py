@@ -32,6 +32,7 @@ def rst(text):
      "So\n\n.. code-block:: text\n\n   f(x) * 2  -> y\n   g(x) * 30 -> y\n\nit is."),
     ("So:\n    vae.fit(x)\nthen", "So:\n\n.. code-block:: python\n\n   vae.fit(x)\n\nthen"),
     ("Args:\n    x: a * b\n        and more", "Args:\n    x: a \\* b\n        and more"),
+    ("- one\n\n    f * g", "- one\n\n\n.. code-block:: python\n\n   f * g"),
     ("Two:\n- one\n  and a half\n- two", "Two:\n\n- one\n  and a half\n- two"),
 ])  # fmt: skip
 def test_plain_text_becomes_restructured_text(docstring, expected):

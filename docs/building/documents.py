@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from building.pages import DOCS, ROOT, model_pages, rows
+from building.pages import DOCS, ROOT, example_pages, model_pages, rows
 from numpyvae.models import MODELS
 
+README = ROOT / "README.md"
 FENCED = re.compile(r"(^```.*?^```$)", re.M | re.S)
 LINK = re.compile(r"(?<!!)\[([^\][]+)\]\((?!https?:|#)([^)\s#]+)\)")
 HEADING = re.compile(r"^(#+ )\[([^\]]+)\]\((\S+)\)$", re.M)
@@ -22,7 +23,7 @@ LIVE = find_spec("numpyvae.explore") is not None
 def for_the_site(name: str, text: str) -> str:
     """The source of document `name`, whose file holds `text`, as the site builds it."""
     if name == "index":
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        readme = README.read_text(encoding="utf-8")
         text = text if LIVE else text.replace("\nlive\n", "\n")
         text = (
             re.sub(r"\]\((?!https?:|#)", "](../", readme).replace("](../docs/", "](") + "\n" + text
@@ -34,9 +35,7 @@ def for_the_site(name: str, text: str) -> str:
         text += toctree(model_pages())
     elif name == "examples":
         text = text.replace("\n| lesson |", f"\n{gallery(text)}\n\n| lesson |", 1)
-        text += toctree(
-            f"example/{path.stem}" for path in sorted((ROOT / "examples").rglob("*.py"))
-        )
+        text += toctree(example_pages())
     text = HEADING.sub(r"\1\2\n\n[The script](\3).", text)  # a table of contents takes no links
     pieces = FENCED.split(text)
     pieces[::2] = [LINK.sub(lambda link: _link(name, link), piece) for piece in pieces[::2]]
@@ -86,4 +85,4 @@ def _link(name: str, link: re.Match[str]) -> str:
         return f"{{doc}}`{plain} </models>`"
     if path.suffix == ".py" and module.removeprefix("numpyvae.").split(".")[0] in rows():
         return f"{{py:mod}}`{plain} <{module}>`"
-    return words if path.is_dir() else link[0]
+    return words if path.is_dir() else f"{{download}}`{plain} </{os.path.relpath(path, DOCS)}>`"

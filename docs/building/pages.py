@@ -64,12 +64,15 @@ def rows() -> dict[str, str]:
 
 
 def modules_of(name: str) -> list[str]:
-    """A module and, if it is a package, the modules in it."""
-    folder = ROOT / "numpyvae" / name
-    if not folder.is_dir():
-        return [f"numpyvae.{name}"]
-    inner = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
-    return [f"numpyvae.{name}", *(f"numpyvae.{name}.{stem}" for stem in inner)]
+    """A module; of a package besides those that define its public names, or the bases of these."""
+    package = import_module(f"numpyvae.{name}")
+    if not hasattr(package, "__path__"):
+        return [package.__name__]
+    public = [getattr(package, public) for public in package.__all__]
+    kinds = [base for thing in public if inspect.isclass(thing) for base in thing.__mro__]
+    homes = [getattr(thing, "__module__", "") for thing in [*public, *kinds]]
+    inside = [home for home in homes if home.startswith(f"{package.__name__}.")]
+    return [package.__name__, *dict.fromkeys(inside)]
 
 
 def api_pages() -> dict[str, str]:
@@ -80,8 +83,8 @@ def api_pages() -> dict[str, str]:
     )
     toctree = ".. toctree::\n   :hidden:\n\n" + "\n".join(f"   {name}" for name in listed)
     opening = (
-        "Each module imports only from those above it. The docstrings are shown here; where a chapter "
-        "of the :doc:`derivations </derivations>` quotes a function, its formula stands below."
+        "Each module imports only from those above it. These are the docstrings; where a chapter of "
+        "the :doc:`derivations </derivations>` quotes a function, its formula stands below."
     )
     contents = ".. list-table::\n   :widths: 20 80\n\n" + table
     pages = {"api/index": page("The modules", opening, contents, toctree)}
@@ -219,7 +222,7 @@ def example_pages() -> dict[str, str]:
     """What each example says of itself, its figures, and its source."""
     pages = {}
     shown = figures()
-    for path in sorted((ROOT / "examples").rglob("*.py")):
+    for path in sorted((ROOT / "examples").rglob("[!c]*.py")):  # but common.py
         title = path.relative_to(ROOT / "examples").with_suffix("").as_posix()
         number = title.partition("_")[0]
         pictures = [

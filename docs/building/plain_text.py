@@ -51,15 +51,17 @@ def _code(piece: str) -> str:
 def _chunks(lines: list[str]) -> list[tuple[str, list[str]]]:
     """The lines in their order, as ("text", lines) and ("block", lines)."""
     chunks: list[tuple[str, list[str]]] = []
-    hanging = False  # below a section's name or a list's item, where indented lines are prose
+    sections = listing = False  # below a section's name, or in an item, indented lines are prose
     for line in lines:
         indented = line.startswith(" ")
+        listing = listing and bool(line)  # a list's item ends with its paragraph
         if line.strip() and not indented:
-            hanging = bool(SECTION.fullmatch(line) or BULLET.match(line))
+            sections, listing = bool(SECTION.fullmatch(line)), bool(BULLET.match(line))
             if BULLET.match(line) and chunks and chunks[-1][1][-1:] != [""]:
                 chunks += [("text", [""])] if chunks[-1][1][-1].endswith(":") else []
         last = chunks[-1][0] if chunks else "text"
-        kind = "block" if (indented and not hanging) or (not line and last == "block") else "text"
+        prose = sections or listing
+        kind = "block" if (indented and not prose) or (not line and last == "block") else "text"
         if not chunks or kind != last:
             chunks.append((kind, []))
         chunks[-1][1].append(line)
