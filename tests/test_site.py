@@ -32,7 +32,11 @@ def rst(text):
      "So\n\n.. code-block:: text\n\n   f(x) * 2  -> y\n   g(x) * 30 -> y\n\nit is."),
     ("So:\n    vae.fit(x)\nthen", "So:\n\n.. code-block:: python\n\n   vae.fit(x)\n\nthen"),
     ("Args:\n    x: a * b\n        and more", "Args:\n    x: a \\* b\n        and more"),
-    ("- one\n\n    f * g", "- one\n\n\n.. code-block:: python\n\n   f * g"),
+    ("- one\n\n    f * g", "- one\n\n.. code-block:: text\n\n   f * g"),
+    ("name   what ``it`` is\n       and more\nother  the :func:`rest`",
+     ".. code-block:: text\n\n   name   what it is\n          and more\n   other  the rest"),
+    ("Says.\n\nvae.fit(x)\nvae.save(f)",
+     "Says.\n\n.. code-block:: python\n\n   vae.fit(x)\n   vae.save(f)"),
     ("Two:\n- one\n  and a half\n- two", "Two:\n\n- one\n  and a half\n- two"),
 ])  # fmt: skip
 def test_plain_text_becomes_restructured_text(docstring, expected):

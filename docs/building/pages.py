@@ -83,8 +83,8 @@ def api_pages() -> dict[str, str]:
     )
     toctree = ".. toctree::\n   :hidden:\n\n" + "\n".join(f"   {name}" for name in listed)
     opening = (
-        "Each module imports only from those above it. These are the docstrings; where a chapter of "
-        "the :doc:`derivations </derivations>` quotes a function, its formula stands below."
+        "Each module imports only from those above it. These are the docstrings; where a chapter "
+        "of the :doc:`derivations </derivations>` quotes a function, its formula stands below."
     )
     contents = ".. list-table::\n   :widths: 20 80\n\n" + table
     pages = {"api/index": page("The modules", opening, contents, toctree)}

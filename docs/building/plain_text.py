@@ -15,15 +15,61 @@ BULLET = re.compile(r"(- |\d+\. )")
 
 def as_rst(lines: list[str]) -> list[str]:
     """The lines of a docstring, for docutils; sections of arguments are left to napoleon."""
-    text: list[str] = []
     out: list[str] = []
-    for kind, chunk in _chunks(lines):
-        if kind == "block":
-            out += [*inline("\n".join(text)).split("\n"), "", *_literal(chunk), ""]
-            text = []
+    section = False
+    for paragraph in _paragraphs(lines):
+        first = paragraph[0]
+        section = bool(SECTION.fullmatch(first)) or (section and first.startswith(" "))
+        if section:
+            out += inline("\n".join(paragraph)).split("\n")
+        elif first.startswith(" ") or _is_table(paragraph) or _is_python(paragraph):
+            out += _literal(paragraph)
         else:
-            text += chunk
-    return [*out, *inline("\n".join(text)).split("\n")]
+            out += _prose(paragraph)
+        out.append("")
+    return out
+
+
+def _paragraphs(lines: list[str]) -> list[list[str]]:
+    """What empty lines part; what is indented stays together across them."""
+    parts: list[list[str]] = []
+    for above, line in zip(["", *lines], lines, strict=False):
+        if line and (above or not parts):
+            parts = parts or [[]]
+            parts[-1].append(line)
+        elif line:
+            together = line.startswith("  ") and parts[-1][0].startswith("  ")
+            parts = [*parts[:-1], [*parts[-1], "", line]] if together else [*parts, [line]]
+    return parts
+
+
+def _prose(paragraph: list[str]) -> list[str]:
+    """A paragraph, its list if it ends with one, or the block below its colon."""
+    for i, line in enumerate(paragraph[1:], 1):
+        if paragraph[i - 1].endswith(":"):
+            above = [*inline("\n".join(paragraph[:i])).split("\n"), ""]
+            if BULLET.match(line):
+                return [*above, *inline("\n".join(paragraph[i:])).split("\n")]
+            if line.startswith("  "):
+                end = next((j for j in range(i, len(paragraph)) if paragraph[j][0] != " "), None)
+                below = _prose(paragraph[end:]) if end else []
+                return [*above, *_literal(paragraph[i:end]), "", *below]
+    return inline("\n".join(paragraph)).split("\n")
+
+
+def _is_table(paragraph: list[str]) -> bool:
+    """Columns aligned by hand: two lines or more with a gap."""
+    return sum(bool(re.search(r"\S {2,}\S", line)) for line in paragraph) > 1
+
+
+def _is_python(paragraph: list[str]) -> bool:
+    """A call or an assignment, as an example of use has them."""
+    try:
+        body = ast.parse(textwrap.dedent("\n".join(paragraph))).body
+    except SyntaxError:
+        return False
+    use = isinstance(body[0], ast.Assign | ast.With)
+    return use or (isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Call))
 
 
 def inline(text: str) -> str:
@@ -48,32 +94,8 @@ def _code(piece: str) -> str:
     return f":py:obj:`{text}`" if re.fullmatch(r"[A-Za-z_][\w.]*", text) else f"``{text}``"
 
 
-def _chunks(lines: list[str]) -> list[tuple[str, list[str]]]:
-    """The lines in their order, as ("text", lines) and ("block", lines)."""
-    chunks: list[tuple[str, list[str]]] = []
-    sections = listing = False  # below a section's name, or in an item, indented lines are prose
-    for line in lines:
-        indented = line.startswith(" ")
-        listing = listing and bool(line)  # a list's item ends with its paragraph
-        if line.strip() and not indented:
-            sections, listing = bool(SECTION.fullmatch(line)), bool(BULLET.match(line))
-            if BULLET.match(line) and chunks and chunks[-1][1][-1:] != [""]:
-                chunks += [("text", [""])] if chunks[-1][1][-1].endswith(":") else []
-        last = chunks[-1][0] if chunks else "text"
-        prose = sections or listing
-        kind = "block" if (indented and not prose) or (not line and last == "block") else "text"
-        if not chunks or kind != last:
-            chunks.append((kind, []))
-        chunks[-1][1].append(line)
-    return chunks
-
-
 def _literal(block: list[str]) -> list[str]:
     """A block of Python if it is that, otherwise of formulas."""
-    body = textwrap.dedent("\n".join(block)).strip("\n")
-    try:
-        ast.parse(body)
-        language = "python"
-    except SyntaxError:
-        language = "text"
+    language = "python" if _is_python(block) else "text"
+    body = re.sub(r"(?::\w+:|`)`(.+?)``?", r"\1", textwrap.dedent("\n".join(block)))  # no roles
     return [f".. code-block:: {language}", "", *textwrap.indent(body, "   ").split("\n")]
