@@ -2,19 +2,26 @@
 
     python docs/measure_labels_and_codes.py conditional            # 6 runs of about half a minute
     python docs/measure_labels_and_codes.py semi_supervised        # 100 labels, alpha = 100
+    python docs/measure_labels_and_codes.py semi_supervised --labels 30 300 --alpha 1 100
     python docs/measure_labels_and_codes.py vector_quantized
 
-Each run prints what it measured, three seeds each. Digits as counts 0..16, Binomial(16), 64-128-L,
-ReLU, Adam at 3e-3, batches of 128. Test numbers are of the 360 test digits; ELBOs average 20 draws.
+Each run prints what it measured, three seeds each. The runs of `semi_supervised` are kept in
+semi_supervised_measured.csv, and figures/semi_supervised.png is drawn of all that are there.
+
+Digits as counts 0..16, Binomial(16), 64-128-L, ReLU, Adam at 3e-3, batches of 128. Test numbers are
+of the 360 test digits; ELBOs average 20 draws.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from numpyvae import (
     Adam,
@@ -25,7 +32,10 @@ from numpyvae import (
 )
 from numpyvae.classes import cross_entropy, cross_entropy_backward
 from numpyvae.data import load_digits
+from numpyvae.drawing import BLUE, ORANGE, TICK_SIZE, add_caption, describe, new_figure
 
+DOCS = Path(__file__).resolve().parent
+MEASURED = DOCS / "semi_supervised_measured.csv"
 SEEDS = (0, 1, 2)
 x_train, y_train, x_test, y_test = load_digits()
 
@@ -98,16 +108,83 @@ def semi_supervised(
                     64, 8, 10, alpha=alpha, likelihood=Binomial(16), seed=seed
                 )
                 seconds = timed_fit(model, x_train, y, epochs=epochs)
-                elbo = model.elbo(x_test, n_samples=20).mean()
-                generative = model.log_class_joint(x_test, 20).argmax(axis=1)
-                print(
-                    f"SemiSupervisedVAE {n_labels} labels, alpha {alpha:g}, seed {seed}: error of "
-                    f"q(y|x) {error(model.classify(x_test)):.1f} %, generative "
-                    f"{error(generative):.1f} %, classifier alone "
-                    f"{error(classifier_alone(y, seed)):.1f} %, test -U {elbo:.2f}, "
-                    f"{seconds:.0f} s",
-                    flush=True,
-                )
+                measured = {
+                    "labels": n_labels,
+                    "alpha": f"{alpha:g}",
+                    "epochs": epochs,
+                    "seed": seed,
+                    "error": round(error(model.classify(x_test)), 2),
+                    "error_of_decoder": round(
+                        error(model.log_class_joint(x_test, 20).argmax(axis=1)), 2
+                    ),
+                    "error_of_classifier_alone": round(error(classifier_alone(y, seed)), 2),
+                    "elbo": round(float(model.elbo(x_test, n_samples=20).mean()), 2),
+                    "seconds": round(seconds, 1),
+                }
+                print(", ".join(f"{name} {value}" for name, value in measured.items()), flush=True)
+                keep(measured)
+    labels_figure(recorded()).savefig(DOCS / "figures" / "semi_supervised.png", dpi=150)
+
+
+def recorded() -> list[dict[str, str]]:
+    """Every run of `semi_supervised` that was measured."""
+    with MEASURED.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def keep(measured: dict[str, Any]) -> None:
+    """Write a run to the table, in the place of an earlier one of the same options."""
+    same = ("labels", "alpha", "epochs", "seed")
+    rows = {tuple(map(row.get, same)): row for row in recorded()} if MEASURED.exists() else {}
+    row = {name: str(value) for name, value in measured.items()}
+    rows[tuple(map(row.get, same))] = row
+    with MEASURED.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted(rows.values(), key=lambda row: [float(row[n]) for n in same]))
+
+
+def labels_figure(rows: list[dict[str, str]], n_labels: int = 100, alpha: float = 100) -> Figure:
+    """Error and bound against alpha at `n_labels`, error against labels at `alpha`: each run."""
+    figure, axes = new_figure(15.0, 5.2, 1, 3)
+    of_alpha = [row for row in rows if float(row["labels"]) == n_labels]
+    of_labels = [row for row in rows if float(row["alpha"]) == alpha]
+    panels = (
+        (of_alpha, "alpha", f"{n_labels} labels: alpha pins the classes", "alpha"),
+        (of_labels, "labels", f"alpha = {alpha:g}: what the unlabelled digits add",
+         "known labels of 1437"),
+    )  # fmt: skip
+    for ax, (some, name, title, label) in zip(axes[0, [0, 2]], panels, strict=True):
+        _runs(ax, some, name, "error_of_classifier_alone", ORANGE, "--", "s",
+              "the classifier alone")  # fmt: skip
+        _runs(ax, some, name, "error", BLUE, "-", "o", "M2, q(y|x)")
+        ax.set_ylim(0, None)
+        ax.legend(fontsize=TICK_SIZE, frameon=False)
+        describe(ax, title, label, "error on test digits (%)")
+    _runs(axes[0, 1], of_alpha, "alpha", "elbo", BLUE, "-", "o", "M2")
+    middle = float(np.mean([float(row["elbo"]) for row in of_alpha]))
+    axes[0, 1].set_ylim(middle - 10, middle + 10)
+    describe(axes[0, 1], "The bound hardly moves", "alpha", "test ELBO (nats)")
+    add_caption(figure, f"marks: seeds {', '.join(map(str, SEEDS))}; lines: their means; test "
+                "ELBO with the class not known")  # fmt: skip
+    return figure
+
+
+def _runs(
+    ax: Any, rows: list[dict[str, str]], x: str, y: str, colour: str, line: str, marker: str,
+    label: str,
+) -> None:  # fmt: skip
+    """y of each run against x, and a line through the means."""
+    places = np.array([float(row[x]) for row in rows])
+    values = np.array([float(row[y]) for row in rows])
+    ax.plot(places, values, marker, color=colour, alpha=0.5, ms=6)
+    each = np.unique(places)
+    means = [values[places == place].mean() for place in each]
+    ax.plot(each, means, line, color=colour, lw=2, label=label)
+    ax.set_xscale("log")
+    ax.set_xticks(each, [f"{place:g}" for place in each])
+    ax.minorticks_off()
+    ax.grid(color="0.92")
 
 
 def vector_quantized(ema: float | None = None) -> None:

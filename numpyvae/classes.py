@@ -84,7 +84,8 @@ def semi_supervised_loss(costs: Array, logits: Array, y: Array, alpha: float) ->
 
     costs, logits (N, K), y (N,); U is the `marginal_bound`. The second mean is over the examples
     with a label, so that alpha weighs the classifier alike however few they are; a batch without
-    any has no such term. The cache begins with the costs (N,) of the first mean, and -log q (N,).
+    any has no such term. The cache begins with the terms (N,): loss = mean(-elbo + alpha
+    cross_entropy).
     """
     bound, bound_cache = marginal_bound(costs, logits)  # (N,)
     nats, entropy_cache = cross_entropy(logits, y)  # (N,)
@@ -92,7 +93,10 @@ def semi_supervised_loss(costs: Array, logits: Array, y: Array, alpha: float) ->
     each = (chosen * costs).sum(axis=-1) + (y < 0) * bound
     weight = alpha / max(1, int((y >= 0).sum()))
     loss = each.mean() + weight * nats.sum()
-    return loss, (each, nats, chosen, weight, bound_cache, entropy_cache)
+    terms = {"elbo": -each}
+    if n_known := int((y >= 0).sum()):
+        terms["cross_entropy"] = nats * (len(y) / n_known)
+    return loss, (terms, chosen, weight, bound_cache, entropy_cache)
 
 
 def semi_supervised_loss_backward(dloss: float, cache: Any) -> tuple[Array, Array]:
@@ -101,8 +105,8 @@ def semi_supervised_loss_backward(dloss: float, cache: Any) -> tuple[Array, Arra
     dlogits is that of U where y is -1, and where it is not dloss alpha / N_y (q - one_hot(y)), with
     N_y labels known.
     """
-    each, _, chosen, weight, bound_cache, entropy_cache = cache
-    known, part = chosen.sum(axis=-1), dloss / len(each)
+    _, chosen, weight, bound_cache, entropy_cache = cache
+    known, part = chosen.sum(axis=-1), dloss / len(chosen)
     dcosts, dlogits = marginal_bound_backward(part * (1.0 - known), bound_cache)
     (dlogits_known,) = cross_entropy_backward(dloss * weight * known, entropy_cache)
     return part * chosen + dcosts, dlogits_known + dlogits

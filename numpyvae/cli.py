@@ -21,14 +21,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import numpyvae
-from numpyvae import evaluation, plots, proofs, run_data, runs, train_command, train_plan
+from numpyvae import evaluation, proofs, run_data, runs, train_command, train_plan
 from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
 from numpyvae.gradient_check import check_files
 from numpyvae.interrupts import INTERRUPTED
 from numpyvae.model_options import ours
-from numpyvae.models import Model
+from numpyvae.models import MODELS, Model
 from numpyvae.models.labelled import Labelled
 from numpyvae.numerics import Array
 from numpyvae.options import (
@@ -41,7 +41,7 @@ from numpyvae.options import (
     add_train,
 )
 from numpyvae.run_files import MODEL, in_shell, open_run, shown
-from numpyvae.run_labels import AtLabels, coded, data_of
+from numpyvae.run_labels import AtLabels, class_of, coded, data_of
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.validation import memory_for, positive_int
 
@@ -191,7 +191,7 @@ def sample(arguments: argparse.Namespace) -> int:
     if not hasattr(model, "sample"):
         what = f"{type(model).__name__} has no p(z) to draw from"
         raise ValueError(f"{shown(arguments.run)}: {what}")
-    vae: Any = AtLabels(model, np.array([])) if isinstance(model, Labelled) else model
+    vae, classes = _to_sample(model, config, arguments.label)
     names, n = tuple(config.get("column_names", ())), arguments.n
     seed = positive_int("seed", arguments.seed, least=0)
     needed = 8 * n * vae.data_dim
@@ -204,13 +204,32 @@ def sample(arguments: argparse.Namespace) -> int:
         return _no_finite(shown(arguments.run), "samples")
     if suffix == ".png":
         with runs.plain_matplotlib():
-            figure = plots.samples(vae, n, np.random.default_rng(seed), columns=names)
-            runs.save_figure(figure, path)
+            runs.save_figure(runs.samples_figure(vae, n, seed, names, classes), path)
     else:
         with atomic_write(path) as file:
             np.save(file, x) if suffix == ".npy" else _write_csv(file, x, names)
-    print(f"{n} means E[x|z], z drawn from the prior: {shown(path)}")
+    if isinstance(vae, AtLabels):
+        of = ", ".join(str(classes[k]) for k in dict.fromkeys(vae.sampled(n)))
+        print(f"{n} means E[x|z, y], z drawn from the prior, y = {of}: {shown(path)}")
+    else:
+        print(f"{n} means E[x|z], z drawn from the prior: {shown(path)}")
     return 0
+
+
+def _to_sample(
+    model: Model, config: dict[str, Any], labels: Sequence[str]
+) -> tuple[Any, Sequence[Any]]:
+    """What samples are drawn of, the classes of those `labels`; and what its classes are called."""
+    if isinstance(model, Labelled):
+        classes = config.get("classes") or range(model.n_classes)
+        drawn = dict.fromkeys(class_of(text, classes) for text in labels)
+        return AtLabels(model, np.array([]), list(drawn) or None), classes
+    if labels:
+        able = " or ".join(name for name in ours() if issubclass(MODELS[name], Labelled))
+        raise ValueError(
+            f"--label {labels[0]}: {type(model).__name__} has no classes: expected a run of {able}"
+        )
+    return model, ()
 
 
 def _write_csv(file: BinaryIO, x: Array, names: Sequence[str]) -> None:

@@ -105,7 +105,7 @@ def show_tiles(
     columns: int,
     white_black: tuple[float, float],
 ) -> None:
-    """Images x (n, D) in one picture, each with a frame in a cell of side 1."""
+    """Images x (n, D) in one picture, each with a frame in a cell of side 1; NaN is no image."""
     from matplotlib import colormaps
 
     enlarged = math.ceil(32 / math.sqrt(x.shape[1]))  # a frame of one pixel is thin
@@ -127,7 +127,8 @@ def show_tiles(
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.set(xticks=[], yticks=[])
-    cut = ", values beyond are cut" if x.min() < white_black[0] or x.max() > white_black[1] else ""
+    beyond = np.nanmin(x) < white_black[0] or np.nanmax(x) > white_black[1]
+    cut = ", values beyond are cut" if beyond else ""
     add_caption(
         figure, f"white: {number_text(white_black[0])}, black: {number_text(white_black[1])}{cut}"
     )
@@ -228,7 +229,7 @@ def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, share: bool = False
 ) -> tuple[Figure, Any]:
     """An empty figure of so many inches and its axes (rows, columns)."""
-    from matplotlib.figure import Figure
+    from numpyvae.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
@@ -269,8 +270,8 @@ def plain_text(value: Any) -> str:
 
 
 def add_caption(figure: Figure, text: str) -> None:
-    """A grey line below the whole figure: how to read it."""
-    figure.supxlabel(text, fontsize=TICK_SIZE, color="0.35")
+    """A grey line below the whole figure, or as many as its width asks for: how to read it."""
+    figure.supxlabel(text, fontsize=TICK_SIZE, color="0.35", wrap=True)
 
 
 def number_text(value: float, form: str = ".3g") -> str:

@@ -244,8 +244,11 @@ def evaluate(
     }
 
 
-WHOLE = {"elbo", "log_likelihood", "sampled_log_likelihood", "amortization_gap"}
-"""What begins a part of the table of `lines`."""
+WHOLE = {
+    "elbo", "log_likelihood", "sampled_log_likelihood", "amortization_gap",
+    "iw_bound", "cross_entropy", "commitment",
+}  # fmt: skip
+"""What begins a part of the table of `lines`: no term of what is above it."""
 
 
 def name_of(term: str) -> str:
@@ -255,6 +258,8 @@ def name_of(term: str) -> str:
         "log_px": "log p(x|z)",
         "kl": "KL(q(z|x) || p(z))",
         "log_code": "log p(code)",
+        "iw_bound": "importance-weighted bound",
+        "cross_entropy": "cross-entropy of q(y|x)",
         "log_likelihood": "log p(x)",
         "sampled_log_likelihood": "log p(x)",
         "amortization_gap": "log p(x) - ELBO, amortisation",

@@ -117,7 +117,7 @@ class Film:
         """All frames beside each other, for paper."""
         frames = self._frames()
         width = 1.75 * len(frames) + (1.5 if self.names else 0.9)
-        figure, axes = new_figure(max(width, 6.0), 6.3, 3, len(frames))
+        figure, axes = new_figure(max(width, 4.5), 6.3, 3, len(frames))
         reach = self._reach(frames)
         for i, (column, frame) in enumerate(zip(axes.T, frames, strict=True)):
             self._draw(figure, column, frame, reach, dot=5)

@@ -65,6 +65,9 @@ def add_sample(commands: Any, run: Command) -> None:
     )
     add.add_argument("run", metavar="RUN", help="a run folder")
     add.add_argument("--n", type=int, default=64, help="how many (default: %(default)s)")
+    add.add_argument("--label", action="append", default=[], metavar="CLASS",
+                     help="of a model with labels: draw this class alone, called by its label or "
+                          "by its number from 0; may be repeated")  # fmt: skip
     add.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
     add.add_argument("--out", metavar="FILE",
                      help=".png, .npy or .csv (default: RUN/samples_seedSEED.png)")  # fmt: skip

@@ -11,6 +11,7 @@ Latent dimensions are called z[0], z[1], ... as in the arrays.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -43,7 +44,7 @@ from numpyvae.drawing import (
 )
 from numpyvae.gaussian import kl_to_standard_normal
 from numpyvae.numerics import Array
-from numpyvae.posterior_drawing import class_name, ellipses, intervals
+from numpyvae.posterior_drawing import CLASS_COLOURS, class_name, ellipses, intervals
 from numpyvae.validation import as_matrix, positive_int
 
 if TYPE_CHECKING:
@@ -156,28 +157,71 @@ def samples(
     rng: np.random.Generator | None = None,
     image_shape: tuple[int, int] | None = None,
     columns: Sequence[str] | None = None,
+    classes: Sequence[Any] | None = None,
 ) -> Figure:
-    """E[x|z] at n draws z ~ p(z); `rng=None` draws from the model's seed."""
+    """E[x|z] at n draws z ~ p(z); `rng=None` draws from the model's seed.
+
+    `classes` (n,) are those of the draws, one after the other: each begins a row of images, or has
+    a colour of its own.
+    """
     x, shape = vae.sample(n, rng), tile_shape(vae.data_dim, image_shape)
-    n_columns, title = math.ceil(math.sqrt(n)), f"$E[x|z]$ at {n} draws of $z$ from the prior"
+    groups = _groups([""] * n if classes is None else [class_name(value) for value in classes])
+    what = "$E[x|z]$" if classes is None else "$E[x|z, y]$"
+    n_columns = min(math.ceil(math.sqrt(n)), max(last - first for _, first, last in groups))
+    title = f"{what} at {n} draws of $z$ from the prior"
+    title += f", $y$ = {groups[0][0]}" if classes is not None and len(groups) == 1 else ""
+    rows = [math.ceil((last - first) / n_columns) for _, first, last in groups]
     height = 5.0 if vae.data_dim > 2 else 7.0
     if shape:
-        height = 7.0 * math.ceil(n / n_columns) / n_columns * shape[0] / shape[1] + 0.6
+        height = 7.0 * sum(rows) / n_columns * shape[0] / shape[1] + 0.6
     figure, axes = new_figure(7.0 if shape or vae.data_dim == 2 else 9.0, height)
     ax = axes[0, 0]
     if shape:
-        show_tiles(figure, ax, x, shape, n_columns, value_range(vae, x))
-        describe(ax, title)
-    elif vae.data_dim == 2:
-        ax.scatter(*x.T, s=24, color=BLUE, alpha=0.7, lw=0)
+        tiles, starts = _rows_of_classes(x, groups, n_columns)
+        show_tiles(figure, ax, tiles, shape, n_columns, value_range(vae, x))
+        if len(groups) > 1:
+            names = [name for name, _, _ in groups]
+            ax.set_yticks([start + 0.5 for start in starts], names, fontsize=LABEL_SIZE)
+        describe(ax, title, "", "class $y$" if len(groups) > 1 else "")
+        return figure
+    coloured = 1 < len(groups) <= len(CLASS_COLOURS)
+    lines, alpha = as_lines(vae, x), max(0.05, min(0.9, 20 / n))
+    for i, (name, first, last) in enumerate(groups):
+        colour, label = (CLASS_COLOURS[i], name) if coloured else (BLUE, "")
+        if vae.data_dim == 2:
+            ax.scatter(*x[first:last].T, s=24, color=colour, alpha=0.7, lw=0, label=label)
+        else:
+            ax.plot(lines[first:last].T, color=colour, alpha=alpha, lw=1.2)
+            ax.plot([], [], color=colour, lw=2, label=label) if coloured else None
+    if coloured:
+        ax.legend(title="class $y$", title_fontsize=TICK_SIZE, fontsize=TICK_SIZE, frameon=False,
+                  loc="upper left", bbox_to_anchor=(1, 1))  # fmt: skip
+    if vae.data_dim == 2:
         one_unit(ax, x)
         describe(ax, title, *plane_labels(columns))
     else:
-        title += in_which_units(vae)
-        ax.plot(as_lines(vae, x).T, color=BLUE, alpha=max(0.05, min(0.9, 20 / n)), lw=1.2)
-        describe(ax, title, "data dimension", "value")
+        describe(ax, title + in_which_units(vae), "data dimension", "value")
         name_columns(ax, columns)
     return figure
+
+
+def _rows_of_classes(
+    x: Array, groups: list[tuple[str, int, int]], n_columns: int
+) -> tuple[Array, list[int]]:
+    """x (n, D) with rows of NaN, so that each group begins a row of so many columns; which row."""
+    rows = [
+        np.pad(x[first:last], ((0, (first - last) % n_columns), (0, 0)), constant_values=np.nan)
+        for _, first, last in groups
+    ]
+    starts = np.cumsum([0, *(len(row) // n_columns for row in rows[:-1])])
+    return np.concatenate(rows), starts.tolist()
+
+
+def _groups(names: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Each name of a row of equal ones, where it begins and where it ends."""
+    sizes = [(name, len(list(group))) for name, group in itertools.groupby(names)]
+    ends = np.cumsum([size for _, size in sizes]).tolist()
+    return [(name, end - size, end) for (name, size), end in zip(sizes, ends, strict=True)]
 
 
 def latent_space(vae: Drawable, x: Array, labels: Array | None = None) -> Figure:

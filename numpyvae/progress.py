@@ -1,29 +1,26 @@
-"""How training shows that it moves: a live line on a terminal, a line for each epoch elsewhere."""
+"""How training shows that it moves: a live line on a terminal or in a notebook, else lines."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from numpyvae.streams import Steady
+from numpyvae.live_line import REFRESH_SECONDS, LiveLine
 
 __all__ = ["Progress", "Steps"]
-
-REFRESH_SECONDS = 0.1
 
 
 class Progress:
     """Prints epoch, ELBO and time left to `stream` (default: standard output).
 
+    One live line where there can be one, a line for each epoch elsewhere.
     `epochs` are all of the model, of which `done` were trained before.
     """
 
     def __init__(self, epochs: int, stream: TextIO | None = None, done: int = 0) -> None:
         self.epochs, self.done_before = epochs, done
-        self.stream = Steady(sys.stdout if stream is None else stream)
-        self.live = self.stream.isatty()
+        self.line = LiveLine(stream)
         self.started = time.monotonic()
         self.next_refresh = self.started
         self.epochs_done = done
@@ -31,7 +28,7 @@ class Progress:
 
     def during_epoch(self, part: float, means: Callable[[], Mapping[str, float]]) -> None:
         """After each step, `part` of the epoch done: refreshes the live line now and then."""
-        if self.live and time.monotonic() >= self.next_refresh:
+        if self.line.live and time.monotonic() >= self.next_refresh:
             self.next_refresh = time.monotonic() + REFRESH_SECONDS
             self._show({**self.last_record, **means()}, part)
 
@@ -43,8 +40,7 @@ class Progress:
 
     def close(self) -> None:
         """After the last epoch, however it ended."""
-        if self.live:
-            print(file=self.stream, flush=True)
+        self.line.close()
 
     def _show(self, record: Mapping[str, float], part: float) -> None:
         done = self.epochs_done + part
@@ -62,41 +58,37 @@ class Progress:
         else:
             line += f"  loss {record['loss']:.4f} nats"
         line += f"  {_clock(left)} left"
-        if self.live:
-            import shutil  # here, not above: `import numpyvae` stays quick
-
-            columns = shutil.get_terminal_size().columns - 1
-            print(f"\r{line[:columns]:<{columns}}", end="", file=self.stream, flush=True)
+        if self.line.live:
+            self.line.show(line)
         else:
-            print(line, file=self.stream, flush=True)
+            print(line, file=self.line.stream, flush=True)
 
 
 class Steps:
     """A live line for work of `total` steps: its name, how much is done, time left.
 
-    Where the output is no terminal, or without `shown`, nothing is printed.
+    Where no line can be live, or without `shown`, nothing is printed.
     """
 
     def __init__(self, name: str, total: int, shown: bool = True) -> None:
         self.name, self.total, self.done = name, total, 0
-        self.stream = Steady(sys.stdout)
-        self.live = shown and self.stream.isatty()
+        line = LiveLine()
+        self.line = line if shown and line.live else None
         self.started = self.next_refresh = time.monotonic()
 
     def advance(self) -> None:
         """After each step."""
         self.done += 1
         now = time.monotonic()
-        if self.live and now >= self.next_refresh:
+        if self.line and now >= self.next_refresh:
             self.next_refresh = now + REFRESH_SECONDS
             left = _clock((now - self.started) * (self.total - self.done) / self.done)
-            line = f"{self.name}: {self.done / self.total:.0%}  {left} left"
-            print(f"\r{line:<40}", end="", file=self.stream, flush=True)
+            self.line.show(f"{self.name}: {self.done / self.total:.0%}  {left} left")
 
     def close(self) -> None:
         """After the last step."""
-        if self.live:
-            print(file=self.stream, flush=True)
+        if self.line:
+            self.line.close()
 
 
 def _clock(seconds: float) -> str:

@@ -13,7 +13,7 @@ from numpyvae.numerics import Array
 from numpyvae.run_data import RunData
 from numpyvae.validation import positive_int
 
-__all__ = ["AtLabels", "classes_of", "coded", "data_of", "hide_labels"]
+__all__ = ["AtLabels", "class_of", "classes_of", "coded", "data_of", "hide_labels"]
 
 EMPTY = ""
 """A label of a row without one, in a file of text."""
@@ -52,8 +52,29 @@ def coded(labels: Array, classes: Sequence[Any]) -> Array:
     try:
         return np.array([number[item.item()] for item in labels], np.intp)
     except KeyError as error:
-        known = ", ".join(map(repr, classes[:10])) + (", ..." if len(classes) > 10 else "")
+        known = _some([repr(value) for value in classes])
         raise ValueError(f"label {error} is none of the training's classes: {known}") from None
+
+
+def class_of(text: str, classes: Sequence[Any]) -> int:
+    """The number of the class that a user calls `text`: its label, or its number from 0.
+
+    ValueError if there is none. Labels that are numbers themselves go before numbers from 0.
+    """
+    names = [str(value) for value in classes]
+    whole = [name.removesuffix(".0") for name in names]
+    for known in (names, whole):
+        if text in known:
+            return known.index(text)
+    in_order = [str(k) for k in range(len(classes))]
+    if text in in_order and any(isinstance(value, str) for value in classes):
+        return in_order.index(text)
+    raise ValueError(f"--label {text}: expected a class of the training: {_some(whole)}")
+
+
+def _some(classes: Sequence[Any]) -> str:
+    """The first ten, as they can stand in a line."""
+    return ", ".join(map(str, classes[:10])) + (", ..." if len(classes) > 10 else "")
 
 
 def hide_labels(y: Array, n_known: int | None, seed: int) -> Array:
@@ -93,10 +114,14 @@ def data_of(model: Model, x: Array, labels: Array | None, classes: Sequence[Any]
 
 
 class AtLabels:
-    """A model with labels, asked of the rows of one x, as a model without: for the figures."""
+    """A model with labels, asked of the rows of one x, as a model without: for the figures.
 
-    def __init__(self, model: Any, y: Array) -> None:
+    `y` (N,) are the labels of x; `drawn` the classes to draw samples of, by default all.
+    """
+
+    def __init__(self, model: Any, y: Array, drawn: Sequence[int] | None = None) -> None:
         self.model, self.y = model, y
+        self.drawn = np.arange(model.n_classes) if drawn is None else np.asarray(drawn)
         self.data_dim, self.likelihood = model.data_dim, model.likelihood
         self.latent_dim, self.prior = model.latent_dim, model.prior
 
@@ -110,5 +135,10 @@ class AtLabels:
 
     def sample(self, n: int, rng: np.random.Generator | None = None) -> Array:
         """As many of each class as can be, class by class."""
-        means: Array = self.model.sample(np.arange(n) * self.model.n_classes // n, rng)
+        means: Array = self.model.sample(self.sampled(n), rng)
         return means
+
+    def sampled(self, n: int) -> Array:
+        """The classes (n,) of `sample`."""
+        found: Array = self.drawn[np.arange(n) * len(self.drawn) // n]
+        return found

@@ -36,6 +36,7 @@ __all__ = [
     "describe",
     "digest",
     "plain_matplotlib",
+    "samples_figure",
     "save_figure",
     "write_pictures",
 ]
@@ -120,7 +121,7 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
     figures: dict[str, Callable[[], Figure]] = {
         "learning_curves": lambda: plots.learning_curves(model.history),
         "reconstructions": lambda: plots.reconstructions(vae, x, columns=columns),
-        "samples": lambda: plots.samples(vae, n, np.random.default_rng(seed), columns=columns),
+        "samples": lambda: samples_figure(vae, n, seed, columns, data.classes),
         "latent_space": lambda: plots.latent_space(vae, x, labels),
         "manifold": lambda: plots.manifold(
             vae, dims=tuple(sorted(plots.informative_dims(vae, x))), columns=columns
@@ -169,6 +170,14 @@ def pictured(model: Any, x: Array, labels: Array | None, classes: Sequence[Any])
         classifier: Any = model
         y = np.where(unknown, classifier.classify(x), y)
     return AtLabels(model, y)
+
+
+def samples_figure(
+    vae: Any, n: int, seed: int, columns: Sequence[str], classes: Sequence[Any]
+) -> Figure:
+    """`plots.samples`, which says of a model with labels which class is where."""
+    names = [classes[k] for k in vae.sampled(n)] if isinstance(vae, AtLabels) else None
+    return plots.samples(vae, n, np.random.default_rng(seed), columns=columns, classes=names)
 
 
 @contextmanager

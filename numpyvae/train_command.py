@@ -241,9 +241,9 @@ class _Training:
                 f"KL {means['kl']:.2f}, {active.sum()} of {len(active)} units active"
             )
         else:
-            parts = [f"{evaluation.name_of(name)} {mean:.2f}" for name, mean in means.items()]
-            elbo = [] if bound is None else [f"ELBO {bound.mean():.2f}"]
-            result = f"test {', '.join(elbo + parts)} nats"
+            found = means if bound is None else {"elbo": float(bound.mean()), **means}
+            parts = [f"{evaluation.name_of(name)} {mean:.2f}" for name, mean in found.items()]
+            result = f"test {', '.join(parts)} nats"
         best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
         pictures = [name for name in PICTURES if (self.folder.path / name).exists()]
         return (

@@ -72,6 +72,24 @@ class History(list[dict[str, float]]):
         """What any of the records has, in the order of its first appearance."""
         return list(dict.fromkeys(name for record in self for name in record))
 
+    def __repr__(self) -> str:
+        if not self:
+            return "History of 0 epochs"
+        last = ", ".join(f"{name} {_number(value)}" for name, value in self[-1].items())
+        return f"History of {len(self)} epoch{'s' * (len(self) > 1)}, the last: {last}"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: up to about a dozen epochs, close together where most is learned."""
+        from html import escape
+
+        n = len(self)
+        shown = np.unique(np.geomspace(1, max(n, 1), min(n, 12)).round().astype(int)) - 1
+        cells = [[_number(self[i].get(name, "")) for name in self.names()] for i in shown]
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.names())
+        body = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in cells)
+        rows = "".join(f"<tr>{row}</tr>" for row in (head, *body))
+        return f"<table>{rows}</table><p>{len(shown)} of {n} epochs, in nats per example</p>"
+
     def write_csv(self, path: str | PathLike[str]) -> None:
         """Write a table with one line for each epoch."""
         names = self.names()
@@ -79,6 +97,11 @@ class History(list[dict[str, float]]):
             rows = ([str(record.get(name, "")) for name in names] for record in self)
             for row in (names, *rows):
                 file.write((",".join(row) + "\n").encode())
+
+
+def _number(value: object) -> str:
+    """Six digits of a number; what else a callback has put into a record, as it is."""
+    return f"{value:.6g}" if isinstance(value, int | float | np.number) else str(value)
 
 
 class Trainable(Protocol):
@@ -148,7 +171,7 @@ def fit(
         validation_data: as `data`, evaluated after each epoch with one fixed draw of the noise.
         callbacks: see `Callback`.
         transform: `transform(batch)` or `transform(batch, rng)`, applied to x of each minibatch.
-        verbose: show progress: a live line on a terminal, a line for each epoch elsewhere.
+        verbose: show progress: a live line on a terminal or in a notebook, else one for each epoch.
 
     Returns:
         `model.history`, which grew by one record for each epoch.

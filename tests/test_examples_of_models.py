@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_examples import EXAMPLES, line_with, numbers
 
-from numpyvae import VAE, Adam, Binomial, Gaussian, LearnedPriorVAE, proofs
+from numpyvae import VAE, Adam, Binomial, FullCovarianceVAE, Gaussian, LearnedPriorVAE, proofs
 from numpyvae.data import load_digits
 from numpyvae.exact import ProbabilisticPCA
 from numpyvae.layers import Dense, LeakyReLU, Sequential
@@ -270,3 +270,69 @@ def test_a_model_that_starts_from_a_vae_has_its_networks_and_its_clusters():
     pi = np.exp(model.params["prior.logits"])
     np.testing.assert_allclose(pi @ model.params["prior.mean"], vae.encode(x)[0].mean(axis=0),
                                atol=1e-4)  # fmt: skip
+
+
+# 17: the price of a diagonal posterior. 18: residuals with structure.
+
+
+def test_the_price_of_a_diagonal_posterior(run_example):
+    out, pictures = run_example("17")
+    assert pictures == ["example_17_price"]
+    for angle in (0, 15, 45, 90):
+        closed_form, diagonal, full = line_with(out, f"{angle} degrees:")
+        assert diagonal == closed_form
+        assert full == 0
+    assert line_with(out, "45 degrees:")[0] == pytest.approx(0.4881)
+    before, after, *_ = line_with(out, "W learned from 45 degrees: price")
+    assert after < before - 0.2
+
+
+def test_the_price_is_what_the_best_diagonal_gaussian_lacks(rng):
+    """For any W, and no other diagonal Gaussian lacks less; a full covariance lacks nothing."""
+    example = pieces("17")
+    W, x = rng.standard_normal((2, 3)), rng.standard_normal((4, 3))
+    diagonal = example["best"](VAE, W)
+    lost = example["price"](W)
+    assert lost > 0.01
+    np.testing.assert_allclose(example["gap"](diagonal, x, W), lost, rtol=1e-10)
+    full = example["best"](FullCovarianceVAE, W)
+    np.testing.assert_allclose(example["gap"](full, x, W), 0, atol=1e-12)
+    for other in (np.log(np.diag(np.linalg.inv(example["precision"](W)))), np.full(2, -0.5)):
+        diagonal.params["encoder.0.b"][2:] = other  # among them: of each z_l alone
+        assert (example["gap"](diagonal, x, W) > lost + 1e-3).all()
+
+
+def test_the_contours_are_the_exact_posterior(rng):
+    """On the grid, from log p(x, z) alone: its moments are those of the closed form."""
+    example = pieces("17")
+    W = example["turned"](30)
+    model, x = example["best"](FullCovarianceVAE, W), rng.standard_normal(2)
+    mean, C = (a[0] for a in model.encode(x[None]))
+    axes, density = example["true_posterior"](model, x, mean, 4.0)
+    weight = density * (axes[0, 1] - axes[0, 0]) ** 2
+    z = np.stack(np.meshgrid(*axes), axis=-1) - mean
+    np.testing.assert_allclose(np.einsum("ij,ijk->k", weight, z), 0, atol=1e-6)
+    np.testing.assert_allclose(np.einsum("ij,ijk,ijl->kl", weight, z, z), C @ C.T, atol=1e-5)
+
+
+def test_structured_residuals(run_example):
+    out, pictures = run_example("18")
+    assert pictures == ["example_18_residuals"]
+    elbo, in_draws, _ = line_with(out, "structured residuals: test ELBO")
+    white_elbo, in_white_draws, _ = line_with(out, "white residuals: test ELBO")
+    assert elbo > white_elbo
+    assert in_draws > 0.5
+    assert abs(in_white_draws) < 0.05
+
+
+def test_autocorrelation_and_waves(rng):
+    """Of white noise 0, of an autoregression phi^k; the waves leave a residual of that kind."""
+    example = pieces("18")
+    correlation = example["autocorrelation"]
+    np.testing.assert_allclose(correlation(rng.standard_normal((4000, 32)))[1:], 0, atol=0.02)
+    x = example["waves"](rng, 4000)
+    t = 2 * np.pi * np.arange(32) / 32
+    wave = np.stack([np.sin(t), np.cos(t)]) / 4
+    left = x - x @ wave.T @ wave  # without the wave, and what of the residual looks like one
+    step = left[:, 1:] - 0.9 * left[:, :-1]
+    assert np.sqrt((step**2).mean()) == pytest.approx(0.3 * np.sqrt(1 - 0.9**2), rel=0.05)

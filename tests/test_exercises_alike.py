@@ -88,7 +88,7 @@ def test_a_form_that_many_have_is_no_evidence_and_a_rare_one_is():
 
 
 def test_two_who_took_the_published_solution_are_found():
-    forms = {name: frozenset(f) for name, f in alike._published().items()}
+    forms = {name: frozenset(f) for name, f in alike._published(EXERCISES).items()}
     published = {name: f for (number, name), f in forms.items() if number == 5}
     students = [graded(f"s{i:02}", 5, {"negative_elbo": {f"{i}"}}) for i in range(20)]
     pairs = alike.pairs_of([*students, graded("ann", 5, published)])
@@ -111,7 +111,9 @@ def test_the_child_reads_the_text_before_it_runs():
     for text in (honest, honest.replace("import numpy", f"{lies}import numpy")):
         outcome = run(three, text, draw_points(three, 0), shapes=True)
         if outcome.confined:
-            assert outcome.shapes["reparameterize"] == alike._published()[3, "reparameterize"]
+            assert (
+                outcome.shapes["reparameterize"] == alike._published(EXERCISES)[3, "reparameterize"]
+            )
     assert run(three, text, draw_points(three, 0)).shapes == NO_SHAPES
     deep = run(three, "x = f" + "()" * 20_000, draw_points(three, 0), Limits(5), shapes=True)
     assert deep.shapes == NO_SHAPES

@@ -173,7 +173,7 @@ def test_right_solutions_are_called_nothing():
     for seed in range(SEEDS):
         right = [(EXERCISES[number], outcome_of(EXERCISES[number], f, seed))
                  for number, f in OTHER_WAYS]  # fmt: skip
-        right += [(e, reference.right(e.number, seed)) for e in EXERCISES]
+        right += [(e, reference.right(e, seed)) for e in EXERCISES]
         for exercise, outcome in right:
             verdict = judge(exercise, outcome, seed)
             assert verdict.status == "pass", (seed, exercise.file, verdict.faults)

@@ -12,7 +12,14 @@ import pytest
 
 from numpyvae import cli
 from numpyvae.exercises.judge import reference
-from numpyvae.exercises.judge.catalogue import ALL, EXERCISES, PART_TWO, draw_points, solution
+from numpyvae.exercises.judge.catalogue import (
+    ALL,
+    COURSES,
+    EXERCISES,
+    PART_TWO,
+    draw_points,
+    solution,
+)
 from numpyvae.exercises.judge.judging import judge
 from numpyvae.exercises.judge.mistakes import mistakes_of, planted
 from numpyvae.exercises.student import hints_part_two, stubs
@@ -52,7 +59,9 @@ def test_the_numbers_and_marks():
     assert [e.number for e in ALL] == list(range(14))
     assert ALL == EXERCISES + PART_TWO
     assert sum(sum(e.marks.values()) for e in PART_TWO) == 100
-    readme = (stubs.TEXTS / "student_readme_part_two.md").read_text(encoding="utf-8")
+    text = (stubs.TEXTS / "student_readme_part_two.md").read_bytes()
+    readme = stubs.filled(text, COURSES[2]).decode()
+    assert "\nFour files on what was made" in readme
     for e in PART_TWO:
         assert f"| `{e.file}` | {e.title} | {sum(e.marks.values())} |" in readme
 
@@ -72,7 +81,7 @@ def results(number, function, place="0"):
     start = f"{function}/{place}/"
     points = draw_points(ALL[number], 1)
     given = {n[len(start) :]: a for n, a in points.items() if n.startswith(start)}
-    right = reference.right(number, 1).arrays
+    right = reference.right(ALL[number], 1).arrays
     return {n[len(start) :]: a for n, a in right.items() if n.startswith(start)}, given
 
 
@@ -176,20 +185,23 @@ def test_the_command_line(tmp_path, capsys):
 def test_a_class_is_graded_in_the_part_that_is_asked_for():
     files = {e.file: solution(e.file) for e in PART_TWO}
     files |= {ALL[n].file: with_mistake(n) for n in (10, 12)}
-    graded = grading.grade_one(Submission("ann", files, {}), "ann", grading.Run("0", part=2))
+    graded = grading.grade_one(
+        Submission("ann", files, {}), "ann", grading.Run("0", course=COURSES[2])
+    )
     assert graded.mistakes == ["ex10 classes counted once", "ex12 weights not squared"]
     assert graded.line().split()[:2] == ["ann", "86/100"]
     assert (graded.out_of, graded.record()["out_of"]) == (100, 100)
     header, row = grading.class_results.table([graded]).splitlines()
     assert header.startswith("student,total,ex10,ex11,ex12,ex13,named")
     assert row.startswith("ann,86,14,28,21,23,")
-    script = next(data for name, data, _ in gradescope._members(2) if name == "run_autograder")
+    members = gradescope._members(2, None, None)
+    script = next(data for name, data, _ in members if name == "run_autograder")
     assert b"--gradescope --part 2 " in script
 
 
 def test_the_kit_of_part_two(tmp_path):
-    assert kit.build("1") == kit.build("1", 1)
-    archive = zipfile.ZipFile(io.BytesIO(kit.build("1", 2)))
+    assert kit.build("1") == kit.build("1", COURSES[1])
+    archive = zipfile.ZipFile(io.BytesIO(kit.build("1", COURSES[2])))
     archive.extractall(tmp_path)
     folder = tmp_path / kit.FOLDERS[2]
     assert {path.name for path in folder.glob("ex*.py")} == {e.file for e in PART_TWO}

@@ -259,3 +259,30 @@ def test_columns_of_different_units_do_not_share_a_scale(rng):
     for scale, aspect in ((1.0, 1.0), (1e3, "auto")):
         pairs = point_pairs(x * [1.0, scale], x * [1.0, scale], "")
         assert pairs.axes[0].get_aspect() == aspect
+
+
+def test_each_class_begins_a_row_of_samples():
+    """7 draws of three classes, 3, 2 and 2: rows of three, the cells that are left empty."""
+    names = ["a", "a", "a", "b", "b", "c", "c"]
+    figure = plots.samples(model(16), 7, classes=names)
+    (ax,) = figure.axes
+    ticks = zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
+    assert [(y, label.get_text()) for y, label in ticks] == [(0.5, "a"), (1.5, "b"), (2.5, "c")]
+    picture = np.asarray(ax.images[0].get_array().filled(np.nan))
+    cells = picture.reshape(3, len(picture) // 3, 3, -1).swapaxes(1, 2)
+    empty = np.isnan(cells).all(axis=(2, 3))
+    np.testing.assert_array_equal(empty, [[0, 0, 0], [0, 0, 1], [0, 0, 1]])
+    (ax,) = plots.samples(model(16), 20, classes=["a"] * 10 + ["b"] * 10).axes
+    assert ax.get_yticks().tolist() == [0.5, 2.5], "ten of a class are two rows of five"
+    (ax,) = plots.samples(model(16), 4, classes=["a"] * 4).axes
+    assert len(ax.get_yticks()) == 0
+    assert ax.get_title(loc="left").endswith("$y$ = a")
+
+
+@pytest.mark.parametrize("data_dim", [2, 10])
+def test_samples_that_are_no_images_have_the_colours_of_their_classes(data_dim):
+    (ax,) = plots.samples(model(data_dim), 4, classes=["low", "low", "top", "top"]).axes
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["low", "top"]
+    many = [str(k) for k in range(11)]
+    assert plots.samples(model(data_dim), 11, classes=many).axes[0].get_legend() is None

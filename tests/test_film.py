@@ -94,3 +94,15 @@ def test_the_command_draws_the_film_of_what_it_trains(tmp_path, monkeypatch, cap
     assert not list(tmp_path.glob("run/film.*"))  # it showed an earlier model
     assert main(["train", "--resume", "run", "--epochs", "6", "--film"]) == 0
     assert epochs == [[1, 2, 3], [6]]
+
+
+def test_one_frame_leaves_its_caption_whole():
+    """As of a run that is resumed for one epoch: the caption breaks where the figure ends."""
+    _, film = a_film(1, labels=np.arange(40) % 3)
+    figure = film.strip()
+    figure.canvas.draw()
+    (caption,) = (text for text in figure.texts if "dashed: 1 and 2" in text.get_text())
+    box, whole = caption.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert whole.y0 <= box.y0
+    assert box.y1 < min(ax.get_tightbbox().y0 for ax in figure.axes)

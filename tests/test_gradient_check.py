@@ -1,5 +1,7 @@
 """The numerical derivatives, the verdicts and the report: right passes, wrong fails."""
 
+import io
+import itertools
 import json
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from numpyvae.gradient_check import (
     directional_derivative,
     forward_difference,
     richardson_difference,
+    slopes,
     taylor_test,
 )
 
@@ -450,12 +453,12 @@ def test_a_long_table_is_cut_but_shows_what_is_wrong():
 
 def test_assert_grad_allclose(rng):
     f, theta, grad = log_sum_exp(rng)
-    assert assert_grad_allclose(f, grad, theta) is None
+    assert assert_grad_allclose(f, theta, grad) is None
     with pytest.raises(AssertionError, match="gradient check: FAIL"):
-        assert_grad_allclose(f, lambda t: 2 * grad(t), theta)
+        assert_grad_allclose(f, theta, lambda t: 2 * grad(t))
     with pytest.raises(AssertionError, match="gradient check: CANNOT TELL"):
-        assert_grad_allclose(lambda t: 1.0, np.zeros(2), np.ones(2))
-    assert_grad_allclose(f, 1.01 * grad(theta), theta, rtol=0.1)
+        assert_grad_allclose(lambda t: 1.0, np.ones(2), np.zeros(2))
+    assert_grad_allclose(f, theta, 1.01 * grad(theta), rtol=0.1)
 
 
 def test_results_are_the_same_for_the_same_seed(rng):
@@ -479,3 +482,123 @@ def test_it_imports_only_numpy_and_the_standard_library():
     import numpyvae
 
     subprocess.run([sys.executable, "-c", code, numpyvae.__path__[0]], check=True)
+
+
+# ---------------------------------------------------------------- what is easily mistaken
+
+
+F_OF_3, GRAD_OF_3, ONES = (lambda x: np.sum(x**2)), (lambda x: 2 * x), np.ones(3)
+
+
+@pytest.mark.parametrize("tool", [check_grad, assert_grad_allclose])
+def test_the_gradient_in_thetas_place(tool):
+    """The order of scipy's check_grad, and of assert_grad_allclose until it was changed."""
+    right = rf"write {tool.__name__}\(f, theta, grad\)"
+    for grad in (GRAD_OF_3, ONES, None):
+        with pytest.raises(TypeError, match="theta comes second, but got a function.*" + right):
+            tool(F_OF_3, GRAD_OF_3, grad)
+    with pytest.raises(TypeError, match="f comes first, a function, but got a ndarray: " + right):
+        tool(ONES, F_OF_3, GRAD_OF_3)
+    tool(F_OF_3, ONES, GRAD_OF_3)
+
+
+def test_other_tools_with_arguments_in_another_order():
+    with pytest.raises(TypeError, match=r"write check_vjp\(f, f_backward, inputs\)"):
+        check_vjp(lambda x: (x, None), np.ones(2), lambda d, c: d)
+    for tool in (central_difference, complex_step):
+        with pytest.raises(TypeError, match=rf"f comes first.*write {tool.__name__}\(f, theta"):
+            tool(ONES, F_OF_3)
+    with pytest.raises(TypeError, match=r"theta comes second.*write taylor_test\(f, theta"):
+        taylor_test(F_OF_3, GRAD_OF_3, ONES)
+
+
+def test_a_list_or_a_tuple_of_arrays():
+    w, b = np.ones((3, 2)), np.ones(2)
+    value = lambda p: np.sum(p[0]) + np.sum(p[1])  # noqa: E731
+    for theta in ((w, b), [w, b]):
+        with pytest.raises(TypeError, match=r"one array or a dict of arrays, not a .* pass a dict"):
+            check_grad(value, theta, theta)
+    theta = {"W": w, "b": b}
+    value = lambda p: np.sum(p["W"]) + np.sum(p["b"])  # noqa: E731
+    for grad in ((w, b), [w, b], lambda p: (w, b), lambda p: (b, b)):
+        report = check_grad(value, theta, grad)
+        assert report.verdict == "fail"
+        assert "pass a dict with the same names" in report.reasons[0]
+    same = (np.arange(3.0), np.ones(3))  # of one shape: rows of an array
+    double = lambda p: (2 * p[0], 2 * p[1])  # noqa: E731
+    assert check_grad(lambda p: np.sum(p[0] ** 2) + np.sum(p[1] ** 2), same, double)
+    numbers = check_grad(
+        lambda t: t[0] ** 2 + t[1] ** 2, [1.0, 2.0], lambda t: (2 * t[0], 2 * t[1])
+    )
+    assert (numbers.verdict, numbers.warnings) == ("pass", [])
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("form", [lambda w: w, lambda w: {"W": w, "b": np.zeros(2)}])
+def test_an_f_that_looks_at_a_global_copy_of_theta(method, form):
+    """`f = lambda W: net.loss(X, y)` with a right gradient: nothing can be told."""
+    net = {"W": np.random.default_rng(0).standard_normal((4, 3))}
+    loss = lambda _: np.sum(np.tanh(net["W"]) ** 2)  # noqa: E731
+    right = 2 * np.tanh(net["W"]) * (1 - np.tanh(net["W"]) ** 2)
+    for grad in (form(right), lambda _: form(right)):
+        report = check_grad(loss, form(net["W"]), grad, method=method)
+        assert report.verdict == "cannot tell"
+        assert "f uses its argument and not a global copy" in str(report).replace("\n    ", " ")
+
+
+def test_an_f_that_is_constant_nearby_only_is_judged():
+    """A dead unit has slope zero, and a gradient that is not is wrong."""
+    f = lambda t: np.sum(np.where(t.real > 10.0, t, 0.0)) + 1.0  # noqa: E731
+    theta = np.array([1.0, 2.0])
+    assert check_grad(f, theta, np.ones(2), method="central").verdict == "fail"
+    report = check_grad(f, theta, np.ones(2))
+    assert report.reasons[0].startswith("f is flat around theta: this point tells nothing.")
+
+
+def test_a_complex_call_is_timed_before_anything_relies_on_it(monkeypatch):
+    """With complex arithmetic forty times slower, every entry takes 80 s, and not 2."""
+    clock, theta = [0.0], np.linspace(0.1, 1.0, 200)
+    monkeypatch.setattr(slopes.time, "perf_counter", lambda: clock[0])
+
+    def f(t):
+        clock[0] += 0.4 if np.iscomplexobj(t) else 0.01
+        return np.sum(np.tanh(t))
+
+    report = check_grad(f, theta, lambda t: 1 - np.tanh(t) ** 2)
+    assert (report.verdict, report.method) == ("pass", "directional, complex")
+    assert "entry by entry would take about 80 s" in report.method_reason
+    assert clock[0] < 40.0
+
+
+def test_a_long_check_says_how_far_it_is(monkeypatch, capsys):
+    clock = itertools.count(step=4)
+    monkeypatch.setattr(slopes.time, "monotonic", lambda: next(clock))
+    check_grad(lambda t: np.sum(t**2), np.ones(9), 2 * np.ones(9))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "gradient check: 3 of 9 entries by complex step, 24 s to go"
+    assert len(lines) == 3
+    monkeypatch.setattr(slopes.time, "monotonic", lambda: 0.0)
+    check_grad(lambda t: np.sum(t**2), np.ones(9), 2 * np.ones(9), method="central")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("how", ["closed", "missing", "a pipe that nobody reads", "a terminal"])
+def test_a_long_check_goes_on_whatever_stderr_is(how, monkeypatch):
+    class Stream(io.StringIO):
+        def isatty(self):
+            return how == "a terminal"
+
+        def write(self, text):
+            if how.startswith("a pipe"):
+                raise BrokenPipeError
+            return super().write(text)
+
+    out, clock = Stream(), itertools.count(step=4)
+    if how == "closed":
+        out.close()
+    monkeypatch.setattr(sys, "stderr", None if how == "missing" else out)
+    monkeypatch.setattr(slopes.time, "monotonic", lambda: next(clock))
+    assert check_grad(lambda t: np.sum(t**2), np.ones(9), 2 * np.ones(9)).verdict == "pass"
+    if how == "a terminal":
+        assert "\rgradient check: 1 of 9 entries by complex step, 32 s to go" in out.getvalue()
+        assert out.getvalue().endswith(" \r")

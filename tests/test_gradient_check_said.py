@@ -1,16 +1,19 @@
 """Every branch of what a check says and decides, by a case on each side of it."""
 
+import itertools
 import re
 
 import numpy as np
 import pytest
 
-from numpyvae.gradient_check import check_grad, checks, directions, probes
-from numpyvae.gradient_check.candidate import Candidate
-from numpyvae.gradient_check.comparison import Check
-from numpyvae.gradient_check.differences import TaylorTest
-from numpyvae.gradient_check.estimates import complex_entries
+from numpyvae.gradient_check import check_grad, slopes
+from numpyvae.gradient_check.checks import _choose, _taylor_row, _weights
+from numpyvae.gradient_check.comparison import Settings
+from numpyvae.gradient_check.differences import EPS, TaylorTest
+from numpyvae.gradient_check.estimates import broken_complex_step, complex_entries
 from numpyvae.gradient_check.points import Point
+from numpyvae.gradient_check.sampling import Sample
+from numpyvae.gradient_check.slopes import Evaluator, Notes
 
 RNG = np.random.default_rng(5)
 W, B = RNG.standard_normal((3, 2)), RNG.standard_normal(2)
@@ -23,6 +26,17 @@ def f(p):
 
 def grad(p):
     return {"W": np.cos(p["W"]), "b": np.exp(p["b"]), "s": 3 * p["s"] ** 2}
+
+
+def a_sample(f, theta, value, slope=0.0, units=None):
+    """What f is like at theta, as it were: nothing is measured."""
+    units = np.maximum(1.0, np.abs(Point(theta).vector)) if units is None else units
+    evaluate = Evaluator(f, Point(theta))
+    return Sample(evaluate, value, EPS, 0.0, slope, units, np.random.default_rng(0))
+
+
+def settings(method="auto", directions=None):
+    return Settings(method, 1e-6, 0.0, directions, {})
 
 
 def told(report):
@@ -219,23 +233,6 @@ def test_a_small_parameter_that_changes_from_call_to_call(unit, again, pattern):
     assert report.findings[0]["pattern"] == pattern
 
 
-@pytest.mark.parametrize(
-    ("size", "calls", "named"), [(3, 8, 1), (3, 7, 0), (10, 10, 1), (10, 9, 0)]
-)
-def test_how_often_f_may_run_in_a_gradient(size, calls, named):
-    theta = np.linspace(0.2, 2.0, size)
-    value = lambda t: np.sum(np.sin(t))  # noqa: E731
-
-    def calling(t):
-        for _ in range(calls):
-            value(t)
-        return np.cos(t)
-
-    report = check_grad(value, theta, calling)
-    assert len(report.warnings) == named
-    assert all(f"ran {calls} times" in w for w in report.warnings)
-
-
 def test_narrow_gradients_and_which_of_them():
     g = {**grad(THETA), "b": np.exp(B).astype(np.float32)}
     report = check_grad(f, THETA, g)
@@ -275,20 +272,27 @@ def test_a_narrow_gradient_of_a_narrow_theta_is_warned_of_not_failed(dtype):
     [(60, False, "complex"), (61, False, "directional, complex"), (15, True, "central"),
      (16, True, "directional, central")],
 )  # fmt: skip
-def test_what_takes_a_minute_is_done_along_directions(size, breaks, method):
+def test_what_takes_a_minute_is_done_along_directions(size, breaks, method, monkeypatch):
     """P calls of one second by complex step, 4 P by differences."""
+    clock = itertools.count()
+    monkeypatch.setattr(slopes.time, "perf_counter", lambda: float(next(clock)))
+    theta = np.linspace(1.0, 2.0, size)
     value = (lambda t: np.sum(np.abs(t))) if breaks else (lambda t: np.sum(t**2))
-    check = Check(value, Point(np.linspace(1.0, 2.0, size)), 1e-6, 0.0, 0, None)
-    check.value, check.seconds, check.slope, check.noise = float(value(check.point.vector)), 1, 1, 0
-    assert checks._choose(check, "auto", None) == method
-    assert ("entry by entry would take about 6" in check.reason) == ("direct" in method)
-    assert checks._choose(check, "auto", 3) == f"directional, {'central' if breaks else 'complex'}"
-    assert checks._choose(check, "directional", None).startswith("directional")
-    assert checks._choose(check, "central", None) == "central"
-    assert check.reason == ""
-    assert checks._choose(check, "taylor", None) == "taylor"
-    assert checks._choose(check, "complex", None) == "complex"
-    assert bool(check.unknown) == breaks
+    sample, notes = a_sample(value, theta, float(value(theta)), 1.0), Notes([])
+    sample.f(theta)
+
+    def plan(*options):
+        return _choose(sample, settings(*options), notes)
+
+    assert plan("auto").method == method
+    assert ("entry by entry would take about 6" in plan("auto").reason) == ("direct" in method)
+    assert plan("auto", 3).method == f"directional, {'central' if breaks else 'complex'}"
+    assert plan("directional").method.startswith("directional")
+    assert plan("central")[:2] == ("central", "")
+    assert plan("taylor").method == "taylor"
+    assert not notes.unknown
+    assert plan("complex").method == "complex"
+    assert bool(notes.unknown) == breaks
 
 
 def test_how_many_directions():
@@ -336,9 +340,7 @@ def test_a_complex_step_that_is_broken_behind_many_wrong_entries(broken):
 )
 def test_what_the_order_of_a_taylor_remainder_says(order, resolution, verdict):
     nothing = np.zeros(0)
-    row = directions._taylor_row(
-        "d", TaylorTest(nothing, nothing, nothing, order, nothing, resolution)
-    )
+    row = _taylor_row("d", TaylorTest(nothing, nothing, nothing, order, nothing, resolution))
     assert (row["parameter"], row["verdict"], row["wrong"]) == (
         "d",
         verdict,
@@ -349,17 +351,15 @@ def test_what_the_order_of_a_taylor_remainder_says(order, resolution, verdict):
 
 def test_weights_give_every_parameter_the_same_share():
     theta = {"a": np.ones(4), "b": np.ones(1), "c": np.ones(2), "zero": np.ones(2)}
-    check = Check(f, Point(theta), 1e-6, 0.0, 0, None)
-    check.units = np.array([2.0] * 4 + [1.0] + [0.5] * 2 + [1.0] * 2)
+    units = np.array([2.0] * 4 + [1.0] + [0.5] * 2 + [1.0] * 2)
+    sample = a_sample(f, theta, 0.0, units=units)
     gradient = np.array([1.0] * 4 + [8.0] + [1e-9] * 2 + [0.0] * 2)
-    weights = directions._weights(check, gradient)
-    assert np.linalg.norm(weights / check.units) == pytest.approx(1.0)
+    weights = _weights(sample, gradient)
+    assert np.linalg.norm(weights / units) == pytest.approx(1.0)
     shares = weights * gradient
     assert np.linalg.norm(shares[:4]) == pytest.approx(shares[4])
-    np.testing.assert_allclose(
-        weights[5:] / check.units[5:] / weights[4], 1e3
-    )  # at most 1000 times
-    assert np.all(np.isfinite(directions._weights(check, 0.0 * gradient)))
+    np.testing.assert_allclose(weights[5:] / units[5:] / weights[4], 1e3)  # at most 1000 times
+    assert np.all(np.isfinite(_weights(sample, 0.0 * gradient)))
 
 
 @pytest.mark.parametrize("method", ["directional", "auto"])
@@ -507,27 +507,24 @@ def test_second_looks_go_on_while_kinks_turn_up():
     lift[order[63]], lift[order[64:]] = 1.0, 1.0
     step = np.where(lift > 0, 4 / 3, 1.0)
     step[order[63]] = 0.0
-    check = Check(
-        lambda t: lift @ t + step @ (t * (t.real > 0)), Point(np.zeros(140)), 1e-6, 0, 0, None
-    )
-    check.value = 0.0
+    value = lambda t: lift @ t + step @ (t * (t.real > 0))  # noqa: E731
+    sample = a_sample(value, np.zeros(140), 0.0)
     yours = lift + step / 2
     yours[order[63]] = 2.0
-    estimate = complex_entries(check)
-    assert checks._second_looks(check, Candidate(yours, {}, {}), estimate) == ""
+    estimate = complex_entries(sample)
+    assert broken_complex_step(sample, estimate, yours, settings()) == ""
     assert sorted(estimate.kinks) == sorted(np.delete(order, 63))
-    alone = complex_entries(check)
+    alone = complex_entries(sample)
     yours = np.where(np.arange(140) == order[-1], yours, lift + 1e6)  # all wrong, and worse
-    assert checks._second_looks(check, Candidate(yours, {}, {}), alone) == ""
+    assert broken_complex_step(sample, alone, yours, settings()) == ""
     assert len(alone.kinks) > 64
 
 
 def test_second_looks_stop_where_no_kink_turns_up():
-    check = Check(lambda t: t @ t, Point(np.ones(140)), 1e-6, 0.0, 0, None)
-    check.value = 140.0
-    estimate = complex_entries(check)
-    assert checks._second_looks(check, Candidate(4.0 * np.ones(140), {}, {}), estimate) == ""
-    assert check.real.calls == 64 * 4
+    sample = a_sample(lambda t: t @ t, np.ones(140), 140.0)
+    estimate, before = complex_entries(sample), sample.f.calls
+    assert broken_complex_step(sample, estimate, 4.0 * np.ones(140), settings()) == ""
+    assert sample.f.calls - before == 64 * 4
 
 
 def test_a_jump_beside_theta():
@@ -778,13 +775,14 @@ def test_another_value_for_complex_theta():
         assert ("another value for complex theta" in told(report)) == named
 
 
-def test_a_call_takes_as_long_as_the_faster_of_two(monkeypatch):
-    for clock, seconds in (((0, 9, 10, 12), 2), ((0, 2, 10, 19), 2)):
+def test_a_call_takes_as_long_as_the_fastest(monkeypatch):
+    for clock in ((0, 9, 10, 12, 20, 25), (0, 2, 10, 19, 20, 30)):
         times = iter(clock)
-        monkeypatch.setattr(probes.time, "perf_counter", lambda times=times: next(times))
-        check = Check(lambda t: np.sum(t), Point(np.ones(2)), 1e-6, 0.0, 0, None)
-        probes.look_at_f(check)
-        assert check.seconds == seconds
+        monkeypatch.setattr(slopes.time, "perf_counter", lambda times=times: next(times))
+        evaluate = Evaluator(lambda t: np.sum(t), Point(np.ones(2)))
+        for vector in (evaluate.real, evaluate.real, evaluate.complex):
+            evaluate(vector)
+        assert evaluate.seconds == {"f": 2, "c": clock[5] - clock[4]}
 
 
 def test_f_at_the_start_and_at_the_end():

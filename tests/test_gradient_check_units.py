@@ -59,7 +59,7 @@ def test_a_function_in_units_of_1e_9(method):
     assert check_grad(small, theta, right, method=method).verdict == "pass"
     assert check_grad(small, theta, 1.01 * right, method=method).verdict == "fail"
     with pytest.raises(AssertionError, match="FAIL"):
-        assert_grad_allclose(small, 1.01 * right, theta, method=method, atol=1e-9)
+        assert_grad_allclose(small, theta, 1.01 * right, method=method, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["complex", "central"])

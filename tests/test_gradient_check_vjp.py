@@ -316,3 +316,27 @@ def test_bad_calls():
         check_vjp(dense, dense_backward, (W, B, X), names=["a", "b"])
     with pytest.raises(ValueError, match="method must be"):
         check_vjp(dense, dense_backward, (W, B, X), method="magic")
+
+
+@pytest.mark.parametrize(
+    ("shape", "extra", "axes"),
+    [
+        ((4,), (5, 4), "axis 0"),
+        ((1, 4), (5, 4), "axis 0"),
+        ((4, 1), (4, 5), "axis 1"),
+        ((4,), (2, 5, 4), "axes 0, 1"),
+        ((1, 4), (2, 5, 4), "axes 0, 1"),
+        ((4,), (2, 4, 3, 3), "axes 0, 2, 3"),
+        ((1, 4, 1, 1), (2, 4, 3, 3), "axes 0, 2, 3"),
+        ((), (2, 3), "axes 0, 1"),
+    ],
+)
+def test_a_bias_that_was_not_summed(shape, extra, axes):
+    """Biases as rows, as columns, of sequences and of images."""
+    b = RNG.standard_normal(shape)
+    column = (4, 1, 1) if len(extra) == 4 and shape == (4,) else shape
+    f = lambda b: (b.reshape(column) * np.ones(extra), None)  # noqa: E731
+    report = check_vjp(f, lambda d, _: d, (b,))
+    assert report.verdict == "fail"
+    assert f"b: yours must still be summed over {axes}." in told(report)
+    assert report.reproduce == "print(check_vjp(f, f_backward, inputs, rng=0))"

@@ -13,7 +13,7 @@ from numpyvae.data import load_digits
 from numpyvae.model_options import from_text, model_options, ours
 from numpyvae.models import MODELS
 from numpyvae.priors import PRIORS
-from numpyvae.run_labels import classes_of, coded, hide_labels
+from numpyvae.run_labels import class_of, classes_of, coded, hide_labels
 
 pytestmark = pytest.mark.usefixtures("sketches")  # the figures are looked at elsewhere
 
@@ -226,3 +226,59 @@ def test_digits_have_their_labels():
     np.testing.assert_array_equal(data.train_labels, digits.y_train)
     assert classes_of("digits", data, MODELS["ConditionalVAE"]) == list(range(10))
     assert set(ours()) <= set(MODELS)
+
+
+def test_samples_of_chosen_classes(monkeypatch, capsys):
+    assert train("ConditionalVAE") == 0
+    capsys.readouterr()
+    drawn = []
+    monkeypatch.setattr(plots, "samples", lambda *_, classes, **__: drawn.append(classes))
+    monkeypatch.setattr("numpyvae.runs.save_figure", lambda *_: None)
+    for options, classes in (
+        (["--n", "6"], ["low", "low", "mid", "mid", "top", "top"]),
+        (["--n", "3", "--label", "top"], ["top"] * 3),
+        (["--n", "4", "--label", "2", "--label", "low"], ["top", "top", "low", "low"]),
+    ):
+        assert main(["sample", "run", *options]) == 0
+        assert drawn.pop() == classes
+        of = ", ".join(dict.fromkeys(classes))
+        assert f"means E[x|z, y], z drawn from the prior, y = {of}: " in capsys.readouterr().out
+    assert main(["sample", "run", "--n", "5", "--label", "top", "--out", "x.npy"]) == 0
+    expected = models.load("run/model.npz").sample([2] * 5, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.load("x.npy"), expected)
+    capsys.readouterr()
+    assert main(["sample", "run", "--label", "3"]) == 2
+    assert "--label 3: expected a class of the training: low, mid, top" in capsys.readouterr().err
+    assert train("VAE", "--overwrite") == 0
+    capsys.readouterr()
+    assert main(["sample", "run", "--label", "low"]) == 2
+    assert capsys.readouterr().err == (
+        "numpyvae: --label low: VAE has no classes: expected a run of ConditionalVAE or "
+        "SemiSupervisedVAE\n"
+    )
+
+
+def test_a_class_is_called_by_its_label_or_its_number():
+    assert class_of("7", range(10)) == 7
+    assert class_of("3", [1, 2, 3]) == 2, "labels that are numbers are no places"
+    assert class_of("1", [-1.0, 1.0]) == class_of("1.0", [-1.0, 1.0]) == 1
+    assert class_of("0", ["Bonn", "Ulm"]) == class_of("Bonn", ["Bonn", "Ulm"]) == 0
+    assert class_of("0", ["1", "0"]) == 1, "the label before the number"
+    for text, classes in (("0", [1, 2, 3]), ("bonn", ["Bonn"]), ("", ["Bonn"]), ("-1", range(3))):
+        with pytest.raises(ValueError, match=f"^--label {text}: expected a class of the training"):
+            class_of(text, classes)
+
+
+def test_nothing_is_printed_or_recorded_twice_or_where_it_is_not(capsys):
+    """Of test data no class is given away: M2 has no cross-entropy there, and -ELBO is no term."""
+    assert train("SemiSupervisedVAE") == 0
+    assert main(["evaluate", "run", "--samples", "10"]) == 0
+    said = capsys.readouterr().out
+    assert "cross" not in said
+    assert "cost" not in said
+    names = models.load("run/model.npz").history.names()
+    assert [name for name in names if "validation" in name] == [
+        "validation_loss",
+        "validation_elbo",
+    ]
+    assert "cross_entropy" in names

@@ -81,7 +81,7 @@ def test_without_label_weights_the_sum_is_the_vae_and_a_kl_to_the_uniform_class(
     np.testing.assert_allclose(q.sum(axis=1), 1.0)
     expected = kl - log_px + (q * np.log(q * K)).sum(axis=1)
     found = model.loss_and_terms(model.theta, (x, np.full(N, -1)), np.repeat(noise, K, axis=1))[1]
-    np.testing.assert_allclose(found["cost"], expected, rtol=1e-13)
+    np.testing.assert_allclose(-found["elbo"], expected, rtol=1e-13)
 
 
 def test_each_row_is_its_example_as_its_class(rng):
@@ -130,10 +130,10 @@ def exact_linear_model(rng):
 def exact_bound(model, data):
     """The bound averaged over noise = +1 and -1, which is exact where all is linear and L = 1."""
     ends = (
-        model.loss_and_terms(model.theta, data, np.full((len(data[0]), K, 1), end))[1]["cost"]
+        model.loss_and_terms(model.theta, data, np.full((len(data[0]), K, 1), end))[1]["elbo"]
         for end in (1.0, -1.0)
     )
-    return -sum(0.5 * cost for cost in ends)
+    return sum(0.5 * elbo for elbo in ends)
 
 
 def assert_bounds_the_exact_density(model, log_p, x):
@@ -308,3 +308,19 @@ def test_shapes_and_names(data):
 def test_what_wrong_labels_are_told(call, error, words, data):
     with pytest.raises(error, match=words):
         call(generic(), *data)
+
+
+def test_the_terms_are_what_the_loss_is_made_of(data, rng):
+    """loss = mean(-elbo + alpha cross_entropy), the latter's mean that of the known labels."""
+    model, (x, y) = generic(), data
+    assert 0 < (y >= 0).sum() < len(y)
+    noise = model.draw_noise(rng, len(x))
+    loss, terms = model.loss_and_terms(model.theta, data, noise)
+    np.testing.assert_allclose(
+        (model.alpha * terms["cross_entropy"] - terms["elbo"]).mean(), loss, rtol=1e-13
+    )
+    known = y >= 0
+    nats = -np.log(model.class_probabilities(x[known])[np.arange(known.sum()), y[known]])
+    assert terms["cross_entropy"].mean() == pytest.approx(nats.mean(), rel=1e-12)
+    unknown = x, np.full(len(x), -1)
+    assert set(model.loss_and_terms(model.theta, unknown, noise)[1]) == {"elbo"}

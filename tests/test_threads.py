@@ -220,7 +220,7 @@ WATCHED = {
 THETA = np.array([1.0, 2.0])
 CHECKS = {
     "check_grad": lambda f: check_grad(f, THETA, 2 * THETA),
-    "assert_grad_allclose": lambda f: assert_grad_allclose(f, 2 * THETA, THETA),
+    "assert_grad_allclose": lambda f: assert_grad_allclose(f, THETA, 2 * THETA),
     "check_vjp": lambda f: check_vjp(lambda x: (f(x), x), lambda d, x: d * 2 * x, (THETA,)),
     "complex_step": lambda f: complex_step(f, THETA),
     "central_difference": lambda f: central_difference(f, THETA),

@@ -14,14 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from numpyvae.exercises.judge.catalogue import EXERCISES
+    from numpyvae.exercises.judge.catalogue import EXERCISES, Exercise, Function
+    from numpyvae.exercises.judge.own import mistakes_in
     from numpyvae.exercises.student.rerun import rerun
     from numpyvae.exercises.teacher.notebooks import notebook_marks
 
-__all__ = ["EXERCISES", "notebook_marks", "rerun"]
+__all__ = ["EXERCISES", "Exercise", "Function", "mistakes_in", "notebook_marks", "rerun"]
 
 _HOME = {
     "EXERCISES": "judge.catalogue",
+    "Exercise": "judge.catalogue",
+    "Function": "judge.catalogue",
+    "mistakes_in": "judge.own",
     "notebook_marks": "teacher.notebooks",
     "rerun": "student.rerun",
 }

@@ -8,29 +8,35 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from numpyvae.exercises.judge.catalogue import PARTS, Exercise, add_part, exercise_numbered
+from numpyvae.exercises.judge.catalogue import COURSES, Exercise, exercise_numbered
 from numpyvae.exercises.judge.judging import judge_file
 from numpyvae.exercises.sandbox.process import FORKERS
 from numpyvae.exercises.sandbox.runner import Limits
 from numpyvae.exercises.student import hints, report, stubs
+from numpyvae.exercises.student.courses import add_course, course_of, courses_of, in_words
 
 __all__ = ["add_to"]
 
-COMMANDS = ("student.watch", *(f"teacher.{m}" for m in ("grading", "gradescope", "kit", "lint")))
+COMMANDS = (
+    "student.watch",
+    *(f"teacher.{m}" for m in ("grading", "gradescope", "kit", "lint", "template")),
+)
 
 
 def add_to(commands: Any) -> None:
     """Add `exercises` and its own commands to the command line."""
+    count = in_words(len(COURSES[1].exercises))
     parser = commands.add_parser(
         "exercises",
-        help="coursework: ten exercises on backprop through sampling, checked and graded",
-        description="Ten exercises on backprop through sampling. A student: start, check, watch, "
-        "hint. A teacher: grade, autograder, export, lint.",
+        help=f"coursework: {count} exercises on backprop through sampling, checked and graded",
+        description=f"{count.capitalize()} exercises on backprop through sampling. A student: "
+        "start, check, watch, hint. A teacher: grade, autograder, export, lint; template, for "
+        "exercises of your own.",
     )
     own = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = own.add_parser("start", help="write a folder of files to fill in")
     add.add_argument("folder", type=Path, metavar="FOLDER")
-    add_part(add)
+    add_course(add)
     add.set_defaults(command=start)
 
     for name, function, text in (
@@ -44,6 +50,7 @@ def add_to(commands: Any) -> None:
             + ("all" if name == "check" else "the first that does not pass"),
         )  # fmt: skip
         add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
+        add_course(add, part=False)
         add.set_defaults(command=function)
     for module in COMMANDS:
         importlib.import_module(f"numpyvae.exercises.{module}").add_to(own)
@@ -51,12 +58,14 @@ def add_to(commands: Any) -> None:
 
 def start(arguments: argparse.Namespace) -> int:
     """Write a student's folder."""
-    written, kept = stubs.start(arguments.folder, arguments.part)
+    course = course_of(arguments)
+    written, kept = stubs.start(arguments.folder, course)
     print(f"{arguments.folder}/: {len(written)} files written" + (
         f", {len(kept)} kept as they are" if kept else ""))  # fmt: skip
-    first = PARTS[arguments.part][0]
+    first, own = course.exercises[0], arguments.exercises
     print(f"Begin with {first.file}, and check it: "
-          f"numpyvae exercises check {arguments.folder} {first.number}")  # fmt: skip
+          f"numpyvae exercises check {arguments.folder} {first.number}"
+          + (f" --exercises {own}" if own else ""))  # fmt: skip
     return 0
 
 
@@ -87,6 +96,6 @@ def hint(arguments: argparse.Namespace) -> int:
 
 def _chosen(arguments: argparse.Namespace) -> list[Exercise]:
     """The exercise that was asked for, or all that the folder is for. ValueError if it is none."""
-    there = stubs.exercises_in(stubs.existing(arguments.folder))
+    there = stubs.exercises_in(stubs.existing(arguments.folder), courses_of(arguments))
     number = arguments.number
     return list(there) if number is None else [exercise_numbered(number, there)]

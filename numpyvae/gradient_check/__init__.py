@@ -1,7 +1,13 @@
 """Is this the gradient of that function? Needs NumPy alone; any ``f(theta) -> number`` will do.
 
-point -> probe f -> units and noise -> candidate gradient -> method -> estimates with bounds ->
-comparison -> verdict -> diagnosis -> report
+`checks.run` is the whole of it: point -> sample of f -> your gradient -> method -> numerical slopes
+with bounds -> comparison -> diagnosis -> report. In the order of a reading:
+
+differences.py  the formulas            comparison.py  a status for every entry, and why
+points.py       the callers' forms      diagnosis.py   what is wrong, where that is certain
+slopes.py       f along a line          checks.py      check_grad
+sampling.py     what is measured of f   vjp.py         check_vjp
+estimates.py    the numerical gradient  report.py      what is said; figures.py draws it
 """
 
 from importlib import import_module

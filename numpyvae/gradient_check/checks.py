@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .blas import one_blas_thread
-from .candidate import Candidate, collect
-from .comparison import FAIL, Check, Comparison, Estimate
-from .directions import by_directions, by_taylor
-from .estimates import central_entries, complex_entries, second_look
-from .points import Point
-from .probes import find_kinks, look_at_f, look_at_f_again, why_not_complex
+from .comparison import (
+    FAIL,
+    KINK,
+    ORDER,
+    Comparison,
+    Settings,
+    Worst,
+    reasons_of,
+    row,
+    warn_of_numerical,
+    warn_of_silent_parameters,
+)
+from .diagnosis import diagnose, finding
+from .differences import TaylorTest, random_direction, taylor_test
+from .estimates import (
+    Groups,
+    broken_complex_step,
+    central_entries,
+    complex_entries,
+    directional_slopes,
+    find_kinks,
+    why_not_complex,
+)
+from .points import Point, Vector, check_order
 from .report import GradientReport
-from .scales import measure
-from .verdict import conclude, conclude_entries
+from .sampling import Candidate, Sample, collect, look_again, sample_f
+from .slopes import Estimate, Evaluator, Notes
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["assert_grad_allclose", "check_grad", "run"]
 
-__all__ = ["assert_grad_allclose", "check_grad", "check_options", "run"]
-
-METHODS = ("auto", "complex", "central", "directional", "taylor")
+Fields = dict[str, Any]  # of a report: what the numbers say
 BUDGET = 60.0  # seconds: where every entry would take longer, "auto" takes random directions
+NAMES = {"complex": "complex step", "central": "central differences with Richardson extrapolation"}
 
 
 @one_blas_thread
@@ -48,8 +64,8 @@ def check_grad(
     grad        an array, a dict, or a function of theta that returns one (or ``(value, gradient)``)
     method      "complex" (exact to rounding, f must be analytic as written), "central" (h and h/2
                 with Richardson), "directional" (a few random directions), "taylor" (the order of
-                the remainder), or "auto": the most accurate one that f supports; the report says
-                which and why
+                the remainder), or "auto": the most accurate one that f supports and that takes no
+                more than about a minute; the report says which and why
     rtol, atol  an entry fails if |yours - numeric| > rtol |numeric| + floor + bound, with bound the
                 error of the numerical slope and floor = 2e-13 m + atol min(1, m). m is the steepest
                 slope, taken along a natural step and in the entry's own units: no verdict depends
@@ -62,144 +78,299 @@ def check_grad(
     sizes       e.g. ``{"N": 5}``: sizes that are no parameter's shape, so that a factor of 1/5 can
                 be called 1/N
 
-    The first call of f and that of grad run under a ``sys.setprofile`` hook that counts calls of
-    Python functions, by which a numerical gradient is recognised. It is removed at once, also when
-    they raise. Where a profiler has its own hook, that one stays, and nothing is counted.
-
-    Raises TypeError or ValueError where the call makes no sense; whatever f or grad raise at theta
-    passes through.
+    A long check says on stderr how far it is. Raises TypeError or ValueError where the call makes
+    no sense; whatever f or grad raise at theta passes through.
     """
-    check_options(method, rtol, atol, directions)
-    check = Check(f, Point(theta, names), rtol, atol, rng, sizes)
+    check_order("check_grad(f, theta, grad)", f, theta)
+    settings = Settings(method, rtol, atol, directions, sizes)
+    point = Point(theta, names)
     with np.errstate(all="ignore"):
-        return run(check, grad, method, directions)
+        return run(f, point, grad, settings, Notes(point.notes), np.random.default_rng(rng))
 
 
-def assert_grad_allclose(f: Callable[[Any], Any], grad: Any, theta: Any, **options: Any) -> None:
+def assert_grad_allclose(f: Callable[[Any], Any], theta: Any, grad: Any, **options: Any) -> None:
     """Raise AssertionError, with the report, unless ``grad`` is the gradient of ``f`` at ``theta``.
 
     In the style of ``numpy.testing``; options as in :func:`check_grad`. "cannot tell" raises too.
     """
+    check_order("assert_grad_allclose(f, theta, grad)", f, theta)
     report = check_grad(f, theta, grad, **options)
     if report.verdict != "pass":
         raise AssertionError(f"\n{report}")
 
 
-def check_options(method: str, rtol: Any, atol: Any, directions: Any) -> None:
-    """Raise ValueError for options with which no verdict could be trusted."""
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        number = isinstance(value, (int, float, np.integer, np.floating))
-        if not (number and 0.0 <= value < np.inf):
-            raise ValueError(f"{name} must be a finite number, at least 0, not {value!r}")
-    whole = isinstance(directions, (int, np.integer)) and not isinstance(directions, bool)
-    if directions is not None and not (whole and directions >= 1):
-        raise ValueError(f"directions must be at least 1, and an integer, not {directions!r}")
+class Plan(NamedTuple):
+    """The method that is used, why, and groups of entries among which f has a kink."""
+
+    method: str = ""
+    reason: str = ""
+    kinked: Groups = []  # noqa: RUF012, nobody writes to it
 
 
-def run(check: Check, grad: Any, method: str, directions: int | None) -> GradientReport:
-    """All of a check: from f, theta and grad to the report."""
-    counts = look_at_f(check)
-    _look_at_theta(check)
-    if not check.unknown:
-        measure(check)
-    candidate = collect(check, grad, counts)
-    if not check.unknown:
-        check.method = _choose(check, method, directions)
-    if check.unknown or not (np.any(np.isfinite(candidate.vector)) or candidate.misfits):
-        return conclude(check, candidate)
-    if check.method.startswith("directional"):
-        for indices in check.kinked:
-            check.warn(f"f has a kink at theta, along {check.name_of(indices)}.")
-        return by_directions(check, candidate, directions or 20)
-    if check.method == "taylor":
-        return by_taylor(check, candidate, directions or 3)
-    estimate = _entry_by_entry(check, candidate, method)
-    if check.unknown:
-        return conclude(check, candidate)
-    look_at_f_again(check)
-    return conclude_entries(check, candidate, estimate, callable(grad))
+def run(
+    f: Callable[[Any], Any],
+    point: Point,
+    grad: Any,
+    settings: Settings,
+    notes: Notes,
+    rng: np.random.Generator,
+    reproduce: str = "",
+) -> GradientReport:
+    """All of a check: point -> sample of f -> your gradient -> method -> numbers -> report."""
+    sample = sample_f(Evaluator(f, point), rng, notes)
+    yours = collect(sample, grad, notes)
+    plan = Plan() if notes.unknown else _choose(sample, settings, notes)
+    fields: Fields = {}
+    if not notes.unknown and yours.has_numbers:
+        if plan.method in NAMES:
+            plan, estimate = _estimate(sample, yours, plan, settings, notes)
+            if not notes.unknown:
+                look_again(sample, notes)
+                fields = _by_entries(sample, yours, estimate, settings, notes)
+        elif np.all(np.isfinite(yours.vector)):
+            fields = _along_directions(sample, yours, plan, settings, notes)
+    if fields.get("reproduce") and not reproduce:
+        tool = "complex_step" if plan.method == "complex" else "central_difference"
+        index, mine = fields["reproduce"], "grad(theta)" if callable(grad) else "grad"
+        fields["reproduce"] = f"print({mine}{index}, {tool}(f, theta){index})"
+    return _report(sample, yours, plan, settings, notes, fields, reproduce)
 
 
-def _look_at_theta(check: Check) -> None:
-    if not check.point.size:
-        check.cannot_tell("theta has no entries: there is nothing to check.")
-    elif not np.all(np.isfinite(check.point.vector)):
-        bad = int(np.flatnonzero(~np.isfinite(check.point.vector))[0])
-        check.cannot_tell(
-            f"theta is not finite: {check.point.entry(bad)} is {check.point.vector[bad]}."
-        )
-
-
-def _choose(check: Check, method: str, directions: int | None) -> str:
-    """The method that will be used; sets ``check.reason``."""
+def _choose(sample: Sample, settings: Settings, notes: Notes) -> Plan:
+    """The method that will be used. A complex call is timed before anything relies on it."""
+    method = settings.method
     if method == "taylor":
-        return "taylor"
-    why_not = "" if method == "central" else why_not_complex(check)
+        return Plan("taylor")
+    why_not, kinked = "", Groups()
+    if method != "central":
+        why_not, kinked = why_not_complex(sample, notes)
     if why_not and method == "complex":
-        check.cannot_tell(f"The complex step cannot be used: {why_not}. Try method='central'.")
-        return "complex"
+        notes.cannot_tell(f"The complex step cannot be used: {why_not}. Try method='central'.")
+        return Plan("complex")
     kind = "central" if why_not or method == "central" else "complex"
-    check.reason = f"the complex step cannot be used: {why_not}" if why_not else ""
+    reason = f"the complex step cannot be used: {why_not}" if why_not else ""
     if method == "auto" and kind == "complex":
-        check.reason = (
-            "f supports it, as a comparison with differences shows: it is the most accurate"
-        )
-    if directions is not None or method == "directional":
-        return f"directional, {kind}"
-    seconds = check.point.size * check.seconds * (1.0 if kind == "complex" else 4.0)
+        reason = "f supports it, as a comparison with differences shows: it is the most accurate"
+    if settings.directions is not None or method == "directional":
+        return Plan(f"directional, {kind}", reason, kinked)
+    calls = sample.f.seconds["c"] if kind == "complex" else 4.0 * sample.f.seconds["f"]
+    seconds = sample.units.size * calls
     if method == "auto" and seconds > BUDGET:
-        check.reason = (
+        reason = (
             f"entry by entry would take about {seconds:.0f} s (method={kind!r} does it all the "
-            f"same); {check.reason}"
+            f"same); {reason}"
         )
-        return f"directional, {kind}"
-    return kind
+        return Plan(f"directional, {kind}", reason, kinked)
+    return Plan(kind, reason, kinked)
 
 
-def _entry_by_entry(check: Check, candidate: Candidate, method: str) -> Estimate:
-    if check.method == "central":
-        return central_entries(check)
-    estimate = complex_entries(check)
-    find_kinks(check, estimate)
-    broken = _second_looks(check, candidate, estimate)
-    if not broken:
-        return estimate
-    if method == "auto":
-        check.method, check.reason = "central", f"the complex step cannot be used: {broken}"
-        return central_entries(check)
-    check.cannot_tell(f"The complex step cannot be used: {broken}.")
-    return estimate
+def _estimate(
+    sample: Sample, yours: Candidate, plan: Plan, settings: Settings, notes: Notes
+) -> tuple[Plan, Estimate]:
+    """The numerical gradient, entry by entry, and the method that it took in the end."""
+    if plan.method == "central":
+        return plan, central_entries(sample, settings)
+    estimate = complex_entries(sample)
+    find_kinks(sample, plan.kinked, estimate, notes)
+    broken = broken_complex_step(sample, estimate, yours.vector, settings)
+    reason = f"the complex step cannot be used: {broken}"
+    if broken and settings.method == "auto":
+        return Plan("central", reason), central_entries(sample, settings)
+    if broken:
+        notes.cannot_tell(f"{reason[0].upper()}{reason[1:]}.")
+    return plan, estimate
 
 
-def _second_looks(check: Check, candidate: Candidate, estimate: Estimate) -> str:
-    """Look at entries that disagree by differences: a kink of f, or a broken complex step?
+def _along_directions(
+    sample: Sample, yours: Candidate, plan: Plan, settings: Settings, notes: Notes
+) -> Fields:
+    """By random directions or by Taylor remainders along some."""
+    for indices in plan.kinked:
+        notes.warn(f"f has a kink at theta, along {sample.f.point.name_of(indices)}.")
+    if plan.method == "taylor":
+        fields = _by_taylor(sample, yours, settings)
+    else:
+        fields = _by_directions(sample, yours, plan.method.endswith("complex"), settings, notes)
+    look_again(sample, notes)
+    return fields
 
-    Sixty-four at a time, the worst first, going on while kinks turn up. Returns why the complex
-    step is broken.
+
+def _report(
+    sample: Sample,
+    yours: Candidate,
+    plan: Plan,
+    settings: Settings,
+    notes: Notes,
+    fields: Fields,
+    reproduce: str,
+) -> GradientReport:
+    """The report: what the form, the notes and the numbers say, in this order."""
+    point, problems = sample.f.point, dict.fromkeys(yours.problems.values())
+    form = [f"{text[0].upper()}{text[1:].rstrip('.')}." for text in problems]
+    bad = np.flatnonzero(~np.isfinite(yours.vector))
+    if bad.size and not form and np.all(np.isfinite(point.vector)):
+        form.append(
+            f"{bad.size} of {point.size} entries of your gradient are not finite, the first "
+            f"is {point.entry(int(bad[0]))}."
+        )
+    known = "cannot tell" if notes.unknown else "pass"
+    known = "fail" if form or notes.failures else known
+    verdict = max(known, fields.pop("verdict", "pass"), key=ORDER.index)
+    reasons = [*form, *notes.failures, *notes.unknown, *fields.pop("reasons", [])]
+    told = [finding(pattern, [], text) for text, pattern in notes.failures.items()]
+    plain: Fields = {
+        "method": NAMES.get(plan.method, plan.method),
+        "method_reason": plan.reason,
+        "rtol": float(settings.rtol),
+        "atol": float(settings.atol),
+        "evaluations": sample.f.calls,
+        "source": (sample.f.f, point, yours.vector),
+    }
+    fields["findings"] = told + fields.get("findings", [])
+    if reproduce:
+        fields["reproduce"] = reproduce if verdict == "fail" else ""
+    plain |= {"verdict": verdict, "reasons": reasons, "warnings": notes.warnings}
+    return GradientReport(**plain | fields)
+
+
+def _by_entries(
+    sample: Sample, yours: Candidate, estimate: Estimate, settings: Settings, notes: Notes
+) -> Fields:
+    """Every entry of your gradient against the numerical one."""
+    point, everything = sample.f.point, np.arange(sample.f.point.size)
+    comparison = Comparison(yours.vector, estimate, settings, yours.eps)
+    warn_of_silent_parameters(sample, comparison, notes)
+    if estimate.by_complex and not yours.is_narrow:
+        warn_of_numerical(sample, comparison, notes)
+    worst = comparison.worst(everything)
+    if worst is not None and yours.problems and not np.isfinite(yours.vector[worst]):
+        worst = None  # that it is missing has been said
+    wrong = worst is not None and comparison.status[worst] == FAIL
+    kinks = np.flatnonzero(comparison.status == KINK)
+    return {
+        "verdict": comparison.verdict(everything),
+        "table": [comparison.row(b.name, b.shown_shape, b.indices) for b in point.blocks],
+        "worst": Worst("nan") if worst is None else comparison.describe(worst, point.entry(worst)),
+        "reproduce": point.code(int(worst or 0)) if wrong else "",
+        "reasons": reasons_of(sample, yours, comparison, estimate),
+        "kinks": [point.entry(int(i)) for i in kinks],
+        "errors": point.structure(comparison.error),
+        "error_bound": point.structure(comparison.bound),
+        "yours": point.structure(comparison.yours),
+        "numeric": point.structure(comparison.numeric),
+        "findings": diagnose(point, comparison, yours.misfits, settings.sizes or {}),
+    }
+
+
+def _by_directions(
+    sample: Sample, yours: Candidate, by_complex: bool, settings: Settings, notes: Notes
+) -> Fields:
+    """sum(g v) against d/dt f(theta + t v) for random v.
+
+    Each parameter's part of v is divided by the size of its gradient, so that a small error in a
+    parameter with small slopes shows as well as in one with large slopes. An error in a single
+    entry among many may still go unseen.
     """
-    before = estimate.value.copy()
-    comparison = Comparison(check, candidate.vector, estimate)
-    resolution = check.resolution(estimate)
-    order = np.argsort(-comparison.relative)
-    suspects: NDArray[np.intp] = order[comparison.status[order] == FAIL]
-    silent = np.isnan(before)
-    suspects = np.concatenate([np.flatnonzero(silent), suspects[~silent[suspects]]])
-    for start in range(0, suspects.size, 64):
-        found = False
-        for i in map(int, suspects[start : start + 64]):
-            slope = second_look(check, estimate, i)
-            found = found or slope.kind != "smooth" or bool(silent[i])
-            size = 1e-7 * abs(slope.value) + float(comparison.tolerance[i])
-            margin = 2.0 * slope.bound + estimate.bound[i] + size
-            sharp = slope.bound <= 1e-3 * abs(slope.value) + resolution[i]
-            if slope.kind == "smooth" and sharp and abs(slope.value - before[i]) > margin:
-                return (
-                    f"it disagrees with a difference at {check.point.entry(i)} "
-                    f"({before[i]:.8g} against {slope.value:.8g}): f breaks it silently there "
-                    "(abs, .real, np.linalg.norm, a real array, ...)"
-                )
-        if not found:
-            break
-    return ""
+    n = settings.directions or 20
+    weights = _weights(sample, yours.vector)
+    directions = [weights * sample.signs(weights.size) for _ in range(n)]
+    comparison = _along(sample, yours.vector, directions, by_complex, settings)
+    if not np.any(np.abs(comparison.numeric) > comparison.bound):
+        notes.cannot_tell("f does not change with theta here: this point tells nothing.")
+    everything, labels = np.arange(n), [f"direction {i + 1}" for i in range(n)]
+    worst, wrong = comparison.worst(everything), int(np.sum(comparison.status == FAIL))
+    fields = {
+        "verdict": comparison.verdict(everything),
+        "table": [comparison.row(label, "", everything[[i]]) for i, label in enumerate(labels)],
+        "worst": Worst("nan") if worst is None else comparison.describe(worst, labels[worst]),
+        "kinks": [labels[int(i)] for i in np.flatnonzero(comparison.status == KINK)],
+        "errors": comparison.error,
+        "error_bound": comparison.bound,
+        "yours": comparison.yours,
+        "numeric": comparison.numeric,
+    }
+    if wrong:
+        text = f"{wrong} of {n} directional slopes differ by more than the tolerance."
+        place = _where(sample, yours.vector, by_complex, settings)
+        place["table"] = fields["table"] + place["table"]
+        return {**fields, **place, "reasons": [text, *place["reasons"]]}
+    if fields["verdict"] == "cannot tell":
+        fields["reasons"] = [
+            f"The numerical slopes are known to {float(np.max(comparison.bound)):.1e} only, which "
+            "is more than the tolerance (kinks or noise along the directions)."
+        ]
+    return fields
+
+
+def _along(
+    sample: Sample, gradient: Vector, directions: list[Vector], by_complex: bool, settings: Settings
+) -> Comparison:
+    """Both slopes along some directions."""
+    estimate = directional_slopes(sample, directions, by_complex, settings)
+    return Comparison(np.array([v @ gradient for v in directions]), estimate, settings)
+
+
+def _weights(sample: Sample, gradient: Vector) -> Vector:
+    """A natural step in each entry over the size of its parameter's gradient, (P,)."""
+    along, blocks = gradient * sample.units, sample.f.point.blocks
+    norms = [float(np.linalg.norm(along[b.indices])) for b in blocks]
+    largest = max(norms) or 1.0
+    weights = np.empty(sample.units.size)
+    for block, norm in zip(blocks, norms, strict=True):
+        weights[block.indices] = 1.0 / max(norm, 1e-3 * largest)
+    return np.asarray(sample.units * weights / np.linalg.norm(weights))
+
+
+def _where(sample: Sample, gradient: Vector, by_complex: bool, settings: Settings) -> Fields:
+    """After a failure: one slope for every parameter, and halving down to an entry of the worst."""
+    blocks = [b for b in sample.f.point.blocks if b.indices.size]
+    directions = [sample.direction(b.indices) for b in blocks]
+    comparison = _along(sample, gradient, directions, by_complex, settings)
+    # One slope stands for all entries of the parameter.
+    table = [comparison.row(b.name, b.shown_shape, np.array([i])) for i, b in enumerate(blocks)]
+    wrong = np.flatnonzero(comparison.status == FAIL)
+    if not wrong.size:
+        return {"table": table, "reasons": []}
+    names = ", ".join(blocks[int(i)].name for i in wrong)
+    indices = blocks[int(comparison.worst(wrong) or 0)].indices
+    while indices.size > 1:  # keep the half with the larger disagreement
+        halves = np.array_split(indices, 2)
+        vs = [sample.direction(half) * np.sqrt(half.size) / sample.units for half in halves]
+        indices = halves[int(np.argmax(_along(sample, gradient, vs, by_complex, settings).error))]
+    i = int(indices[0])
+    unit = np.eye(1, sample.units.size, i)[0]
+    single = _along(sample, gradient, [unit], by_complex, settings)
+    worst = single.describe(0, sample.f.point.entry(i))
+    reason = f"Along each parameter alone, these are wrong: {names}."
+    return {"table": table, "reasons": [reason], "worst": worst}
+
+
+def _by_taylor(sample: Sample, yours: Candidate, settings: Settings) -> Fields:
+    """The order of |f(theta + h v) - f(theta) - h g.v| along random v: 2 is right, 1 wrong."""
+    theta, n = sample.f.point.vector, settings.directions or 3
+    tests = []
+    for _ in range(n):
+        v = random_direction(theta.size, sample.rng) * sample.units
+        test = taylor_test(sample.f, theta, yours.vector, direction=v, noise=sample.noise)
+        tests.append(test)
+    resolution, low = max(t.resolution for t in tests), min(t.order for t in tests)
+    table = [_taylor_row(f"direction {i + 1}", test) for i, test in enumerate(tests)]
+    verdict = max((row["verdict"] for row in table), key=ORDER.index)
+    text = f"falls with order {low:.2f}" if np.isfinite(low) else "is mostly below rounding"
+    reason = f"The Taylor remainder {text}: order 2 is right, 1 is wrong."
+    why = f"it was asked for; a relative error below {resolution:.0e} would not show"
+    return {
+        "verdict": verdict,
+        "table": table,
+        "method_reason": why,
+        "reasons": [] if verdict == "pass" else [reason],
+        "errors": np.array([t.resolution for t in tests]),
+        "error_bound": np.full(n, np.nan),
+    }
+
+
+def _taylor_row(label: str, test: TaylorTest) -> dict[str, Any]:
+    order = test.order
+    unclear = np.isnan(order) or 1.3 < order < 1.7 or (test.resolution > 0.01 and order > 1.3)
+    verdict = "cannot tell" if unclear else "pass" if order > 1.5 else "fail"
+    return {**row(label, "", verdict, wrong=int(verdict == "fail")), "order": order}

@@ -1,20 +1,17 @@
-"""What one check knows, and two gradients compared: a bound, a status and a verdict per entry."""
+"""Two gradients compared: a status for every entry, a verdict, and the reasons for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .calling import Evaluator
-from .differences import EPS
-from .points import Point
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Vector = NDArray[np.float64]
+from .points import Vector
+from .sampling import Candidate, Sample
+from .slopes import Estimate, Notes
 
 __all__ = [
     "CANNOT_TELL",
@@ -22,170 +19,41 @@ __all__ = [
     "KINK",
     "ORDER",
     "PASS",
-    "Check",
     "Comparison",
-    "Estimate",
+    "Settings",
     "Worst",
-    "finding",
+    "reasons_of",
     "row",
-    "worse",
+    "warn_of_numerical",
+    "warn_of_silent_parameters",
 ]
 
-
-GOLDEN = 0.5 * (5.0**0.5 - 1.0)
-RESOLUTION = 1e-9  # of the steepest slope: differences need to know a slope near zero to this only
-
-
-def finding(
-    pattern: str, names: list[str], text: str, value: float | None = None
-) -> dict[str, Any]:
-    """One finding, as it stands in a report."""
-    return {"pattern": pattern, "parameters": names, "text": text, "value": value}
-
-
-class Estimate:
-    """Numerical slopes (M,), a bound on the error of each, and where f has kinks.
-
-    unit  a natural step along each slope: slope times unit is in the units of f, whatever the units
-          of theta, so that slopes of different parameters can be compared
-    """
-
-    def __init__(self, value: Vector, bound: Vector, unit: Vector | None = None) -> None:
-        self.value, self.bound = value, bound
-        self.unit = np.ones_like(value) if unit is None else unit
-        self.kinks: dict[int, tuple[float, float]] = {}  # entry -> (low, high) one-sided slope
-        self.jumps: list[int] = []
-
-    def largest(self) -> Vector:
-        """The steepest slope that is known, in the units of each entry, (M,)."""
-        known = (np.abs(self.value) - self.bound) * self.unit
-        return np.asarray(np.max(known[np.isfinite(known)], initial=0.0) / self.unit)
-
-
-class Check:
-    """The state of one call of check_grad."""
-
-    def __init__(
-        self,
-        f: Callable[[Any], Any],
-        point: Point,
-        rtol: float,
-        atol: float,
-        rng: Any,
-        sizes: Mapping[str, int] | None,
-    ) -> None:
-        self.f, self.point, self.rtol, self.atol = f, point, float(rtol), float(atol)
-        self.rng = np.random.default_rng(rng)
-        self.sizes = dict(sizes or {})
-        self.real = Evaluator(f, point)
-        self.complex = Evaluator(f, point, np.complex128)
-        self.value = float("nan")  # f(theta)
-        self.seconds = 0.0  # of one call of f
-        self.noise = 0.0  # the error of one value of f
-        self.units = np.maximum(1.0, np.abs(point.vector))  # the natural size of a step, (P,)
-        self.slope = 0.0  # of f along a random direction of natural steps, in the units of f
-        self.eps = EPS  # the relative precision f computes in
-        self.warnings: list[str] = list(point.notes)
-        self.unknown: list[str] = []  # why nothing can be told
-        self.failures: list[str] = []  # what is wrong whatever the numbers say
-        self.findings: list[Any] = []
-        self.kinked: list[NDArray[np.intp]] = []  # entries among which f has a kink at theta
-        self.method = ""
-        self.reason = ""  # why this method
-
-    def warn(self, text: str) -> None:
-        """Say something once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
-
-    def cannot_tell(self, text: str) -> None:
-        """Note why no verdict is possible, once."""
-        if text not in self.unknown:
-            self.unknown.append(text)
-
-    def fail(self, pattern: str, text: str) -> None:
-        """Note what is wrong whatever the numbers say, once, under a short name."""
-        if text not in self.failures:
-            self.failures.append(text)
-            self.findings.append(finding(pattern, [], text))
-
-    def floor(self, estimate: Estimate) -> Vector:
-        """What is allowed near zero: the rounding of small entries beside a steepest slope m.
-
-        And atol, but never more than atol m: a function in tiny units must not pass unseen.
-        """
-        largest = estimate.largest()
-        return 1e3 * EPS * largest + self.atol * np.minimum(1.0, largest)
-
-    def resolution(self, estimate: Estimate) -> Vector:
-        """How well a slope near zero must be known."""
-        return np.maximum(self.floor(estimate), RESOLUTION * estimate.largest())
-
-    def groups(self) -> list[NDArray[np.intp]]:
-        """Entries to be moved together when f is probed: a parameter each; a lone one in eight."""
-        parts = [b.indices for b in self.point.blocks if b.indices.size]
-        if len(parts) == 1:
-            return [g for g in np.array_split(parts[0], 8) if g.size]
-        return parts if len(parts) <= 64 else np.array_split(np.concatenate(parts), 64)
-
-    def name_of(self, indices: NDArray[np.intp]) -> str:
-        """What to call some entries that were moved together."""
-        if indices.size == 1:
-            return self.point.entry(int(indices[0]))
-        if indices.size == self.point.size > 1:
-            return "a random direction"
-        for block in self.point.blocks:
-            if np.isin(indices[0], block.indices):
-                part = "" if indices.size == block.indices.size else "part of "
-                return f"{part}{block.name}"
-        return "theta"
-
-    def signs(self, n: int) -> Vector:
-        """Random signs, (n,)."""
-        return (2 * self.rng.integers(0, 2, n, dtype=np.int8) - 1).astype(np.float64)
-
-    def direction(self, indices: NDArray[np.intp] | None = None) -> Vector:
-        """Random signs times each entry's natural step, of about unit length; zero elsewhere."""
-        v = np.zeros(self.point.size)
-        where = np.arange(self.point.size) if indices is None else indices
-        v[where] = self.signs(where.size) * self.units[where] / np.sqrt(where.size)
-        return v
-
-    def uneven(self, indices: NDArray[np.intp]) -> Vector:
-        """A direction of unequal steps: slopes or kinks of two entries do not cancel along it."""
-        size = 1.0 - 0.5 * np.modf(GOLDEN * np.arange(self.point.size))[0]
-        return np.asarray(size * self.direction(indices))
-
-
+METHODS = ("auto", "complex", "central", "directional", "taylor")
 PASS, CANNOT_TELL, FAIL, KINK = 0, 1, 2, 3
 ORDER = ("pass", "cannot tell", "fail")  # the words for the first three
 
 
-def worse(*verdicts: str) -> str:
-    """The worst of some verdicts."""
-    return max(verdicts, key=ORDER.index)
+@dataclass(frozen=True)
+class Settings:
+    """The options of a check. ValueError for those with which no verdict could be trusted."""
 
+    method: str = "auto"
+    rtol: float = 1e-6
+    atol: float = 0.0
+    directions: int | None = None
+    sizes: Mapping[str, float] | None = None
 
-def row(
-    name: str,
-    shape: str,
-    verdict: str,
-    *,
-    entries: int = 1,
-    wrong: int = 0,
-    kinks: int = 0,
-    error: float = float("nan"),
-) -> dict[str, Any]:
-    """One row of a report's table."""
-    return {
-        "parameter": name,
-        "shape": shape,
-        "entries": entries,
-        "wrong": wrong,
-        "kinks": kinks,
-        "worst_relative_error": error,
-        "verdict": verdict,
-    }
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            number = isinstance(value, (int, float, np.integer, np.floating))
+            if not (number and 0.0 <= value < np.inf):
+                raise ValueError(f"{name} must be a finite number, at least 0, not {value!r}")
+        n = self.directions
+        whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+        if n is not None and not (whole and n >= 1):
+            raise ValueError(f"directions must be at least 1, and an integer, not {n!r}")
 
 
 class Worst(float):
@@ -204,6 +72,12 @@ class Worst(float):
         return {"relative_error": float(self), **{k: getattr(self, k) for k in keys}}
 
 
+def row(name: str, shape: str, verdict: str, **more: Any) -> dict[str, Any]:
+    """One row of a report's table: entries, wrong, kinks, worst_relative_error may be given."""
+    counts = {"entries": 1, "wrong": 0, "kinks": 0, "worst_relative_error": float("nan")}
+    return {"parameter": name, "shape": shape, **counts, "verdict": verdict, **more}
+
+
 class Comparison:
     """Your slopes beside the numerical ones, all (M,).
 
@@ -214,16 +88,22 @@ class Comparison:
                       little
         KINK          the one-sided slopes of f stay apart, and yours lies between them: left out
         PASS          all else
+
+    ``eps`` is the precision of your numbers, where that is less than float64's.
     """
 
-    def __init__(self, check: Check, yours: Vector, estimate: Estimate) -> None:
-        self.yours, self.numeric, self.bound = yours, estimate.value, estimate.bound
-        self.unit = estimate.unit
-        share = check.rtol * np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
-        self.tolerance = share + check.floor(estimate)
-        self.enough = share + check.resolution(estimate)
+    def __init__(
+        self, yours: Vector, estimate: Estimate, settings: Settings, eps: float = 0.0
+    ) -> None:
+        rtol, atol = float(settings.rtol), float(settings.atol)
+        self.yours, self.numeric, self.unit = yours, estimate.value, estimate.unit
+        self.bound = estimate.bound + 8.0 * eps * estimate.largest()
+        share = rtol * np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
+        self.floor = estimate.floor(atol)
+        self.tolerance = share + self.floor
+        self.enough = share + estimate.resolution(atol)
         with np.errstate(invalid="ignore"):
-            self.error = np.abs(yours - estimate.value)
+            self.error = np.abs(yours - self.numeric)
             wrong = (self.error > self.tolerance + self.bound) | ~np.isfinite(yours)
         self.status = np.where(wrong, FAIL, np.where(self.bound > self.enough, CANNOT_TELL, PASS))
         for i, (low, high) in estimate.kinks.items():
@@ -231,7 +111,7 @@ class Comparison:
             self.status[i] = KINK if low - slack <= yours[i] <= high + slack else FAIL
         # Relative to the larger of the two; to floor / rtol near zero, where it would be rounding.
         with np.errstate(invalid="ignore", divide="ignore"):
-            unit = self.tolerance / check.rtol if check.rtol > 0 else np.abs(estimate.value)
+            unit = self.tolerance / rtol if rtol > 0 else np.abs(self.numeric)
             unit = np.fmax(unit, np.abs(yours))
             relative = np.where(self.error == 0.0, 0.0, self.error / unit)
         self.relative = np.where(np.isfinite(yours) & ~np.isnan(relative), relative, np.inf)
@@ -249,9 +129,7 @@ class Comparison:
     def verdict(self, entries: NDArray[np.intp]) -> str:
         """One word for some entries together."""
         judged = self.status[entries][self.status[entries] != KINK]
-        if not judged.size:
-            return "cannot tell"
-        return ORDER[int(judged.max())]
+        return ORDER[int(judged.max())] if judged.size else "cannot tell"
 
     def row(self, name: str, shape: str, entries: NDArray[np.intp]) -> dict[str, Any]:
         """What the table says of some entries together."""
@@ -263,7 +141,7 @@ class Comparison:
             entries=int(entries.size),
             wrong=int(np.sum(status == FAIL)),
             kinks=int(np.sum(status == KINK)),
-            error=float("nan") if worst is None else float(self.relative[worst]),
+            worst_relative_error=float("nan") if worst is None else float(self.relative[worst]),
         )
 
     def describe(self, i: int, name: str) -> Worst:
@@ -273,3 +151,106 @@ class Comparison:
         for key in ("yours", "numeric", "error", "bound", "tolerance"):
             setattr(worst, key, float(getattr(self, key)[i]))
         return worst
+
+
+def reasons_of(
+    sample: Sample, yours: Candidate, comparison: Comparison, estimate: Estimate
+) -> list[str]:
+    """Why the verdict is not "pass", as far as the entries tell."""
+    reasons, point, status = [], sample.f.point, comparison.status
+    wrong = np.flatnonzero((status == FAIL) & np.isfinite(comparison.yours))
+    if wrong.size:
+        reasons.append(
+            f"{wrong.size} of {point.size} entries differ by more than tolerance and error bound."
+        )
+    for i in [int(i) for i in wrong if int(i) in estimate.kinks][:3]:
+        low, high = estimate.kinks[i]
+        reasons.append(
+            f"f has a kink at {point.entry(i)}, and yours, {comparison.yours[i]:.6g}, does "
+            f"not lie between its one-sided slopes {low:.6g} and {high:.6g}."
+        )
+    unclear = np.flatnonzero(status == CANNOT_TELL)
+    if unclear.size:
+        i = int(unclear[np.argmax(comparison.bound[unclear] / comparison.enough[unclear])])
+        reasons.append(
+            f"{unclear.size} of {point.size} entries cannot be judged: at {point.entry(i)} the "
+            f"error bound is {comparison.bound[i]:.1e}, and the tolerance "
+            f"{comparison.enough[i]:.1e}; {_why_wide(sample, yours, i, estimate)}."
+        )
+    if point.size and np.all(status == KINK):
+        reasons.append("f has a kink at every entry: there is no gradient at this point.")
+    return reasons
+
+
+def _why_wide(sample: Sample, yours: Candidate, i: int, estimate: Estimate) -> str:
+    if yours.eps:
+        return f"your gradient is good to {yours.eps:.0e} relative only: pass it in float64"
+    if sample.eps > 1e-12:
+        return f"f computes to {sample.eps:.0e} relative only"
+    if i in estimate.jumps:
+        return "f jumps there"
+    if sample.f.raised:
+        return f"f raised {sample.f.raised} near theta"
+    if not np.isfinite(estimate.bound[i]):
+        return "f is not finite near theta"
+    if estimate.by_complex:
+        return "the gradient is that sensitive to the rounding of theta, or zero but for rounding"
+    if 3.0 * sample.noise > 1e-5 * estimate.bound[i] * estimate.unit[i]:
+        return f"f(theta) = {sample.value:.3g} is so large that its rounding hides the slope"
+    return "f bends too sharply for any step, or its values are too coarse"
+
+
+def warn_of_silent_parameters(sample: Sample, comparison: Comparison, notes: Notes) -> None:
+    """Parameters, or entries of the only one, whose slopes are zero but for rounding."""
+    numeric, blocks = np.abs(comparison.numeric), sample.f.point.blocks
+    judged = comparison.status != KINK
+    if not judged.any():
+        return  # a kink at every entry is a reason of its own
+    widest = float(np.max(comparison.bound[judged]))
+    if np.isfinite(widest) and not np.any(numeric[judged] > comparison.bound[judged]):
+        but = "" if judged.all() else ", but for the kinks"
+        notes.cannot_tell(
+            f"f does not change with theta here (every slope is zero to rounding{but}): this point "
+            "tells nothing. Choose a generic one, and see that f uses its argument and not a "
+            "global copy."
+        )
+        return
+    limit = comparison.floor + comparison.bound
+    flat = judged & (numeric <= limit)
+    silent = [b.name for b in blocks if b.indices.size and np.all(flat[b.indices])]
+    if len(blocks) == 1:
+        silent = [sample.f.point.entry(int(i)) for i in np.flatnonzero(flat)]
+    if silent:
+        names = ", ".join(silent[:6]) + (f" and {len(silent) - 6} more" if silent[6:] else "")
+        notes.warn(
+            f"f does not depend on {names} at this point (the slopes are below "
+            f"{float(np.max(limit[flat])):.0e}): little was checked there."
+        )
+
+
+def warn_of_numerical(sample: Sample, comparison: Comparison, notes: Notes) -> None:
+    """Errors in nearly every entry, far above rounding and far below a bug."""
+    size = np.abs(comparison.numeric) * comparison.unit
+    live = (size > 1e-3 * np.max(size, initial=0.0)) & (comparison.status <= CANNOT_TELL)
+    blocks = [(b.name, b.indices[live[b.indices]]) for b in sample.f.point.blocks]
+    narrow = [name for name, where in blocks if _looks_float32(comparison, where)]
+    if narrow:
+        notes.warn(
+            f"Every entry of your gradient of {', '.join(narrow)} is exactly a float32 number: it "
+            "went through a float32 buffer, and is good to 6e-08 only."
+        )
+        return
+    relative = comparison.error[live] / np.abs(comparison.numeric[live])
+    beyond = (comparison.error[live] > 30.0 * comparison.bound[live]) & (relative > 1e-12)
+    if relative.size >= 2 and np.mean(beyond) >= 0.8:
+        notes.warn(
+            "Your gradient looks like a numerical one. It is off by "
+            f"{float(np.median(relative)):.0e} in nearly every entry, where rounding alone gives "
+            "about 1e-15: that looks like a numerical derivative, or like float32 on the way."
+        )
+
+
+def _looks_float32(comparison: Comparison, live: NDArray[np.intp]) -> bool:
+    yours, numeric = comparison.yours[live], comparison.numeric[live]
+    narrow = np.mean(numeric == numeric.astype(np.float32)) if live.size else 1.0
+    return live.size >= 4 and bool(np.all(yours == yours.astype(np.float32)) and narrow < 0.5)

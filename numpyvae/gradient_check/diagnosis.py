@@ -1,23 +1,26 @@
-"""From a failed comparison to sentences: what is wrong where the fit is exact, else only where."""
+"""From a failed comparison to sentences: what is wrong where the fit is exact, else only where.
+
+Every pattern is computed from the right gradient ``a`` (and theta ``t``), and it is reported only
+where the gradient under test ``y`` equals it to 1e-6. All arrays have the parameter's shape.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .candidate import Candidate
-from .comparison import FAIL, KINK, Check, Comparison, finding
-from .patterns import Match, equal, factor_of, known_factor, name_factor, recognise
-from .points import Block
+from .comparison import FAIL, KINK, Comparison
+from .points import Array, Block, Point
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["EXACT", "Names", "close", "diagnose", "equal", "factor_of", "finding"]
 
-    Array = NDArray[np.float64]
-
-__all__ = ["diagnose"]
-
+EXACT = 1e-6  # relative: below this, an explanation is taken to be the explanation
+USUAL = {-1.0: "-1 (the sign is wrong)", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2"}
+AXES = {1: ("length",), 2: ("rows", "columns")}
+LINES = {1: (("entry", "entries"),), 2: (("row", "rows"), ("column", "columns"))}
 SILENT = ", where f does not depend on them and yours is not zero"
 STOPPED = ", where yours is zero and should not be"
 UNITS = {  # what either means for the lines that several parameters share
@@ -26,180 +29,329 @@ UNITS = {  # what either means for the lines that several parameters share
 }
 
 
-def diagnose(check: Check, candidate: Candidate, comparison: Comparison) -> list[dict[str, Any]]:
-    """All findings about a failed check, the exact patterns first."""
-    blocks = [b for b in check.point.blocks if np.any(comparison.status[b.indices] == FAIL)]
-    found = [
-        f
-        for name, array in candidate.misfits.items()
-        for f in _misfit(check, comparison, name, array)
-    ]
-    exact: list[tuple[Block, Match]] = []
-    places: list[dict[str, Any]] = []
-    for block in blocks:
-        y, a = block.take(comparison.yours), block.take(comparison.numeric)
-        if block.name in candidate.problems or not np.all(np.isfinite(a)):
-            continue
-        match = _match(check, comparison, block) if np.all(np.isfinite(y)) else None
-        if match:
-            exact.append((block, match))
-        else:
-            places += _where(check, comparison, block)
-    return found + _grouped(check, comparison, exact) + _same_places(places)
+def finding(
+    pattern: str, names: list[str], text: str, value: float | None = None
+) -> dict[str, Any]:
+    """One finding, as it is in a report."""
+    return {"pattern": pattern, "parameters": names, "text": text, "value": value}
 
 
-def _match(check: Check, comparison: Comparison, block: Block) -> Match | None:
-    y, a = block.take(comparison.yours), block.take(comparison.numeric)
-    kinks = block.take(comparison.status) == KINK
-    y = np.where(kinks, a, y)  # where f has a kink, neither value counts
-    others = {
-        b.name: b.take(comparison.numeric) for b in check.point.blocks if b.name != block.name
-    }
-    match = recognise(
-        y, a, block.take(check.point.vector), others, _slack(comparison, block.indices)
+class Match(NamedTuple):
+    """A recognised pattern: a short name, a sentence after "yours ...", and its number."""
+
+    pattern: str
+    text: str
+    value: float | None = None
+
+
+def close(a: Array, b: Array, tolerance: float = EXACT) -> bool:
+    """Equal up to ``tolerance``, relative to b's largest entry, where both are finite."""
+    if a.shape != b.shape:
+        return False
+    a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not finite.all():
+        if not finite.any():
+            return not (np.isfinite(a).any() or np.isfinite(b).any())
+        a, b = a[finite], b[finite]
+    off, scale = np.abs(a - b).max(initial=0.0), np.abs(b).max(initial=0.0)
+    return bool(off <= tolerance * scale)
+
+
+def equal(y: Array, p: Array, slack: float = 0.0) -> bool:
+    """Whether y, which is not zero, is p; the error bound ``slack`` at most doubles that."""
+    largest = float(np.max(np.abs(y), initial=0.0))
+    if largest == 0.0 or not np.all(np.isfinite(p)):
+        return False
+    return close(np.asarray(p), y, EXACT + min(slack / largest, EXACT))
+
+
+def factor_of(y: Array, a: Array, slack: float) -> float | None:
+    """The c with y = c a, if at least two entries show it."""
+    square = float(np.sum(a * a))
+    if np.count_nonzero(np.abs(a) > 1e-3 * np.max(np.abs(a), initial=0.0)) < 2 or square == 0.0:
+        return None
+    c = float(np.sum(a * y)) / square
+    return c if abs(c - 1.0) > 2.0 * EXACT and equal(y, c * a, slack * max(1.0, abs(c))) else None
+
+
+def _recognise(
+    y: Array, a: Array, t: Array, others: dict[str, Array], slack: float
+) -> Match | None:
+    """The first pattern that fits exactly, simple ones first; None if none does."""
+    if not np.any(y):
+        return Match("missing", "is all zero")
+    factor = factor_of(y, a, slack)
+    if factor is not None:
+        return Match("factor", "is the right one times", factor)
+    for some in (_orders(a), _of_others(a, others), _elementwise(y, a, t), _averages(a)):
+        for match, p in some:
+            if equal(y, p, slack) and not equal(a, p, slack):
+                return match
+    return _added(y, a, t, slack)
+
+
+def _orders(a: Array) -> Iterator[tuple[Match, Array]]:
+    """The right numbers in the wrong places."""
+    if a.ndim == 2:
+        text = "is the transpose of the right one"
+        if a.shape[0] == a.shape[1]:
+            yield Match("transpose", text), a.T
+        text += ", reshaped: flattened in the wrong order"
+        yield Match("flattened transpose", text), a.T.reshape(a.shape)
+    for axis in range(a.ndim):
+        yield Match("reversed", f"is the right one reversed along axis {axis}"), np.flip(a, axis)
+        for shift in (1, -1):
+            text = f"is the right one shifted by {shift} along axis {axis}"
+            yield Match("shifted", text), np.roll(a, shift, axis)
+
+
+def _of_others(a: Array, others: dict[str, Array]) -> Iterator[tuple[Match, Array]]:
+    """Another parameter's gradient in this one's place, or added to it."""
+    for name, b in others.items():
+        if b.shape == a.shape:
+            yield Match("other parameter", f"is the gradient of {name}"), b
+            yield Match("sum with other", f"is the right one plus the gradient of {name}"), a + b
+        elif b.ndim == 2 and b.shape[::-1] == a.shape:
+            yield Match("other parameter", f"is the transposed gradient of {name}"), b.T
+
+
+def _elementwise(y: Array, a: Array, t: Array) -> Iterator[tuple[Match, Array]]:
+    """A function of each entry."""
+    yield Match("absolute value", "is the absolute value of the right one"), np.abs(a)
+    yield Match("integer", "is the right one cut to integers: an integer buffer"), np.trunc(a)
+    yield Match("integer", "is the right one rounded to integers"), np.rint(a)
+    limit = float(np.max(np.abs(y), initial=0.0))
+    if np.count_nonzero(np.abs(a) < limit) >= 2:
+        yield Match("clipped", "is the right one clipped at", limit), np.clip(a, -limit, limit)
+    if a.size >= 2:
+        with np.errstate(all="ignore"):
+            factors = {"theta": t, "1/theta": 1 / t, "exp(theta)": np.exp(t)}
+            factors |= {"exp(-theta)": np.exp(-t), "exp(theta/2)": np.exp(t / 2)}
+            factors |= {"exp(-theta/2)": np.exp(-t / 2)}
+            for name, c in factors.items():
+                yield Match("chain factor", f"is the right one times {name}, entry by entry"), a * c
+
+
+def _averages(a: Array) -> Iterator[tuple[Match, Array]]:
+    """Summed or averaged over an axis, and spread out again."""
+    for axis in range(a.ndim):
+        if a.shape[axis] > 1:
+            mean = np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
+            yield Match("averaged", f"is the mean of the right one over axis {axis}"), mean
+            total = mean * a.shape[axis]
+            yield Match("summed", f"is the sum of the right one over axis {axis}"), total
+
+
+def _added(y: Array, a: Array, t: Array, slack: float) -> Match | None:
+    """The right one plus a number times theta, sign(theta) or 1."""
+    terms = (
+        ("theta term", t, "by theta times"),
+        ("sign term", np.sign(t), "by sign(theta) times"),
+        ("constant term", np.ones_like(t), "by the constant"),
     )
-    if match is None and y.size == 1 and np.all(a):
-        ratio = float(y.reshape(-1)[0] / a.reshape(-1)[0])
-        if known_factor(check, ratio):  # one number alone fits any other: only a known ratio counts
+    for pattern, term, text in terms if a.size >= 3 else ():
+        c = factor_of(y - a, term, slack)
+        if c is not None:
+            return Match(pattern, f"differs from the right one {text}", c)
+    return None
+
+
+class Names(NamedTuple):
+    """What factors are called: by the caller's own sizes, and by the axes of parameters."""
+
+    sizes: Mapping[str, float]
+    blocks: Sequence[Block] = ()
+
+    def of(self, factor: float) -> str:
+        """``"2"``, ``"1/5 (1/N)"``, ``"128 (the columns of encoder.0.W)"``, or just the number."""
+        return self.known(factor) or _fraction(factor)
+
+    def short(self, factor: float) -> str:
+        """The first name alone: ``"1/N"``, ``"-1"``, ``"3.7"``; "" for a number of many digits."""
+        usual = [shown.partition(" ")[0] for n, shown in USUAL.items() if _is(factor, n)]
+        own = [w for label, n in self.sizes.items() for w in _ways(factor, label, n, True)]
+        number, plain = f"{factor:.3g}", _fraction(factor)
+        if "." in plain or "e" in plain:
+            plain = number if _is(factor, float(number)) else ""
+        return [*usual, *own, plain][0]
+
+    def known(self, factor: float) -> str:
+        """The name of a factor that is a usual one or a known size, else nothing.
+
+        All names that fit are given: which of them is meant cannot be known.
+        """
+        pairs = itertools.combinations(self.sizes.items(), 2)
+        own = {**self.sizes, **{f"({a} {b})": m * n for (a, m), (b, n) in pairs}}
+        names = [name for label, n in own.items() for name in _ways(factor, label, n, True)]
+        for number, shown in USUAL.items():
+            if _is(factor, number):
+                return f"{shown}, which is also {' or '.join(names)}" if names else shown
+        axes: dict[int, str] = {}  # length -> the first axis that has it
+        for block in self.blocks:
+            few = [f"axis {k}" for k in range(len(block.shape))]
+            for n, axis in zip(block.shape, AXES.get(len(block.shape), few), strict=True):
+                axes.setdefault(n, f"the {axis} of {block.name}")
+        for n, label in axes.items():
+            names += _ways(factor, label, n, False) if n not in self.sizes.values() else []
+        return f"{_fraction(factor)} ({' or '.join(names[:3])})" if names else ""
+
+
+def _is(x: float, target: float) -> bool:
+    return abs(x - target) <= EXACT * abs(target)
+
+
+def _ways(factor: float, label: str, n: float, composed: bool) -> list[str]:
+    """The ways to write the factor as n or 1/n; composed: also with 2, 1/2 or a square."""
+    if n <= 0 or n == 1:
+        return []
+    ways = {label: n, f"1/{label}": 1.0 / n}
+    if composed:
+        ways |= {f"2 {label}": 2.0 * n, f"2/{label}": 2.0 / n, f"{label}/2": 0.5 * n}
+        ways |= {f"1/(2 {label})": 0.5 / n, f"{label}^2": n**2.0, f"1/{label}^2": n**-2.0}
+    fits = [text for text, value in ways.items() if value != 1.0 and _is(abs(factor), value)]
+    return fits if factor > 0 else [f"-{text}" for text in fits]
+
+
+def _fraction(x: float) -> str:
+    """``0.2`` as ``"1/5"``, ``128.0`` as ``"128"``, other numbers in decimals."""
+    if _is(x, float(round(x))) and abs(x) >= 1.0:
+        return str(round(x))
+    if 0.0 < abs(x) < 1.0 and _is(1.0 / x, float(round(1.0 / x))):
+        return f"{'-' if x < 0 else ''}1/{abs(round(1.0 / x))}"
+    return f"{x:.8g}"
+
+
+class _Part(NamedTuple):
+    """A parameter's gradient, yours and the right one, theta, and the error of the right one."""
+
+    block: Block
+    y: Array
+    a: Array
+    t: Array
+    status: Array
+    slack: float
+
+    @property
+    def name(self) -> str:
+        return self.block.name
+
+
+def diagnose(
+    point: Point, comparison: Comparison, misfits: Mapping[str, Array], sizes: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """All findings about a failed check, the exact patterns first."""
+    parts: dict[str, _Part] = {}
+    for block in point.blocks:
+        bound = comparison.bound[block.indices]
+        slack = 2.0 * float(np.max(bound[np.isfinite(bound)], initial=0.0))
+        whole = (comparison.yours, comparison.numeric, point.vector, comparison.status)
+        y, a, t, status = (block.take(vector) for vector in whole)
+        parts[block.name] = _Part(block, y, a, t, status, slack)
+    found = [f for name, m in misfits.items() if name in parts for f in _misfit(parts[name], m)]
+    names, places = Names(sizes, point.blocks), list[dict[str, Any]]()
+    groups: list[tuple[Match, list[str]]] = []  # the parameters with the same pattern and number
+    for name, part in parts.items():
+        if name in misfits or not (np.any(part.status == FAIL) and np.all(np.isfinite(part.a))):
+            continue
+        match = _match(part, {other: p.a for other, p in parts.items() if other != name}, names)
+        if match is None:
+            places += _where(part, names)
+            continue
+        alike = next((group for known, group in groups if _alike(known, match)), None)
+        if alike is None:
+            groups.append((match, [name]))
+        else:
+            alike.append(name)
+    live = {name for name, part in parts.items() if np.any(np.abs(part.a) > 0)}
+    for match, some in groups:
+        who = "the whole gradient" if len(some) > 1 and live <= set(some) else ", ".join(some)
+        number = "" if match.value is None else f" {match.value:.8g}"
+        if match.pattern == "factor" and match.value is not None:
+            number = f" {names.of(match.value)}"
+        text = f"{who}: yours {match.text}{number}."
+        found.append(finding(match.pattern, some, text, match.value))
+    return found + _same_places(places)
+
+
+def _match(part: _Part, others: dict[str, Array], names: Names) -> Match | None:
+    if not np.all(np.isfinite(part.y)):
+        return None
+    y = np.where(part.status == KINK, part.a, part.y)  # where f has a kink, neither value counts
+    match = _recognise(y, part.a, part.t, others, part.slack)
+    if match is None and y.size == 1 and np.all(part.a):
+        ratio = float(y.reshape(-1)[0] / part.a.reshape(-1)[0])
+        if names.known(ratio):  # one number alone fits any other: only a known ratio counts
             match = Match("factor", "is the right one times", ratio)
     return match
 
 
-def _slack(comparison: Comparison, indices: NDArray[np.intp]) -> float:
-    bound = comparison.bound[indices]
-    return 2.0 * float(np.max(bound[np.isfinite(bound)], initial=0.0))
-
-
-def _grouped(
-    check: Check, comparison: Comparison, exact: list[tuple[Block, Match]]
-) -> list[dict[str, Any]]:
-    """One sentence for all parameters with the same pattern and number."""
-    groups: list[tuple[Match, list[str]]] = []
-    for block, match in exact:
-        for known, names in groups:
-            if _alike(known, match):
-                names.append(block.name)
-                break
-        else:
-            groups.append((match, [block.name]))
-    live = [b.name for b in check.point.blocks if np.any(np.abs(comparison.numeric[b.indices]) > 0)]
-    return [
-        _sentence(check, match, names, len(names) > 1 and set(names) >= set(live))
-        for match, names in groups
-    ]
-
-
 def _alike(one: Match, other: Match) -> bool:
     a, b = one.value or 0.0, other.value or 0.0
-    same = (one.pattern, one.text) == (other.pattern, other.text)
-    return same and abs(a - b) <= 2e-6 * abs(a)
+    return one[:2] == other[:2] and abs(a - b) <= 2e-6 * abs(a)
 
 
-def _sentence(check: Check, match: Match, names: list[str], whole: bool) -> dict[str, Any]:
-    who = "the whole gradient" if whole else ", ".join(names)
-    number = ""
-    if match.value is not None:
-        named = match.pattern == "factor"
-        number = f" {name_factor(check, match.value) if named else f'{match.value:.8g}'}"
-    return finding(match.pattern, names, f"{who}: yours {match.text}{number}.", match.value)
-
-
-def _misfit(check: Check, comparison: Comparison, name: str, array: Array) -> list[dict[str, Any]]:
+def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
     """A gradient of the wrong shape: do its numbers fit all the same?"""
-    block = next((b for b in check.point.blocks if b.name == name), None)
-    if block is None:
-        return []
-    a, slack = block.take(comparison.numeric), _slack(comparison, block.indices)
+    name, a = part.name, part.a
     if array.size == a.size:
         for text, p in (
-            ("has the right numbers, and needs the shape", a),
+            (f"has the right numbers, and needs the shape {a.shape}", a),
             ("is the transpose of the right one", a.T),
         ):
-            if equal(array.reshape(-1), p.reshape(-1), slack):
-                tail = f" {a.shape}" if p is a else ""
-                return [finding("shape", [name], f"{name}: yours {text}{tail}.")]
-    for axis in range(array.ndim):
-        total = array.sum(axis=axis)
-        if total.shape == a.shape and equal(total, a, slack):
-            return [
-                finding(
-                    "not summed", [name], f"{name}: yours must still be summed over axis {axis}."
-                )
-            ]
+            if equal(array.reshape(-1), p.reshape(-1), part.slack):
+                return [finding("shape", [name], f"{name}: yours {text}.")]
+    subsets = (itertools.combinations(range(array.ndim), k) for k in range(1, array.ndim + 1))
+    for axes in itertools.chain.from_iterable(subsets):
+        total = array.sum(axis=axes)
+        if _without_ones(total) == _without_ones(a) and equal(
+            total.reshape(a.shape), a, part.slack
+        ):
+            over = f"ax{'i' if len(axes) == 1 else 'e'}s {', '.join(map(str, axes))}"
+            text = f"{name}: yours must still be summed over {over}."
+            return [finding("not summed", [name], text)]
     return []
 
 
-def _where(check: Check, comparison: Comparison, block: Block) -> list[dict[str, Any]]:
+def _without_ones(array: Array) -> list[int]:
+    return [n for n in array.shape if n != 1]
+
+
+def _where(part: _Part, names: Names) -> list[dict[str, Any]]:
     """Wrong rows, columns or entries of a parameter, if they are a part of it."""
-    wrong = block.take(comparison.status) == FAIL
-    if wrong.ndim == 0 or wrong.all():
+    wrong, n = part.status == FAIL, part.status.ndim
+    if n == 0 or wrong.all():
         return []
-    best: tuple[int, int, NDArray[np.intp]] | None = None
-    for axis in range(wrong.ndim):
-        lines = np.flatnonzero(wrong.any(axis=tuple(k for k in range(wrong.ndim) if k != axis)))
-        if lines.size < wrong.shape[axis] and (
-            best is None or lines.size / wrong.shape[axis] < best[0] / best[1]
-        ):
-            best = (lines.size, wrong.shape[axis], lines)
-            best_axis = axis
-    if best is None:
+    bad = [wrong.any(axis=tuple(k for k in range(n) if k != axis)) for axis in range(n)]
+    axis = min(range(n), key=lambda k: float(np.mean(bad[k])))
+    lines, of = np.flatnonzero(bad[axis]), bad[axis].size
+    if lines.size == of:
         return []
-    lines = best[2]
-    kind = (
-        "entr"
-        if wrong.ndim == 1
-        else ("row", "column")[best_axis]
-        if wrong.ndim == 2
-        else f"axis {best_axis}, slice"
-    )
-    kind += ("y" if kind == "entr" else "") if lines.size == 1 else "ies" if kind == "entr" else "s"
-    tail = _what_there(check, comparison, block, lines, best_axis)
-    text = f"{block.name}: wrong only in {kind} {_list(lines)} (of {best[1]}){tail}."
-    result = finding("only some", [block.name], text)
-    result["axis"], result["lines"] = int(best_axis), [int(i) for i in lines]
-    result["of"] = int(best[1])
-    return [result]
-
-
-def _what_there(
-    check: Check, comparison: Comparison, block: Block, lines: NDArray[np.intp], axis: int
-) -> str:
-    """What holds for the wrong rows or columns as a whole."""
-    y = np.take(block.take(comparison.yours), lines, axis)
-    a = np.take(block.take(comparison.numeric), lines, axis)
-    slack = _slack(comparison, block.indices)
+    y, a, tail = np.take(part.y, lines, axis), np.take(part.a, lines, axis), ""
     if not np.all(np.isfinite(y)):
-        return ", where yours is not finite"
-    if np.all(np.abs(a) <= min(slack, 1e-6 * float(np.max(np.abs(y))))):
-        return SILENT
-    if not np.any(y):
-        return STOPPED
-    factor = factor_of(y, a, slack)
-    return (
-        f", where it is the right one times {name_factor(check, factor)}"
-        if factor is not None
-        else ""
-    )
+        tail = ", where yours is not finite"
+    elif np.all(np.abs(a) <= min(part.slack, 1e-6 * float(np.max(np.abs(y))))):
+        tail = SILENT
+    elif not np.any(y):
+        tail = STOPPED
+    elif (factor := factor_of(y, a, part.slack)) is not None:
+        tail = f", where it is the right one times {names.of(factor)}"
+    words = LINES[n][axis] if n in LINES else (f"axis {axis}, slice", f"axis {axis}, slices")
+    some = ", ".join(str(int(k)) for k in lines[:8]) + (", ..." if lines.size > 8 else "")
+    text = f"{part.name}: wrong only in {words[lines.size > 1]} {some} (of {of}){tail}."
+    place = {"axis": axis, "lines": [int(k) for k in lines], "of": of}
+    return [finding("only some", [part.name], text) | place]
 
 
 def _same_places(places: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """When several parameters are wrong in the same lines, say it: these belong to units."""
-    same = [
-        [
-            other["parameters"][0]
-            for other in places
-            if other is not one and (other["lines"], other["of"]) == (one["lines"], one["of"])
-        ]
-        for one in places
-    ]
-    for one, names in zip(places, same, strict=True):
-        if names:
-            text = one["text"][:-1]
+    told = []
+    for one in places:
+        text, key = one["text"], (one["lines"], one["of"])
+        same = [p for p in places if p is not one and (p["lines"], p["of"]) == key]
+        if same:
+            names, text = ", ".join(p["parameters"][0] for p in same), text[:-1]
             units = next((u for tail, u in UNITS.items() if text.endswith(tail)), "")
-            one["text"] = f"{text}{units}; the same ones as in {', '.join(names)}."
-    return places
-
-
-def _list(numbers: NDArray[np.intp]) -> str:
-    shown = ", ".join(str(int(n)) for n in numbers[:8])
-    return shown + (", ..." if numbers.size > 8 else "")
+            text = f"{text}{units}; the same ones as in {names}."
+        told.append({**one, "text": text})
+    return told

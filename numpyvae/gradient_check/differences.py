@@ -1,24 +1,18 @@
-"""Numerical derivatives, one textbook formula each. They know nothing of the checks built on them.
+"""Numerical derivatives, one textbook formula each, on flat vectors.
 
-All take ``f(theta) -> number`` and theta as an array of any shape or a dict of arrays, return a
-gradient in the same form, and never change theta.
+`of_any_form` makes each a tool for any ``f(theta) -> number``: theta may be an array of any shape
+or a dict of arrays, the result has the same form, and theta is never changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .blas import one_blas_thread
-from .calling import Evaluator
-from .points import Point
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Vector = NDArray[np.float64]
+from .points import Vector, of_any_form
 
 __all__ = [
     "EPS",
@@ -38,96 +32,89 @@ TINY = 1e-30  # the complex step: its square is far below rounding, so that its 
 Function = Callable[[Any], Any]
 
 
-@one_blas_thread
-def forward_difference(f: Function, theta: Any, h: float | None = None) -> Any:
+@of_any_form
+def forward_difference(f: Function, theta: Vector, h: float | None = None) -> Any:
     """g_i = (f(theta + h e_i) - f(theta)) / h,  error O(h) + O(eps |f| / h).
 
     P + 1 evaluations. The default h = sqrt(eps) max(1, |theta_i|) balances the two errors: about 8
     digits.
     """
-    point = Point(theta)
-    evaluate = Evaluator(f, point, strict=True)
-    at_theta = evaluate()
-    steps = _steps(point, EPS ** (1 / 2) if h is None else h, relative=h is None)
-    slopes = [(evaluate.along_entry(i)(t) - at_theta) / t for i, t in enumerate(steps)]
-    return point.structure(np.array(slopes))
+    g, f_0 = np.empty_like(theta), f(theta)
+    for i, t in enumerate(_steps(theta, h, EPS ** (1 / 2))):
+        g[i] = (f(_moved(theta, i, t)) - f_0) / t
+    return g
 
 
-@one_blas_thread
-def central_difference(f: Function, theta: Any, h: float | None = None) -> Any:
+@of_any_form
+def central_difference(f: Function, theta: Vector, h: float | None = None) -> Any:
     """g_i = (f(theta + h e_i) - f(theta - h e_i)) / 2h,  error h^2 f'''/6 + O(eps |f| / h).
 
     2 P evaluations. The default h = eps^(1/3) max(1, |theta_i|) balances the two errors: about 10
     digits.
     """
-    point = Point(theta)
-    evaluate = Evaluator(f, point, strict=True)
-    steps = _steps(point, EPS ** (1 / 3) if h is None else h, relative=h is None)
-    return point.structure(
-        np.array([_central(evaluate.along_entry(i), t) for i, t in enumerate(steps)])
-    )
+    g = np.empty_like(theta)
+    for i, t in enumerate(_steps(theta, h, EPS ** (1 / 3))):
+        g[i] = (f(_moved(theta, i, t)) - f(_moved(theta, i, -t))) / (2.0 * t)
+    return g
 
 
-@one_blas_thread
-def richardson_difference(f: Function, theta: Any, h: float | None = None) -> Any:
+@of_any_form
+def richardson_difference(f: Function, theta: Vector, h: float | None = None) -> Any:
     """g_i = (4 D(h/2) - D(h)) / 3 with D the central difference,  error O(h^4) + O(eps |f| / h).
 
     4 P evaluations. D(h) = f' + c h^2 + O(h^4), so that this combination cancels c (Richardson
     1911). The default h = eps^(1/5) max(1, |theta_i|): about 12 digits.
     """
-    point = Point(theta)
-    evaluate = Evaluator(f, point, strict=True)
-    steps = _steps(point, EPS ** (1 / 5) if h is None else h, relative=h is None)
-
-    def slope(i: int, t: float) -> float:
-        phi = evaluate.along_entry(i)
-        return (4.0 * _central(phi, t / 2.0) - _central(phi, t)) / 3.0
-
-    return point.structure(np.array([slope(i, t) for i, t in enumerate(steps)]))
+    g = np.empty_like(theta)
+    for i, t in enumerate(_steps(theta, h, EPS ** (1 / 5))):
+        wide = (f(_moved(theta, i, t)) - f(_moved(theta, i, -t))) / (2.0 * t)
+        narrow = (f(_moved(theta, i, t / 2)) - f(_moved(theta, i, -t / 2))) / t
+        g[i] = (4.0 * narrow - wide) / 3.0
+    return g
 
 
-@one_blas_thread
-def complex_step(f: Function, theta: Any, h: float = TINY) -> Any:
+@of_any_form
+def complex_step(f: Function, theta: Vector, h: float = TINY) -> Any:
     """g_i = Im f(theta + i h e_i) / h,  error O(h^2), without any subtraction: exact to rounding.
 
     P evaluations with complex theta. f(x + ih) = f(x) + i h f'(x) - h^2 f''(x)/2 - ..., so that the
     imaginary part holds the derivative by itself (Squire & Trapp 1998). f must be analytic as
     written: no abs, no .real, no norm.
     """
-    point = Point(theta)
-    evaluate = Evaluator(f, point, np.complex128, strict=True)
-    slopes = np.empty(point.size)
-    for i in range(point.size):
-        evaluate.vector[i] += 1j * h
-        slopes[i] = np.imag(evaluate()) / h
-        evaluate.vector[i] = point.vector[i]
-    return point.structure(slopes)
+    g = np.empty_like(theta)
+    for i in range(theta.size):
+        g[i] = np.imag(f(_moved(theta, i, 1j * h))) / h
+    return g
 
 
-@one_blas_thread
+@of_any_form
 def directional_derivative(
-    f: Function, theta: Any, direction: Any, method: str = "complex", h: float | None = None
+    f: Function, theta: Vector, direction: Any, method: str = "complex", h: float | None = None
 ) -> float:
     """d/dt f(theta + t direction) at t = 0: what a gradient g must give as sum(g * direction).
 
     One evaluation for ``method="complex"``, two for ``"central"``, whatever the number of
     parameters.
     """
-    point = Point(theta)
-    v = Point(direction).vector
-    if v.size != point.size:
-        raise ValueError(f"direction has {v.size} entries, but theta has {point.size}")
     if method == "complex":
-        evaluate = Evaluator(f, point, np.complex128, strict=True)
         h = TINY if h is None else h
-        evaluate.vector += 1j * h * v
-        return float(np.imag(evaluate())) / h
+        return float(np.imag(f(theta + 1j * h * direction))) / h
     if method != "central":
         raise ValueError(f"method must be 'complex' or 'central', not {method!r}")
-    size = np.max(np.abs(v), initial=0.0) or 1.0
-    return _central(
-        Evaluator(f, point, strict=True).along(v), EPS ** (1 / 3) / size if h is None else h
-    )
+    t = EPS ** (1 / 3) / (np.max(np.abs(direction), initial=0.0) or 1.0) if h is None else h
+    return float((f(theta + t * direction) - f(theta - t * direction)) / (2.0 * t))
+
+
+def _steps(theta: Vector, h: float | None, default: float) -> Vector:
+    """h for each entry, or the default in proportion to the entry."""
+    return default * np.maximum(1.0, np.abs(theta)) if h is None else np.full(theta.shape, h)
+
+
+def _moved(theta: Vector, i: int, t: complex) -> NDArray[Any]:
+    """theta + t e_i."""
+    moved = theta.astype(np.result_type(theta, t))
+    moved[i] += t
+    return moved
 
 
 class TaylorTest(NamedTuple):
@@ -137,7 +124,7 @@ class TaylorTest(NamedTuple):
     with_gradient     |f(theta + h v) - f(theta) - h g.v|, of order 2 if g is the gradient
     order             the slope of log with_gradient against log h on the smallest usable steps; NaN
                       if there are too few, inf if the remainder is zero to rounding (a linear f)
-    usable            the steps at which the remainder stands above rounding
+    usable            the steps at which the remainder is above rounding
     resolution        a relative error of g.v up to this size would not show
     """
 
@@ -149,10 +136,10 @@ class TaylorTest(NamedTuple):
     resolution: float
 
 
-@one_blas_thread
+@of_any_form
 def taylor_test(
     f: Function,
-    theta: Any,
+    theta: Vector,
     grad: Any,
     *,
     direction: Any = None,
@@ -165,38 +152,27 @@ def taylor_test(
     ``direction`` v defaults to a random one of unit length; ``grad`` is an array, a dict, or a
     callable; ``noise`` is the error of one value of f, eps |f| unless given.
     """
-    point = Point(theta)
-    value = grad(point.structure(point.vector.copy())) if callable(grad) else grad
-    g, problems, _ = point.flatten(value)
-    if problems:
-        raise ValueError("; ".join(problems.values()))
-    v = Point(direction).vector if direction is not None else random_direction(point.size, rng)
+    v = random_direction(theta.size, rng) if direction is None else direction
     h = np.asarray(10.0 ** np.arange(-1.0, -8.5, -0.5) if steps is None else steps, np.float64)
-    evaluate = Evaluator(f, point)
-    at_theta, phi = evaluate(), evaluate.along(v)
-    change = np.array([phi(t) - at_theta for t in h])
-    slope = float(g @ v)
+    f_0, slope = f(theta), float(grad @ v)
+    change = np.array([_or_nan(f, theta + t * v) - f_0 for t in h])
     remainder = np.abs(change - h * slope)
-    moved = EPS * float(np.sqrt(np.sum(np.square(g * point.vector))))  # theta + h v is rounded too
-    error = 2.0 * (EPS * abs(at_theta) if noise is None else noise) + 4.0 * EPS * h * abs(slope)
+    moved = EPS * float(np.sqrt(np.sum(np.square(grad * theta))))  # theta + h v is rounded too
+    error = 2.0 * (EPS * abs(f_0) if noise is None else noise) + 4.0 * EPS * h * abs(slope)
     rounding = 8.0 * (error + moved)
     usable = np.isfinite(remainder) & (remainder > 8.0 * rounding)
     hidden = np.fmax(remainder, rounding) / (h * max(abs(slope), float(np.finfo(np.float64).tiny)))
+    resolution = float(np.min(np.where(np.isnan(hidden), np.inf, hidden)))
     order = _order(h, remainder, usable)
-    return TaylorTest(
-        h,
-        np.abs(change),
-        remainder,
-        order,
-        usable,
-        float(np.min(np.where(np.isnan(hidden), np.inf, hidden))),
-    )
+    return TaylorTest(h, np.abs(change), remainder, order, usable, resolution)
 
 
-def random_direction(size: int, rng: Any) -> Vector:
-    """A direction drawn evenly from the unit sphere."""
-    v = np.random.default_rng(rng).standard_normal(size)
-    return np.asarray(v / (np.sqrt(np.sum(v * v)) or 1.0))
+def _or_nan(f: Function, vector: Vector) -> Any:
+    """f, or NaN where it raises: far from theta it may."""
+    try:
+        return f(vector)
+    except Exception:
+        return float("nan")
 
 
 def _order(h: Vector, remainder: Vector, usable: NDArray[np.bool_]) -> float:
@@ -210,10 +186,7 @@ def _order(h: Vector, remainder: Vector, usable: NDArray[np.bool_]) -> float:
     return float(np.polyfit(np.log(h[last]), np.log(remainder[last]), 1)[0])
 
 
-def _central(phi: Callable[[float], float], t: float) -> float:
-    return (phi(t) - phi(-t)) / (2.0 * t)
-
-
-def _steps(point: Point, h: float, relative: bool) -> list[float]:
-    scale = np.maximum(1.0, np.abs(point.vector)) if relative else np.ones(point.size)
-    return [float(t) for t in h * scale]
+def random_direction(size: int, rng: Any) -> Vector:
+    """A direction drawn evenly from the unit sphere."""
+    v = np.random.default_rng(rng).standard_normal(size)
+    return np.asarray(v / (np.sqrt(np.sum(v * v)) or 1.0))

@@ -1,225 +1,249 @@
-"""Numerical slopes, each with a bound on its error that sees rounding, noise and kinks.
+"""The numerical gradient, entry by entry or along directions, and whether f has a complex step.
 
-For phi(t) with values at 0, +-h and +-h/2:
-
-    D(h)   = (phi(h) - phi(-h)) / 2h                   central difference, error c h^2
-    value  = D(h/2) + (D(h/2) - D(h)) / 3              Richardson: error of order h^4
-    gap(h) = (phi(h) - 2 phi(0) + phi(-h)) / h         right slope minus left slope; h phi'' if phi
-                                                       is smooth
-
-The bound adds what each kind of trouble leaves behind: |D(h/2) - D(h)| / 3 (truncation, far above
-the h^4 that is left), |gap(h/2) - gap(h)/2| (a kink anywhere within the step; zero for a smooth
-phi), and rounding / h. What it cannot see is a pole closer to 0 than every step:
-``scales.py`` looks for that.
+An f that drops the imaginary part somewhere raises nothing. It is found by comparing the complex
+step with differences, first along a random direction for every parameter, and in the end at every
+entry that disagrees with the gradient under test.
 """
 
 from __future__ import annotations
 
-import itertools
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .comparison import Check, Estimate
-from .differences import EPS, TINY
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Vector = NDArray[np.float64]
+from .comparison import FAIL, Comparison, Settings
+from .differences import EPS
+from .points import Vector
+from .sampling import Sample
+from .slopes import STEP, Estimate, Notes, Slope, bounded_slope, refined_slope, with_progress
 
 __all__ = [
-    "STEP",
-    "Slope",
-    "bounded_slope",
+    "broken_complex_step",
     "central_entries",
     "complex_entries",
     "directional_slopes",
-    "record",
-    "refined_slope",
-    "second_look",
+    "find_kinks",
+    "why_not_complex",
 ]
 
-# About 1.2e-4: truncation and rounding are both near 1e-11 where phi and its slopes are near 1.
-STEP = 2.0**-13
-_FINER = (2.0**-4, 2.0**4, 2.0**-8, 2.0**-12, 2.0**6)
+MANY = 50_000  # entries: with more, f is probed along random directions only
+PROBING = 15.0  # seconds that probing by complex step may take, parameter by parameter
+Groups = list[NDArray[np.intp]]
 
 
-class Slope(NamedTuple):
-    """A derivative, the bound of its error, and the one-sided slopes where they stay apart.
+def why_not_complex(sample: Sample, notes: Notes) -> tuple[str, Groups]:
+    """Why the complex step cannot be used with this f, "" if it can; and where f has kinks."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            value = sample.f.complex_value(sample.direction())
+        except Exception as error:
+            text = (str(error) or "no message").splitlines()[0]
+            text = text if len(text) <= 70 else text[:67] + "..."
+            return f"f does not accept complex theta ({type(error).__name__}: {text})", []
+    if any("omplex" in str(w.message) or "omplex" in w.category.__name__ for w in caught):
+        return (
+            "f discards the imaginary part (ComplexWarning): something on the way is real "
+            "(float(...), astype, a real array)"
+        ), []
+    if not isinstance(value, complex):
+        return "f returns a real number for complex theta (abs, .real, float, np.linalg.norm?)", []
+    if not np.isfinite(value):
+        return f"f gives {value} for complex theta, although f(theta) is finite", []
+    near = 1e4 * sample.eps * abs(sample.value) + 100.0 * sample.noise
+    if abs(value.real - sample.value) > near:
+        both = f"{value.real:.17g} for {sample.value:.17g}"
+        return f"f has another value for complex theta: {both}", []
+    return _differs_from_differences(sample, notes)
 
-    kind    "smooth", "kink" (one-sided slopes stay apart as h shrinks), "near kink" (they do until
-            a small step gets past it), or "jump" (the values of phi stay apart)
+
+def _differs_from_differences(sample: Sample, notes: Notes) -> tuple[str, Groups]:
+    """Compare the complex step with differences, parameter by parameter."""
+    point, kinked, unclear = sample.f.point, Groups(), list[str]()
+    groups = point.groups()
+    if point.size > MANY or len(groups) * sample.f.seconds["c"] > PROBING:
+        groups = [np.arange(point.size)] * 2
+    for indices in groups:
+        kind, text = _compare_along(sample, indices, kinked)
+        if kind == "broken":
+            return text, kinked
+        if kind == "near kink":
+            notes.warn(f"f has a kink close to theta, along {point.name_of(indices)}.")
+        elif kind == "unclear":
+            unclear.append(point.name_of(indices))
+    if len(unclear) == len(groups):
+        rough = "too rough around theta for any difference: its value jumps there, or is nearly "
+        rough += "singular, or noisy. The complex step cannot be compared with anything."
+        flat = "flat around theta: this point tells nothing. Choose a generic one."
+        notes.cannot_tell(f"f is {rough if sample.slope else flat}")
+    elif unclear:
+        names = ", ".join(dict.fromkeys(unclear))
+        notes.warn(f"The complex step could not be compared with a difference along {names}.")
+    return "", kinked
+
+
+def _compare_along(sample: Sample, indices: NDArray[np.intp], kinked: Groups) -> tuple[str, str]:
+    """What a random direction in some entries shows: a kind, and for "broken" a sentence.
+
+    Two kinks may nearly cancel and look like a broken complex step: each half is looked at then.
     """
-
-    value: float
-    bound: float
-    kind: str = "smooth"
-    low: float = float("nan")
-    high: float = float("nan")
-    gap: float = 0.0  # right slope minus left slope at this step
-    h: float = STEP
-
-
-def bounded_slope(phi: Callable[[float], float], at_zero: float, h: float, noise: float) -> Slope:
-    """The slope of phi at 0 from values at +-h and +-h/2; ``noise`` is the error of one value."""
-    up, down, up_half, down_half = phi(h), phi(-h), phi(h / 2.0), phi(-h / 2.0)
-    noise = max(noise, EPS * abs(up), EPS * abs(down))  # far from theta f may be far larger
-    wide = (up - down) / (2.0 * h)
-    narrow = (up_half - down_half) / h
-    gap_wide = (up - at_zero + (down - at_zero)) / h
-    gap_narrow = 2.0 * (up_half - at_zero + (down_half - at_zero)) / h
-    value = narrow + (narrow - wide) / 3.0
-    bend = abs(gap_narrow - gap_wide / 2.0) - 10.0 * noise / h
-    bound = (
-        abs(narrow - wide) / 3.0 + max(0.0, bend) + 3.0 * noise / h + 8.0 * EPS / STEP * abs(value)
-    )
-    if not np.isfinite(value + bound):
-        return Slope(float("nan"), float("inf"), h=h)
-    return Slope(value, bound, gap=gap_narrow, h=h)
+    v = sample.uneven(indices)
+    by_complex, slope = sample.f.complex_slope(v), _slope_along(sample, sample.f.along(v))
+    small = 1e-6 * sample.slope
+    sharp = slope.bound <= 1e-3 * max(abs(slope.value), abs(by_complex)) + small
+    # A broken complex step misses terms; one that is far too large shows a blind difference.
+    sharp = sharp and abs(by_complex) <= 1e4 * abs(slope.value) + small
+    if sharp and abs(by_complex - slope.value) > 2.0 * slope.bound + 1e-7 * abs(slope.value):
+        if 1 < indices.size <= MANY:
+            kinds = []
+            for half in np.array_split(indices, 2):
+                kind, text = _compare_along(sample, half, kinked)
+                if kind == "broken":
+                    return kind, text
+                kinds.append(kind)
+            if "kink" in kinds:
+                return "kink", ""
+        return "broken", (
+            f"the complex step disagrees with a difference along {sample.f.point.name_of(indices)} "
+            f"({by_complex:.8g} against {slope.value:.8g}): f breaks it silently (abs, .real, "
+            "np.linalg.norm, a real array, ...)"
+        )
+    if slope.kind == "kink" and not any(indices is known for known in kinked):
+        kinked.append(indices)
+    return slope.kind if slope.kind in ("kink", "near kink") or sharp else "unclear", ""
 
 
-def refined_slope(
-    phi: Callable[[float], float],
-    at_zero: float,
-    scale: float,
-    noise: float,
-    target: float,
-    rtol: float = 0.0,
-) -> Slope:
-    """The slope with the smallest bound over a few steps; ``target + rtol |value|`` is enough.
-
-    Where no step gets there, the one-sided slopes are compared as h shrinks: apart by the same
-    amount at every h is a kink, apart by an amount that grows is a jump.
-    """
-    tried = [bounded_slope(phi, at_zero, STEP * scale, noise)]
-    for factor in _FINER:
-        if any(s.bound <= target + rtol * abs(s.value) for s in tried):
-            break
-        tried.append(bounded_slope(phi, at_zero, factor * STEP * scale, noise))
-    best = min(tried, key=lambda s: s.bound)
-    if best.bound <= target + rtol * abs(best.value):
-        return best
-    bent = _kink_or_jump(tried, STEP * scale, noise)
-    if bent is not None and bent.kind == "kink" and best.bound < 0.01 * abs(bent.gap):
-        low, high = best.value - best.bound, best.value + best.bound  # a small step gets past it
-        return best._replace(kind="near kink", low=low, high=high)
-    return bent or best
+def _slope_along(sample: Sample, phi: Callable[[float], float], scale: float = 1.0) -> Slope:
+    """The slope along phi, precise enough to see a kink that matters."""
+    target = 1e-9 * sample.slope / scale
+    return refined_slope(phi, sample.value, scale, sample.noise, target, 1e-8)
 
 
-def _kink_or_jump(tried: list[Slope], coarsest: float, noise: float) -> Slope | None:
-    """Compare the gaps of two steps: a smooth phi has them in proportion to h."""
-    clear = [s for s in tried if s.h <= coarsest and abs(s.gap) > 40.0 * noise / s.h]
-    clear.sort(key=lambda s: s.h)
-    for fine, coarse in itertools.pairwise(clear):
-        growth, ratio = abs(fine.gap / coarse.gap), coarse.h / fine.h
-        if growth > 0.5 * ratio:
-            return fine._replace(kind="jump", bound=float("inf"))
-        steady = abs(fine.value - coarse.value) <= abs(fine.gap)
-        if steady and 0.5 < growth < 2.0:
-            low, high = sorted((fine.value - fine.gap / 2.0, fine.value + fine.gap / 2.0))
-            return Slope(fine.value, high - low, "kink", low, high, fine.gap, fine.h)
-    return None
-
-
-def complex_entries(check: Check) -> Estimate:
+def complex_entries(sample: Sample) -> Estimate:
     """Every Im f(theta + i h e_i) / h: P evaluations, no subtraction."""
-    evaluate = check.complex
-    vector, origin = evaluate.vector, check.point.vector
-    value = np.empty(check.point.size)
-    for i in range(value.size):
-        vector[i] = complex(origin[i], TINY)
-        value[i] = evaluate.neighbour().imag
-        vector[i] = origin[i]
-    value /= TINY
-    bound = 8.0 * check.eps * np.abs(value)
-    for indices in check.groups():
-        rounding = complex_rounding(check, check.direction(indices)) * np.sqrt(indices.size)
-        units = check.units[indices]
+    entries = with_progress(sample.f.point.size, "entries by complex step")
+    value = np.array([sample.f.complex_entry(i) for i in entries])
+    bound = 8.0 * sample.eps * np.abs(value)
+    for indices in sample.f.point.groups():
+        v, units = sample.direction(indices), sample.units[indices]
+        rounding = _complex_rounding(sample, v) * np.sqrt(indices.size)
         norm = float(np.sqrt(np.mean(np.square(value[indices] * units))))
-        bound[indices] += (rounding + 8.0 * check.eps * norm) / units
-    bound[~np.isfinite(value)] = np.inf
-    return Estimate(value, np.where(np.isfinite(bound), bound, np.inf), check.units)
+        bound[indices] += (rounding + 8.0 * sample.eps * norm) / units
+    bound[~np.isfinite(value + bound)] = np.inf
+    return Estimate(value, bound, sample.units, by_complex=True)
 
 
-def complex_rounding(check: Check, direction: Vector) -> float:
+def _complex_rounding(sample: Sample, direction: Vector) -> float:
     """How far a complex-step slope moves when theta moves by its own rounding.
 
     A complex step subtracts nothing, so that its error is the conditioning of the gradient itself:
     moving theta by a few units in the last place shows it, cancellations and nearly singular
     matrices included.
     """
-    theta = check.point.vector
-    base = check.complex.complex_slope(direction, theta, TINY)
+    base, theta = sample.f.complex_slope(direction), sample.f.point.vector
     moved = 0.0
     for _ in range(3):
-        signs = check.signs(theta.size)
-        slope = check.complex.complex_slope(
-            direction, theta * (1.0 + 4.0 * check.eps * signs), TINY
-        )
-        moved = max(moved, abs(slope - base))
+        beside = theta * (1.0 + 4.0 * sample.eps * sample.signs(theta.size))
+        moved = max(moved, abs(sample.f.complex_slope(direction, beside) - base))
     return 4.0 * moved if np.isfinite(moved) else float("inf")
 
 
-def central_entries(check: Check) -> Estimate:
+def find_kinks(sample: Sample, kinked: Groups, estimate: Estimate, notes: Notes) -> None:
+    """Record the entries at which f has a kink, by dividing the groups found to have one.
+
+    A complex step sees one branch of f only, so that its slope at a kink looks like any other.
+    """
+    for group in kinked:
+        found, parts = False, [group]
+        while parts:
+            indices = parts.pop()
+            if indices.size > 1:
+                if _slope_along(sample, sample.f.along(sample.uneven(indices))).kind == "kink":
+                    parts += [part for part in np.array_split(indices, 4) if part.size]
+                continue
+            i = int(indices[0])
+            slope = _slope_along(sample, sample.f.along_entry(i), float(sample.units[i]))
+            if slope.kind == "kink":
+                estimate.record(i, slope)
+                found = True
+        if not found:
+            notes.warn(f"f has a kink at theta, along {sample.f.point.name_of(group)}.")
+
+
+def broken_complex_step(
+    sample: Sample, estimate: Estimate, yours: Vector, settings: Settings
+) -> str:
+    """Look at entries that disagree by differences: a kink of f, or a broken complex step?
+
+    Sixty-four at a time, the worst first, going on while kinks turn up, which are recorded.
+    Returns why the complex step is broken, "" if it is not.
+    """
+    before = estimate.value.copy()
+    comparison = Comparison(yours, estimate, settings)
+    resolution, silent = estimate.resolution(settings.atol), np.isnan(before)
+    order = np.argsort(-comparison.relative)
+    suspects = order[(comparison.status[order] == FAIL) & ~silent[order]]
+    suspects = np.concatenate([np.flatnonzero(silent), suspects])
+    for start in range(0, suspects.size, 64):
+        found = False
+        for i in map(int, suspects[start : start + 64]):
+            slope = _second_look(sample, estimate, i, settings)
+            found = found or slope.kind != "smooth" or bool(silent[i])
+            size = 1e-7 * abs(slope.value) + float(comparison.tolerance[i])
+            margin = 2.0 * slope.bound + estimate.bound[i] + size
+            sharp = slope.bound <= 1e-3 * abs(slope.value) + resolution[i]
+            if slope.kind == "smooth" and sharp and abs(slope.value - before[i]) > margin:
+                return (
+                    f"it disagrees with a difference at {sample.f.point.entry(i)} "
+                    f"({before[i]:.8g} against {slope.value:.8g}): f breaks it silently there "
+                    "(abs, .real, np.linalg.norm, a real array, ...)"
+                )
+        if not found:
+            break
+    return ""
+
+
+def central_entries(sample: Sample, settings: Settings) -> Estimate:
     """Central differences at h and h/2 with Richardson: 4 P evaluations, more where needed."""
-    evaluate = check.real
-    slopes = [
-        bounded_slope(evaluate.along_entry(i), check.value, STEP * s, check.noise)
-        for i, s in enumerate(check.units)
-    ]
-    values, bounds = np.array([(s.value, s.bound) for s in slopes]).T.copy()
-    estimate = Estimate(values, bounds, check.units)
+    value, bound = np.empty((2, sample.f.point.size))
+    for i in with_progress(value.size, "entries by central differences"):
+        phi, h = sample.f.along_entry(i), STEP * float(sample.units[i])
+        value[i], bound[i] = bounded_slope(phi, sample.value, h, sample.noise)[:2]
+    estimate = Estimate(value, bound, sample.units)
     # The tolerance needs the size of the whole gradient, hence the second round.
-    enough = check.rtol * np.abs(estimate.value) + _wanted(check, estimate)
-    for i in np.flatnonzero(~(estimate.bound <= enough)):
-        second_look(check, estimate, int(i))
+    enough = settings.rtol * np.abs(value) + estimate.wanted(settings.atol)
+    for k in np.flatnonzero(~(bound <= enough)):
+        _second_look(sample, estimate, int(k), settings)
     return estimate
 
 
-def _wanted(check: Check, estimate: Estimate) -> Vector:
-    """The error bound to try for, beside rtol |value|: a slope that may be zero needs less."""
-    seen = np.abs(estimate.value) > estimate.bound
-    return np.where(seen, check.floor(estimate), check.resolution(estimate))
-
-
-def second_look(check: Check, estimate: Estimate, i: int) -> Slope:
+def _second_look(sample: Sample, estimate: Estimate, i: int, settings: Settings) -> Slope:
     """Entry ``i`` again by differences with several steps; the estimate takes the result."""
-    phi, scale = check.real.along_entry(i), float(check.units[i])
-    target = float(_wanted(check, estimate)[i])
-    slope = refined_slope(phi, check.value, scale, check.noise, target, check.rtol)
+    phi, scale = sample.f.along_entry(i), float(sample.units[i])
+    target = float(estimate.wanted(settings.atol)[i])
+    slope = refined_slope(phi, sample.value, scale, sample.noise, target, settings.rtol)
     if slope.bound < estimate.bound[i] or slope.kind != "smooth":
-        record(estimate, i, slope)
+        estimate.record(i, slope)
     return slope
 
 
-def record(estimate: Estimate, i: int, slope: Slope, size: float = 1.0) -> None:
-    """Let slope ``i`` of an estimate be ``size`` times this one."""
-    estimate.value[i], estimate.bound[i] = slope.value * size, slope.bound * size
-    if slope.kind in ("kink", "near kink"):
-        estimate.kinks[i] = (slope.low * size, slope.high * size)
-    if slope.kind == "jump":
-        estimate.jumps.append(i)
-
-
-def directional_slopes(check: Check, directions: list[Vector], by_complex_step: bool) -> Estimate:
+def directional_slopes(
+    sample: Sample, directions: list[Vector], by_complex: bool, settings: Settings
+) -> Estimate:
     """d/dt f(theta + t v) at t = 0 for each v: one complex evaluation or a few real ones."""
-    if by_complex_step:
-        theta = check.point.vector
-        value = np.array([check.complex.complex_slope(v, theta, TINY) for v in directions])
-        rounding = max(complex_rounding(check, v) for v in directions[:2])
-        bound = (
-            rounding
-            + 64.0 * check.eps * np.abs(value)
-            + 8.0 * EPS * np.max(np.abs(value), initial=0.0)
-        )
+    n = len(directions)
+    if by_complex:
+        value = np.array([sample.f.complex_slope(v) for v in directions])
+        rounding = max(_complex_rounding(sample, v) for v in directions[:2])
+        relative = 64.0 * sample.eps * np.abs(value)
+        bound = rounding + relative + 8.0 * EPS * np.max(np.abs(value), initial=0.0)
         return Estimate(value, np.where(np.isfinite(value), bound, np.inf))
-    estimate = Estimate(np.empty(len(directions)), np.empty(len(directions)))
+    estimate = Estimate(np.empty(n), np.empty(n))
     for k, v in enumerate(directions):
-        size = float(np.linalg.norm(v / check.units)) or 1.0  # of v in natural steps
-        slope = refined_slope(
-            check.real.along(v / size), check.value, 1.0, check.noise, 0.0, 0.1 * check.rtol
-        )
-        record(estimate, k, slope, size)
+        size = float(np.linalg.norm(v / sample.units)) or 1.0  # of v in natural steps
+        phi = sample.f.along(v / size)
+        slope = refined_slope(phi, sample.value, 1.0, sample.noise, 0.0, 0.1 * settings.rtol)
+        estimate.record(k, slope, size)
     return estimate

@@ -1,49 +1,49 @@
-"""A point theta, given as an array, a dict of named arrays, or a flat vector with a layout.
+"""The forms in which callers have their values: theta and gradients as flat vectors, and back.
 
-Everything below works on one flat float64 vector (P,); a :class:`Point` knows how to give such a
-vector back in the caller's own form, as views, and what to call its entries.
+All other files work on one flat float64 vector (P,). A :class:`Point` gives such a vector back as
+what the caller gave (an array of any shape, or a dict of named arrays) and names its entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from .blas import one_blas_thread
 
-    Vector = NDArray[np.float64]
+__all__ = ["Array", "Block", "Point", "Vector", "as_scalar", "changed", "check_order"]
+__all__ += ["of_any_form", "rebuilt", "repeats", "snapshot"]
 
-__all__ = ["Block", "Point", "describe_shape"]
-
-
-def describe_shape(shape: Iterable[int]) -> str:
-    """``(3, 4)`` -> ``"3 x 4"``; a scalar is ``"scalar"``."""
-    return " x ".join(str(n) for n in shape) or "scalar"
+Array = NDArray[Any]
+Vector = NDArray[np.float64]
 
 
-class Block:
-    """One named parameter: its shape and where its entries lie in the flat vector."""
+class Block(NamedTuple):
+    """One named parameter: where its entries are in the flat vector, and its shape."""
 
-    __slots__ = ("indices", "name", "shape")
+    name: str
+    indices: NDArray[np.intp]
+    shape: tuple[int, ...]
 
-    def __init__(self, name: str, indices: NDArray[np.intp]) -> None:
-        self.name = name
-        self.shape: tuple[int, ...] = indices.shape
-        self.indices = indices.reshape(-1)
-
-    def take(self, vector: NDArray[Any]) -> NDArray[Any]:
+    def take(self, vector: Array) -> Array:
         """The block's entries of a flat vector, in the block's shape (a copy)."""
         return vector[self.indices].reshape(self.shape)
 
-    def entry(self, position: int) -> str:
-        """``"W[3, 4]"`` for the entry at a position of the raveled block."""
-        if not self.shape:
-            return self.name
-        index = np.unravel_index(position, self.shape)
-        return f"{self.name}[{', '.join(str(int(i)) for i in index)}]"
+    def index_of(self, i: int) -> str:
+        """``"[3, 4]"`` for entry ``i`` of the flat vector; "" for a scalar."""
+        position = int(np.flatnonzero(self.indices == i)[0])
+        index = [str(int(k)) for k in np.unravel_index(position, self.shape)] if self.shape else []
+        return f"[{', '.join(index)}]" if index else ""
+
+    @property
+    def shown_shape(self) -> str:
+        """``"3 x 4"``; a scalar is ``"scalar"``."""
+        return " x ".join(str(n) for n in self.shape) or "scalar"
 
 
 class Point:
@@ -58,107 +58,136 @@ class Point:
         self.notes: list[str] = []
         self.was_narrow = False  # theta came in float32 (or float16, or integers)
         self.is_dict = isinstance(theta, Mapping)
-        if self.is_dict:
-            arrays = {str(k): self._as_float64(v, str(k)) for k, v in theta.items()}
-            self.keys: list[Any] = list(theta)
-            self.shapes = [a.shape for a in arrays.values()]
-            parts = [a.reshape(-1) for a in arrays.values()]
-            self.vector: Vector = np.concatenate(parts) if parts else np.zeros(0)
-            self.blocks = _consecutive(
-                dict(zip(arrays, self.shapes, strict=True)), self.vector.size
-            )
-        else:
-            array = self._as_float64(theta, "theta")
-            self.keys, self.shapes = ["theta"], [array.shape]
-            self.vector = np.array(array.reshape(-1))  # a copy: the caller's theta is never touched
-            self.blocks = _named_blocks(names, self.vector.size, array.shape)
+        parts = dict(theta) if self.is_dict else {"theta": theta}
+        arrays = [self._as_float64(value, str(key)) for key, value in parts.items()]
+        self.keys, self.shapes = list(parts), [a.shape for a in arrays]
+        self.vector: Vector = np.concatenate([np.zeros(0), *(a.reshape(-1) for a in arrays)])
         self.size = self.vector.size
+        self.whole = Block("theta", np.arange(self.size), self.shapes[0] if self.shapes else ())
+        if names is None or self.is_dict:
+            self.blocks = _consecutive(dict(zip(map(str, parts), self.shapes, strict=True)))
+        else:
+            self.blocks = _named_blocks(names, self.size, self.shapes[0])
 
     def _as_float64(self, value: Any, name: str) -> Vector:
-        array = np.asarray(value)
-        if array.dtype.kind == "c":
+        try:
+            array = np.asarray(value)
+        except ValueError:  # arrays of several shapes
+            array = np.array(None)
+        kind = array.dtype.kind
+        if kind == "O" and isinstance(value, (list, tuple)):
+            raise TypeError(
+                f"{name} must be one array or a dict of arrays, not a {type(value).__name__} of "
+                f"{len(value)}: pass a dict such as {{'W': W, 'b': b}}"
+            )
+        if kind == "c":
             raise TypeError(
                 f"{name} is complex ({array.dtype}): gradients are checked at real parameters"
             )
-        if array.dtype.kind not in "fiub":
+        if kind not in "fiub":
             raise TypeError(f"{name} must be an array of numbers, but its dtype is {array.dtype}")
         if array.dtype != np.float64:
-            self.was_narrow = self.was_narrow or array.dtype.itemsize < 8 or array.dtype.kind != "f"
+            self.was_narrow = self.was_narrow or array.dtype.itemsize < 8 or kind != "f"
             self.notes.append(
                 f"{name} is {array.dtype}: it was converted to float64 for the check."
             )
         return array.astype(np.float64)
 
-    def structure(self, vector: NDArray[Any]) -> Any:
+    def structure(self, vector: Array) -> Any:
         """A flat vector (P,) in the form theta was given in. Views: writing to the vector shows."""
         if not self.is_dict:
             return vector.reshape(self.shapes[0])
         views, start = {}, 0
-        for key, shape in zip(self.keys, self.shapes, strict=True):
-            stop = start + int(np.prod(shape))
-            views[key] = vector[start:stop].reshape(shape)
+        for key, block in zip(self.keys, self.blocks, strict=True):
+            stop = start + block.indices.size
+            views[key] = vector[start:stop].reshape(block.shape)
             start = stop
         return views
 
     def entry(self, i: int) -> str:
         """The name of entry ``i`` of the flat vector: ``"encoder.0.b[3]"``."""
-        for block in self.blocks:
-            position = np.flatnonzero(block.indices == i)
-            if position.size:
-                return block.entry(int(position[0]))
-        return f"theta[{i}]"
+        block = next((b for b in self.blocks if i in b.indices), None)
+        return f"theta[{i}]" if block is None else block.name + block.index_of(i)
 
-    def flatten(self, grad: Any) -> tuple[Vector, dict[str, str], dict[str, NDArray[Any]]]:
-        """A gradient as a flat vector, what is wrong with its form, and the parts that did not fit.
+    def code(self, i: int) -> str:
+        """The index of entry ``i`` in Python: ``"['W'][3, 4]"``."""
+        if not self.is_dict:
+            return self.whole.index_of(i)
+        parts = zip(self.keys, self.blocks, strict=True)
+        return next(f"[{key!r}]{block.index_of(i)}" for key, block in parts if i in block.indices)
 
-        Entries for which no number of the right shape came are NaN; ``problems`` says why,
+    def groups(self) -> list[NDArray[np.intp]]:
+        """Entries to be moved together: those of each parameter; a single one is cut in eight."""
+        parts = [b.indices for b in self.blocks if b.indices.size]
+        if len(parts) == 1:
+            return [g for g in np.array_split(parts[0], 8) if g.size]
+        return parts if len(parts) <= 64 else np.array_split(np.concatenate(parts), 64)
+
+    def name_of(self, indices: NDArray[np.intp]) -> str:
+        """What to call some entries that were moved together."""
+        if indices.size == 1:
+            return self.entry(int(indices[0]))
+        if indices.size == self.size > 1:
+            return "a random direction"
+        block = next(b for b in self.blocks if indices[0] in b.indices)
+        return ("" if indices.size == block.indices.size else "part of ") + block.name
+
+    def flatten(self, grad: Any) -> tuple[Vector, dict[str, str], dict[str, Array]]:
+        """A gradient as a flat vector, what is wrong with its form, and the parts that do not fit.
+
+        Entries for which no number of the right shape came are NaN; the second result says why,
         parameter by parameter.
         """
         vector = np.full(self.size, np.nan)
         problems: dict[str, str] = {}
-        misfits: dict[str, NDArray[Any]] = {}
+        misfits: dict[str, Array] = {}
+        blocks, values = self.blocks, {"theta": grad}
         if isinstance(grad, Mapping):
-            parts = {block.name: (block.indices, block.shape) for block in self.blocks}
-            for name in sorted({str(k) for k in grad} - set(parts)):
+            values = {str(key): value for key, value in grad.items()}
+            for name in sorted(set(values) - {b.name for b in blocks}):
                 problems[name] = (
                     f"there is a gradient for {name!r}, but theta has no such parameter"
                 )
-            values = {str(k): v for k, v in grad.items()}
         elif self.is_dict:
             text = f"theta is a dict of {len(self.keys)} arrays, but the gradient is {_kind(grad)}"
-            return vector, {block.name: text for block in self.blocks}, misfits
+            return vector, {block.name: text for block in blocks}, misfits
         else:
-            parts = {"theta": (np.arange(self.size), self.shapes[0])}
-            values = {"theta": grad}
-        for name, (indices, shape) in parts.items():
-            if values.get(name) is None:
-                problems[name] = f"no gradient came for {name!r}"
-                continue
-            array, problem = _as_gradient(values[name], name, shape)
-            if problem:
-                problems[name] = problem
-                if array is not None:
-                    misfits[name] = array
-            elif array is not None:
+            blocks = [self.whole]
+        for name, indices, shape in blocks:
+            array, problem = _as_gradient(values.get(name), name, shape)
+            if not problem and array is not None:
                 vector[indices] = array.reshape(-1)
+                continue
+            problems[name] = problem
+            if array is not None:
+                misfits[name] = array
         return vector, problems, misfits
+
+    def flat(self, value: Any, name: str) -> Vector:
+        """A gradient, its function, or a direction as a flat vector; ValueError if none fits."""
+        if callable(value):
+            value = value(self.structure(self.vector.copy()))
+        vector, problems, misfits = self.flatten(value)
+        if name == "direction" and misfits:
+            n = sum(array.size for array in misfits.values())
+            raise ValueError(f"direction has {n} entries, but theta has {self.size}")
+        if problems:
+            raise ValueError("; ".join(problems.values()))
+        return vector
 
 
 def _kind(value: Any) -> str:
-    array = np.asarray(value) if not isinstance(value, (str, type(None))) else None
-    return (
-        "None"
-        if value is None
-        else f"an array of shape {array.shape}"
-        if array is not None
-        else repr(value)
-    )
+    if value is None or isinstance(value, str):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)}: pass a dict with the same names"
+    return f"an array of shape {np.shape(value)}"
 
 
-def _as_gradient(
-    value: Any, name: str, shape: tuple[int, ...]
-) -> tuple[NDArray[Any] | None, str | None]:
-    """A parameter's gradient as float64 in the right shape, or what is wrong with it."""
+def _as_gradient(value: Any, name: str, shape: tuple[int, ...]) -> tuple[Array | None, str]:
+    """A parameter's gradient as float64, and what is wrong with it."""
+    if value is None:
+        return None, f"no gradient came for {name!r}"
     try:
         array = np.asarray(value)
     except ValueError:
@@ -168,41 +197,129 @@ def _as_gradient(
     if array.dtype.kind not in "fiubc":
         return None, f"the gradient of {name!r} is not numeric (dtype {array.dtype})"
     array = array.real.astype(np.float64)
-    if array.shape != shape:
-        return (
-            array,
-            f"the gradient of {name!r} has shape {array.shape}, but the parameter has shape "
-            f"{shape}",
-        )
-    return array, None
+    fits = array.shape == shape
+    problem = f"has shape {array.shape}, but the parameter has shape {shape}"
+    return array, "" if fits else f"the gradient of {name!r} {problem}"
 
 
 def _named_blocks(names: Any, size: int, shape: tuple[int, ...]) -> list[Block]:
-    if names is None:
-        return [Block("theta", np.arange(size).reshape(shape))]
     if shape != (size,):
         raise ValueError(f"names need a flat theta, but theta has shape {shape}")
     if not hasattr(names, "views"):
-        return _consecutive(
-            {str(k): tuple(np.atleast_1d(v)) if v != () else () for k, v in names.items()}, size
-        )
-    # The views of 0, 1, 2, ... tell where each parameter lies, whatever the order of the layout.
+        sizes = {str(k): v if isinstance(v, Iterable) else (v,) for k, v in names.items()}
+        blocks = _consecutive({k: tuple(int(n) for n in v) for k, v in sizes.items()})
+        needed = sum(block.indices.size for block in blocks)
+        if needed != size:
+            raise ValueError(f"the shapes of names need {needed} entries, but theta has {size}")
+        return blocks
+    # The views of 0, 1, 2, ... tell where each parameter is, whatever the order of the layout.
     views = names.views(np.arange(size, dtype=np.float64))
-    blocks = [Block(str(k), np.asarray(np.real(v)).astype(np.intp)) for k, v in views.items()]
-    rest = np.ones(size, dtype=bool)
-    for block in blocks:
-        rest[block.indices] = False
-    if rest.any():
-        blocks.append(Block("(unnamed)", np.flatnonzero(rest)))
-    return blocks
+    whole = {str(k): np.real(np.asarray(v)).astype(np.intp) for k, v in views.items()}
+    blocks = [Block(name, a.reshape(-1), a.shape) for name, a in whole.items()]
+    rest = np.setdiff1d(np.arange(size), np.concatenate([b.indices for b in blocks]))
+    return [*blocks, Block("(unnamed)", rest, rest.shape)] if rest.size else blocks
 
 
-def _consecutive(shapes: Mapping[str, tuple[int, ...]], size: int) -> list[Block]:
-    blocks, start = [], 0
-    for name, shape in shapes.items():
-        stop = start + int(np.prod(shape))
-        blocks.append(Block(name, np.arange(start, stop).reshape(shape)))
-        start = stop
-    if start != size:
-        raise ValueError(f"the shapes of names need {start} entries, but theta has {size}")
-    return blocks
+def _consecutive(shapes: Mapping[str, tuple[int, ...]]) -> list[Block]:
+    ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())])
+    spans = zip(shapes.items(), ends[:-1], ends[1:], strict=True)
+    return [Block(name, np.arange(start, stop), shape) for (name, shape), start, stop in spans]
+
+
+def as_scalar(value: Any) -> Any:
+    """What ``f`` returned, as one Python number; a clear TypeError if it is anything else."""
+    if isinstance(value, (float, complex)):  # np.float64 and np.complex128 too
+        return value
+    if isinstance(value, (tuple, list, dict)) or value is None:
+        what = "None" if value is None else f"a {type(value).__name__}"
+        advice = "If it returns (value, something), pass `lambda theta: f(theta)[0]`."
+    else:
+        array = np.asarray(value)
+        if array.size == 1 and array.dtype.kind in "fciub":
+            return array.item()
+        what = f"an array of shape {array.shape}, dtype {array.dtype}"
+        advice = "For a function with array values use check_vjp."
+    raise TypeError(f"f must return one number, but it returned {what}. {advice}")
+
+
+def check_order(call: str, f: Any, theta: Any) -> None:
+    """TypeError, with the right call, where the arguments are seen to be in another order."""
+    if not callable(f):
+        raise TypeError(f"f comes first, a function, but got a {type(f).__name__}: write {call}")
+    if callable(theta):
+        raise TypeError(f"theta comes second, but got a function in its place: write {call}")
+
+
+def of_any_form(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """A formula on flat vectors, for theta in any form. f gets a copy of theta at each call."""
+    signature = inspect.signature(formula)
+    call = f"{formula.__name__}(f, theta, ...)"
+
+    @one_blas_thread
+    @wraps(formula)
+    def tool(*args: Any, **options: Any) -> Any:
+        given = signature.bind(*args, **options).arguments
+        f = given["f"]
+        check_order(call, f, given["theta"])
+        point = Point(given["theta"])
+        given["f"] = lambda vector: as_scalar(f(point.structure(vector.copy())))
+        given["theta"] = point.vector
+        for name in ("grad", "direction"):
+            if given.get(name) is not None:
+                given[name] = point.flat(given[name], name)
+        result = formula(**given)
+        return point.structure(result) if isinstance(result, np.ndarray) else result
+
+    return tool
+
+
+def snapshot(value: Any) -> Any:
+    """A copy in which no array is shared; what is neither array nor container stays as it is."""
+    if hasattr(value, "__array__") and not isinstance(value, (np.generic, type)):
+        return np.array(value)
+    if isinstance(value, Mapping):
+        return {k: snapshot(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return rebuilt(value, [snapshot(v) for v in value])
+    return {k: snapshot(v) for k, v in vars(value).items()} if _has_fields(value) else value
+
+
+def rebuilt(like: Any, parts: list[Any]) -> Any:
+    """The parts in a tuple, NamedTuple or list of the same kind."""
+    if hasattr(like, "_fields"):
+        return type(like)(*parts)
+    return tuple(parts) if isinstance(like, tuple) else parts
+
+
+def changed(before: Any, now: Any) -> bool:
+    """Whether ``now`` differs from the :func:`snapshot` taken ``before``."""
+    if isinstance(before, np.ndarray):
+        after = np.asarray(now) if hasattr(now, "__array__") else None
+        nan = before.dtype.kind in "fc"
+        return after is None or not np.array_equal(before, after, equal_nan=nan)
+    if isinstance(before, Mapping):
+        now = vars(now) if _has_fields(now) else now
+        same = isinstance(now, Mapping) and list(before) == list(now)
+        return not same or any(changed(before[k], now[k]) for k in now)
+    if isinstance(before, (tuple, list)):
+        same = isinstance(now, (tuple, list)) and len(now) == len(before)
+        return not same or any(changed(a, b) for a, b in zip(before, now, strict=True))
+    return isinstance(before, (int, float, complex, str)) and before != now and before == before
+
+
+def _has_fields(value: Any) -> bool:
+    return (
+        hasattr(value, "__dict__") and not callable(value) and type(value).__module__ != "builtins"
+    )
+
+
+def repeats(second: Any, first: Any, factor: float = 1.0) -> bool:
+    """Whether a second call gave ``factor`` times the first, entry by entry."""
+    if isinstance(first, Mapping):
+        there = isinstance(second, Mapping)
+        return there and all(k in second and repeats(second[k], first[k], factor) for k in first)
+    if second is None or first is None:
+        return second is first
+    x, y = np.asarray(second), factor * np.asarray(first)
+    size = float(np.max(np.abs(y), initial=0.0))
+    return x.shape == y.shape and bool(np.all(np.abs(x - y) <= 1e-6 * np.abs(y) + 1e-9 * size))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +20,10 @@ WIDTH = 96
 ROWS = 24  # rows of the table that are shown
 DIRECTIONS = 4  # and of those, random directions
 HEADER = ("parameter", "shape", "worst rel. error", "wrong", "kinks", "verdict")
+ARRAYS = ("errors", "error_bound", "yours", "numeric", "source")
 
 
+@dataclass(repr=False, eq=False)
 class GradientReport:
     """The result of a gradient check.
 
@@ -37,30 +42,39 @@ class GradientReport:
     method       the method used, and ``method_reason`` why
     """
 
-    def __init__(self) -> None:
-        self.verdict = "cannot tell"
-        self.worst: Worst = Worst("nan")
-        self.errors: Any = np.zeros(0)
-        self.error_bound: Any = np.zeros(0)
-        self.kinks: list[str] = []
-        self.table: list[dict[str, Any]] = []
-        self.warnings: list[str] = []
-        self.reasons: list[str] = []
-        self.findings: list[dict[str, Any]] = []
-        self.method = ""
-        self.method_reason = ""
-        self.rtol = self.atol = 0.0
-        self.evaluations = 0
-        self.reproduce = ""
-        self.yours: Any = None  # the two gradients, in theta's form where every entry was compared
-        self.numeric: Any = None
-        self.source: Any = None  # (f, point, flat gradient) for the pictures
+    verdict: str = "cannot tell"
+    worst: Worst = field(default_factory=lambda: Worst("nan"))
+    errors: Any = field(default_factory=lambda: np.zeros(0))
+    error_bound: Any = field(default_factory=lambda: np.zeros(0))
+    kinks: list[str] = field(default_factory=list)
+    table: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    method: str = ""
+    method_reason: str = ""
+    rtol: float = 0.0
+    atol: float = 0.0
+    evaluations: int = 0
+    reproduce: str = ""
+    yours: Any = None  # the two gradients, in theta's form where every entry was compared
+    numeric: Any = None
+    source: Any = None  # (f, point, flat gradient) for the pictures
 
     def __bool__(self) -> bool:
         return self.verdict == "pass"
 
     def __str__(self) -> str:
-        return _as_text(self)
+        """The whole report in lines of at most 96 columns."""
+        (_, how), *notes = _notes(self)
+        lines = [_headline(self), *_wrap("  method:", how)]
+        if self.method_reason:
+            lines += _wrap("  because", notes.pop(0)[1])
+        if self.table:
+            lines += ["", *_table(self), ""]
+        for label, text in notes:
+            lines += _wrap(f"{label}:", text)
+        return "\n".join(lines + (["to reproduce:", f"  {self.reproduce}"] * bool(self.reproduce)))
 
     __repr__ = __str__
 
@@ -69,20 +83,8 @@ class GradientReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as plain Python values; None for what is not finite."""
-        keys = (
-            "verdict",
-            "kinks",
-            "table",
-            "warnings",
-            "reasons",
-            "findings",
-            "method",
-            "method_reason",
-        )
-        more = ("rtol", "atol", "evaluations", "reproduce")
-        plain = {key: _plain(getattr(self, key)) for key in (*keys, *more)}
-        plain["worst"] = _plain(self.worst.to_dict())
-        return plain
+        plain = {key: _plain(value) for key, value in vars(self).items() if key not in ARRAYS}
+        return {**plain, "worst": _plain(self.worst.to_dict())}
 
     def plot(self) -> Figure:
         """The pictures that fit, side by side (see ``figures.py``)."""
@@ -102,36 +104,20 @@ def _plain(value: Any) -> Any:
     return number if np.isfinite(number) else None
 
 
-def _as_text(report: GradientReport) -> str:
-    """The whole report in lines of at most 96 columns."""
-    lines = [_headline(report), *_wrap("  method:", _how(report))]
-    if report.method_reason:
-        lines += _wrap("  because", report.method_reason)
-    if report.table:
-        lines += ["", *_table(report), ""]
-    for label, text in _notes(report):
-        lines += _wrap(f"{label}: ", text)
-    if report.reproduce:
-        lines += ["to reproduce:", f"  {report.reproduce}"]
-    return "\n".join(lines)
-
-
 def _headline(report: GradientReport) -> str:
-    """``gradient check: PASS (rtol 1e-06, atol 0)``."""
     return f"gradient check: {report.verdict.upper()} (rtol {report.rtol:g}, atol {report.atol:g})"
 
 
-def _how(report: GradientReport) -> str:
-    """The method and its cost."""
-    plural = "" if report.evaluations == 1 else "s"
-    return f"{report.method or 'no comparison'}, {report.evaluations} evaluation{plural} of f"
-
-
 def _notes(report: GradientReport) -> list[tuple[str, str]]:
-    """Everything to be said in sentences, with a label each."""
-    found = [("reason", text) for text in report.reasons]
+    """Everything to be said in sentences, with a label each: the method first."""
+    plural = "" if report.evaluations == 1 else "s"
+    how = f"{report.method or 'no comparison'}, {report.evaluations} evaluation{plural} of f"
+    found = [("method", how)]
+    if report.method_reason:
+        found.append(("because", report.method_reason))
+    found += [("reason", text) for text in report.reasons]
     if report.worst.entry:
-        found.append(("worst", _worst_entry(report)))
+        found.append(("worst", _worst_entry(report.worst)))
     found += [("pattern", f["text"]) for f in report.findings if f["text"] not in report.reasons]
     if report.kinks:
         some = ", ".join(report.kinks[:6]) + (", ..." if len(report.kinks) > 6 else "")
@@ -139,10 +125,13 @@ def _notes(report: GradientReport) -> list[tuple[str, str]]:
     return found + [("warning", text) for text in report.warnings]
 
 
-def _worst_entry(report: GradientReport) -> str:
-    """The worst entry with both values and the bound: what is printed, divided, gives the error."""
-    w = report.worst
-    yours, numeric = _apart(w)
+def _worst_entry(w: Worst) -> str:
+    """Both values, in as many digits as show how far apart they are, with bound and error."""
+    for digits in range(10, 18):
+        yours, numeric = f"{w.yours:.{digits}g}", f"{w.numeric:.{digits}g}"
+        apart = abs(float(yours) - float(numeric))
+        if not np.isfinite(w.error) or abs(apart - w.error) <= 0.02 * w.error:
+            break
     largest = max(abs(w.yours), abs(w.numeric))
     scale = w.error / float(w) if np.isfinite(w) and w > 0.0 else largest
     of = f" of {scale:.2g}, since smaller slopes are rounding" if scale > 1.05 * largest else ""
@@ -152,107 +141,69 @@ def _worst_entry(report: GradientReport) -> str:
     )
 
 
-def _apart(w: Worst) -> tuple[str, str]:
-    """Both values in ten digits, or in as many as show how far apart they are."""
-    for digits in range(10, 18):
-        yours, numeric = f"{w.yours:.{digits}g}", f"{w.numeric:.{digits}g}"
-        if not np.isfinite(w.error) or (
-            abs(abs(float(yours) - float(numeric)) - w.error) <= 0.02 * w.error
-        ):
-            break
-    return yours, numeric
+def _cells(report: GradientReport) -> tuple[list[str], list[list[str]], int]:
+    """The table in words: titles, rows, how many rows are left out. Empty columns are left out.
 
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """One row of the table as words."""
-    number = row["worst_relative_error"]
-    order = row.get("order")
-    shown = f"{order:.2f}" if order is not None else f"{number:.1e}" if np.isfinite(number) else "-"
-    wrong = f"{row['wrong']} of {row['entries']}" if row["wrong"] else ""
-    kinks = f"{row['kinks']}" if row["kinks"] else ""
-    return row["parameter"], row["shape"], shown, wrong, kinks, row["verdict"]
-
-
-def _header(report: GradientReport) -> tuple[str, ...]:
-    """The titles of the columns."""
-    number = "order" if any("order" in row for row in report.table) else HEADER[2]
-    return (*HEADER[:2], number, *HEADER[3:])
-
-
-def _columns(report: GradientReport) -> list[int]:
-    """The columns worth showing: empty ones are left out."""
-    body = [_cells(row) for row in report.table]
-    return [k for k in range(len(HEADER)) if any(row[k] for row in body)]
-
-
-def _chosen_rows(report: GradientReport) -> tuple[list[dict[str, Any]], int]:
-    """The rows to show, wrong ones first choice, in their order; and how many are left out."""
-    badness = [ORDER.index(row["verdict"]) for row in report.table]
-    order = sorted(range(len(badness)), key=lambda i: -badness[i])
-    random = [i for i in order if report.table[i]["parameter"].startswith("direction ")]
-    order = [i for i in order if i not in random[DIRECTIONS:]]
-    shown = sorted(order[:ROWS])
-    return [report.table[i] for i in shown], len(report.table) - len(shown)
-
-
-def _table(report: GradientReport) -> list[str]:
-    rows, left_out = _chosen_rows(report)
-    keep = _columns(report)
-    body = [[_cells(row)[k] for k in keep] for row in rows]
-    titles = [_header(report)[k] for k in keep]
-    widths = [max(len(line[k]) for line in [titles, *body]) for k in range(len(keep))]
-    right = [k in (2, 3, 4) for k in keep]
-
-    def line(words: list[str]) -> str:
-        padded = [
-            w.rjust(n) if r else w.ljust(n) for w, n, r in zip(words, widths, right, strict=True)
-        ]
-        return ("  " + "  ".join(padded)).rstrip()
-
-    lines = [line(titles), line(["-" * n for n in widths]), *(line(words) for words in body)]
-    return lines + ([f"  ... {_more_rows(left_out)}"] if left_out else [])
+    The rows that are wrong are the first choice, and stay in their order.
+    """
+    table, words = report.table, []
+    for row in table:
+        order, error = row.get("order"), row["worst_relative_error"]
+        number = f"{error:.1e}" if np.isfinite(error) else "-"
+        wrong = f"{row['wrong']} of {row['entries']}" if row["wrong"] else ""
+        number, kinks = number if order is None else f"{order:.2f}", str(row["kinks"] or "")
+        words.append([row["parameter"], row["shape"], number, wrong, kinks, row["verdict"]])
+    by_badness = sorted(range(len(table)), key=lambda i: -ORDER.index(table[i]["verdict"]))
+    random = [i for i in by_badness if words[i][0].startswith("direction ")]
+    shown = sorted([i for i in by_badness if i not in random[DIRECTIONS:]][:ROWS])
+    titles = [
+        *HEADER[:2],
+        "order" if any("order" in row for row in table) else HEADER[2],
+        *HEADER[3:],
+    ]
+    keep = [k for k in range(len(HEADER)) if any(row[k] for row in words)]
+    rows = [[words[i][k] for k in keep] for i in shown]
+    return [titles[k] for k in keep], rows, len(table) - len(shown)
 
 
 def _more_rows(n: int) -> str:
     return f"{n} more row{'s' if n > 1 else ''}"
 
 
+def _table(report: GradientReport) -> list[str]:
+    titles, rows, left_out = _cells(report)
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    numbers = (HEADER[2], "order", "wrong", "kinks")
+    lines = []
+    for words in (titles, ["-" * n for n in widths], *rows):
+        cells = zip(words, widths, titles, strict=True)
+        padded = [w.rjust(n) if title in numbers else w.ljust(n) for w, n, title in cells]
+        lines.append(("  " + "  ".join(padded)).rstrip())
+    return lines + ([f"  ... {_more_rows(left_out)}"] if left_out else [])
+
+
 def _wrap(label: str, text: str) -> list[str]:
     """Lines of at most 96 columns, the later ones indented."""
-    lines, current = [], label.rstrip()
-    for word in text.split():
-        if len(current) + 1 + len(word) > WIDTH and current.strip():
-            lines.append(current)
-            current = "   "
-        current += f" {word}"
-    return [*lines, current]
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    whole = f"{label} {' '.join(text.split())}"
+    return textwrap.wrap(whole, WIDTH, subsequent_indent="    ", **options)  # type: ignore[arg-type]
 
 
 def _as_html(report: GradientReport) -> str:
     """A self-contained, accessible table with the same words."""
-    from html import escape
-
-    rows, left_out = _chosen_rows(report)
-    keep = _columns(report)
-    head = "".join(f'<th scope="col">{escape(_header(report)[k])}</th>' for k in keep)
-    parts = ["<div>", "<table>", f"<caption>{escape(_headline(report))}</caption>"]
+    titles, rows, left_out = _cells(report)
+    parts = ["<div><table>", f"<caption>{escape(_headline(report))}</caption>"]
     if rows:
+        head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
         parts.append(f"<thead><tr>{head}</tr></thead><tbody>")
-        for row in rows:
-            words = [escape(_cells(row)[k]) for k in keep]
-            rest = "".join(f"<td>{word}</td>" for word in words[1:])
-            parts.append(f'<tr><th scope="row">{words[0]}</th>{rest}</tr>')
+        for first, *words in rows:
+            rest = "".join(f"<td>{escape(word)}</td>" for word in words)
+            parts.append(f'<tr><th scope="row">{escape(first)}</th>{rest}</tr>')
         parts.append("</tbody>")
-    parts.append("</table>")
-    if left_out:
-        parts.append(f"<p>{_more_rows(left_out)}</p>")
-    because = [("because", report.method_reason)] if report.method_reason else []
-    told = [("method", _how(report)), *because, *_notes(report)]
-    if told:
-        items = "".join(
-            f"<li><strong>{escape(label)}:</strong> {escape(text)}</li>" for label, text in told
-        )
-        parts.append(f"<ul>{items}</ul>")
+    parts.append("</table>" + (f"<p>{_more_rows(left_out)}</p>" if left_out else ""))
+    notes = _notes(report)
+    items = [f"<li><strong>{escape(label)}:</strong> {escape(text)}</li>" for label, text in notes]
+    parts.append(f"<ul>{''.join(items)}</ul>")
     if report.reproduce:
         parts.append(f"<p>To reproduce:</p><pre><code>{escape(report.reproduce)}</code></pre>")
     return "".join([*parts, "</div>"])

@@ -1,21 +1,35 @@
-"""Checking functions that stand in a file, at a point that stands in another."""
+"""Checking functions that are in a file, at a point that is in another."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import inspect
+import io
+import math
 import os
 import sys
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.lib import format as npy
+
 from .checks import check_grad
+from .points import Array
 from .report import GradientReport
-from .stored_arrays import stored_arrays
 
 __all__ = ["InputError", "check_files", "load_function", "load_point"]
 
-
 PREFIX = "checked:"
 """Begins the module names of loaded files, which stay loaded."""
+
+FREE_BYTES, MOST_COMPRESSION = 2**24, 16
+"""What stored arrays may come to: so many bytes, and so many times the size of the file."""
+
+MOST_ARRAYS = 1000
 
 
 class InputError(ValueError):
@@ -56,9 +70,8 @@ def _place_of(error: BaseException) -> str:
     """Where in the user's own file it was raised, if it was."""
     trace, place = error.__traceback__, ""
     while trace is not None:
-        code = trace.tb_frame.f_code
         if trace.tb_frame.f_globals.get("__name__", "").startswith(PREFIX):
-            place = f" ({os.path.basename(code.co_filename)}, line {trace.tb_lineno})"  # noqa: PTH119
+            place = f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return place
 
@@ -70,27 +83,20 @@ def load_function(spec: str) -> Callable[..., Any]:
         raise InputError(f"expected FILE.py:FUNCTION or MODULE:FUNCTION, but got {spec!r}")
     if os.path.isfile(where) and not where.endswith(".py"):  # noqa: PTH113
         raise InputError(f"expected a Python file named .py, but got {where}")
-    module = _load_file(where) if where.endswith(".py") else _import(where)
-    value = module
+    value = module = _load_file(where) if where.endswith(".py") else _import(where)
     for part in name.split("."):
         if not hasattr(value, part):
-            raise InputError(f"{where} has no {name!r}; it has {_functions_of(module)}")
+            own = (k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))
+            there = ", ".join(sorted(own)[:12]) or "no functions"
+            raise InputError(f"{where} has no {name!r}; it has {there}")
         value = getattr(value, part)
     if not callable(value):
         raise InputError(f"{spec} is not a function, but a {type(value).__name__}")
     return value
 
 
-def _functions_of(module: Any) -> str:
-    names = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
-    return ", ".join(sorted(names)[:12]) or "no functions"
-
-
 def _load_file(path: str) -> Any:
     """A Python file as a module, loaded once, so that f and its gradient share what they share."""
-    import importlib.util
-    from pathlib import Path
-
     full = Path(path).resolve()
     if not full.is_file():
         raise InputError(f"there is no file {path}")
@@ -101,8 +107,7 @@ def _load_file(path: str) -> Any:
     found = importlib.util.spec_from_file_location(name, full)
     if found is None or found.loader is None:
         raise InputError(f"{path} cannot be loaded as Python")
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module
+    module = sys.modules[name] = importlib.util.module_from_spec(found)
     path_list, entries = sys.path, list(sys.path)
     sys.path.insert(0, str(full.parent))  # so that it can import its neighbours
     try:
@@ -117,30 +122,36 @@ def _load_file(path: str) -> Any:
 
 
 def _import(name: str) -> Any:
-    import importlib
-
     here = os.getcwd()  # noqa: PTH109, as `python -m` would find it
     sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        text = f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
+        raise InputError(text) from error
     finally:
         if here in sys.path:
             sys.path.remove(here)
 
 
+def _with(function: Callable[..., Any], more: dict[str, Any]) -> Callable[[Any], Any]:
+    """``function`` with the further arrays given by name, as far as it takes them."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return lambda theta: function(theta, **more)
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        more = {k: v for k, v in more.items() if k in {p.name for p in parameters}}
+    return lambda theta: function(theta, **more)
+
+
 def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
     """A point from a file: theta (an array, or a dict of arrays) and further arguments by name."""
-    from pathlib import Path
-
     shown = os.fspath(path)
     if not Path(path).is_file():
         raise InputError(f"there is no file {shown}")
     try:
-        arrays = stored_arrays(path)
+        arrays = _stored_arrays(path)
     except Exception as error:
         reason = " ".join(str(error)[:200].split())
         raise InputError(f"{shown} is not an .npz file of plain arrays: {reason}") from error
@@ -151,14 +162,47 @@ def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
     return (next(iter(arrays.values())) if len(arrays) == 1 else arrays), {}
 
 
-def _with(function: Callable[..., Any], more: dict[str, Any]) -> Callable[[Any], Any]:
-    """``function`` with the further arrays given by name, as far as it takes them."""
-    import inspect
+def _stored_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
+    """The arrays of an .npz file of unknown origin by name; that of a .npy file is "theta".
 
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return lambda theta: function(theta, **more)
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        more = {k: v for k, v in more.items() if k in {p.name for p in parameters}}
-    return lambda theta: function(theta, **more)
+    ``numpy.load`` believes a header before it looks whether the data are there, and expands
+    whatever is compressed. Here sizes are compared first, and nothing is unpickled.
+    """
+    with Path(path).open("rb") as file:
+        if file.read(6) == npy.MAGIC_PREFIX:
+            return {"theta": _array(npy.MAGIC_PREFIX + file.read(), "the array")}
+        most = FREE_BYTES + MOST_COMPRESSION * os.fstat(file.fileno()).st_size
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            promised = sum(member.file_size for member in members)
+            if promised > most or len(members) > MOST_ARRAYS:
+                raise ValueError(
+                    f"expected at most {MOST_ARRAYS:,} arrays of {most:,} bytes in all, got "
+                    f"{len(members):,} of {promised:,}"
+                )
+            arrays: dict[str, Array] = {}
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"expected one array {name!r:.40}, got two")
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError(f"{name!r:.40} is compressed in a way that NumPy never writes")
+                arrays[name] = _array(archive.read(member), f"{name!r:.40}")
+    return arrays
+
+
+def _array(content: bytes, name: str) -> Array:
+    """The array whose .npy file has this content."""
+    stream = io.BytesIO(content)
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran_order, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds pickled Python objects: they are never opened")
+    if not all(type(n) is int and n >= 0 for n in shape):  # type: True is an int, too
+        raise ValueError(f"{name} has the impossible shape {shape!s:.80}")
+    held, kind = len(content) - stream.tell(), f"{dtype!s:.40}, shape {shape!s:.80}"
+    if math.prod(shape) * dtype.itemsize != held:
+        raise ValueError(f"{name} promises an array of {kind}, but holds {held:,} bytes")
+    order: Any = "F" if fortran_order else "C"
+    return np.ndarray(shape, dtype, content, stream.tell(), order=order).copy(order)

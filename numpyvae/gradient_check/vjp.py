@@ -7,18 +7,18 @@ gradient of an ordinary number, and any error of the backward shows in it (with 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .arguments import Arguments
 from .blas import one_blas_thread
-from .calling import changed, close, rebuilt, snapshot
-from .checks import check_options, run
-from .comparison import Check
-from .points import Point
+from .checks import run
+from .comparison import Settings
+from .points import Point, changed, rebuilt, repeats, snapshot
 from .report import GradientReport
+from .slopes import Notes
 
 __all__ = ["check_vjp"]
 
@@ -51,100 +51,80 @@ def check_vjp(
     first, and a backward that uses the last forward call in place of its cache. The other options
     are those of :func:`check_grad`.
     """
-    check_options(method, rtol, atol, directions)
-    arguments = Arguments(f, inputs, names)
-    generator = np.random.default_rng(rng)
+    if callable(inputs) or not (callable(f) and callable(f_backward)):
+        raise TypeError(
+            "expected two functions and then inputs: write check_vjp(f, f_backward, inputs)"
+        )
+    settings = Settings(method, rtol, atol, directions, sizes)
+    arguments, generator = _Arguments(f, inputs, names), np.random.default_rng(rng)
     with np.errstate(all="ignore"):
-        pair = _Pair(f, f_backward, arguments, generator)
-        theta, grad = arguments.select(pair.cotangents)
+        found = Notes([])
+        dvalue, cotangents = _backward(f, f_backward, arguments, generator, found)
+        theta, grad = arguments.select(cotangents)
         if not theta:
             raise ValueError(
                 "f_backward returned no cotangent for any input that is an array of floats"
             )
 
         def scalar(point: Mapping[str, Any]) -> Any:
-            return _inner(
-                pair.dvalue, f(*arguments.positional(point), **arguments.keywords(point))[0]
-            )
+            return _inner(dvalue, arguments.call(f, arguments.filled(point))[0])
 
-        check = Check(scalar, Point(theta), rtol, atol, generator, sizes)
-        check.warnings[:0] = arguments.notes
-        for pattern, text in pair.failures:
-            check.fail(pattern, text)
-        report = run(check, grad, method, directions)
-    if report.verdict == "fail":
+        point = Point(theta)
+        notes = Notes([*arguments.notes, *point.notes])
+        for text, pattern in found.failures.items():
+            notes.fail(pattern, text)
         seed = f", rng={rng!r}" if isinstance(rng, int) else ""
-        report.reproduce = f"print(check_vjp({_name(f)}, {_name(f_backward)}, inputs{seed}))"
-    return report
+        call = f"check_vjp({_name(f, 'f')}, {_name(f_backward, 'f_backward')}, inputs{seed})"
+        return run(scalar, point, grad, settings, notes, generator, f"print({call})")
 
 
-class _Pair:
-    """One forward and the backward calls that belong to it, watched for changes in place."""
+def _backward(
+    f: Any, f_backward: Any, arguments: _Arguments, rng: np.random.Generator, notes: Notes
+) -> tuple[Any, dict[str, Any]]:
+    """A random cotangent, and what the backward makes of it. It is watched, and called again."""
+    inputs = arguments.filled({})
+    before = snapshot(inputs)
+    out = arguments.call(f, inputs)
+    if not (isinstance(out, tuple) and len(out) == 2):
+        raise TypeError(f"f must return (value, cache), but it returned {_what(out)}")
+    names = [name for name in inputs if changed(before[name], inputs[name])]
+    if names:
+        notes.fail("changes input", f"f changes its input in place ({', '.join(names)}).")
+    value, cache = out
+    dvalue = _draw(value, rng)
+    given = {"the cotangent it is given": snapshot(dvalue), "its cache": cache}
+    given |= {"f's inputs": inputs, "f's value": value}
+    before = snapshot(given)
+    first = snapshot(arguments.by_name(f_backward(given["the cotangent it is given"], cache)))
+    for name, now in given.items():
+        if changed(before[name], now):
+            pattern = "changes input" if "cotangent" in name else "changes cache"
+            notes.fail(pattern, f"f_backward changes {name} in place.")
+    if not notes.failures:
+        again = lambda: arguments.by_name(f_backward(snapshot(dvalue), cache))  # noqa: E731
+        _call_again(again, lambda: arguments.call(f, arguments.moved(rng)), first, notes)
+    return dvalue, first
 
-    def __init__(
-        self, f: Any, f_backward: Any, arguments: Arguments, rng: np.random.Generator
-    ) -> None:
-        self.f, self.f_backward, self.arguments = f, f_backward, arguments
-        self.failures: list[tuple[str, str]] = []
-        base = arguments.values()
-        value, cache = self._forward(base)
-        self.dvalue = _draw(value, rng)
-        self.cotangents = self._backward(base, cache, value)
-        self._again(cache, rng)
 
-    def _forward(self, point: dict[str, Any]) -> tuple[Any, Any]:
-        before = snapshot(point)
-        out = self.f(*self.arguments.positional(point), **self.arguments.keywords(point))
-        if not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(f"f must return (value, cache), but it returned {_what(out)}")
-        if changed(before, point):
-            names = ", ".join(_where(before, point))
-            self.failures.append(("changes input", f"f changes its input in place ({names})."))
-        return out
-
-    def _backward(self, base: dict[str, Any], cache: Any, value: Any) -> dict[str, Any]:
-        dvalue = snapshot(self.dvalue)
-        before = {
-            "its cache": snapshot(cache),
-            "f's inputs": snapshot(base),
-            "f's value": snapshot(value),
-        }
-        first = snapshot(self.arguments.by_name(self.f_backward(dvalue, cache)))
-        if changed(self.dvalue, dvalue):
-            self.failures.append(
-                ("changes input", "f_backward changes the cotangent it is given in place.")
-            )
-        after = {"its cache": cache, "f's inputs": base, "f's value": value}
-        for name, old in before.items():
-            if changed(old, after[name]):
-                self.failures.append(("changes cache", f"f_backward changes {name} in place."))
-        return first
-
-    def _again(self, cache: Any, rng: np.random.Generator) -> None:
-        """The same call must give the same, also after a forward pass somewhere else."""
-        if self.failures:
-            return
-        second = self.arguments.by_name(self.f_backward(snapshot(self.dvalue), cache))
-        if not close(second, self.cotangents):
-            if close(second, self.cotangents, 2.0):
-                text = "The second call of f_backward doubles the first: it adds to the first one."
-                self.failures.append(("accumulates", text))
-            else:
-                text = "f_backward is not deterministic: two equal calls differ."
-                self.failures.append(("not deterministic", text))
-            return
+def _call_again(
+    again: Callable[[], Any], elsewhere: Callable[[], Any], first: dict[str, Any], notes: Notes
+) -> None:
+    """The same call must give the same, also after a forward pass somewhere else."""
+    second = again()
+    if repeats(second, first, 2.0) and not repeats(second, first):
+        text = "The second call of f_backward doubles the first: it adds to the first one."
+        notes.fail("accumulates", text)
+    elif not repeats(second, first):
+        text = "f_backward is not deterministic: two equal calls differ."
+        notes.fail("not deterministic", text)
+    else:
         try:
-            self.f(
-                *self.arguments.positional(moved := self.arguments.moved(rng)),
-                **self.arguments.keywords(moved),
-            )
+            elsewhere()
         except Exception:
             return  # f may well object to another point
-        if not close(
-            self.arguments.by_name(self.f_backward(snapshot(self.dvalue), cache)), self.cotangents
-        ):
+        if not repeats(again(), first):
             text = "f_backward uses the last forward call of f, and not the cache it is given."
-            self.failures.append(("stale cache", text))
+            notes.fail("stale cache", text)
 
 
 def _draw(value: Any, rng: np.random.Generator) -> Any:
@@ -168,20 +148,132 @@ def _inner(dvalue: Any, value: Any) -> Any:
     return np.sum(dvalue * np.asarray(value))
 
 
-def _where(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    return [name for name in before if changed(before[name], after[name])]
-
-
 def _what(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"a tuple of {len(value)}"
-    return (
-        f"an array of shape {value.shape}"
-        if isinstance(value, np.ndarray)
-        else f"a {type(value).__name__}"
-    )
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
 
 
-def _name(function: Any) -> str:
-    name = str(getattr(function, "__qualname__", "f"))
-    return name.rsplit(">.", 1)[-1] if not name.endswith("<lambda>") else "f"
+def _name(function: Any, default: str) -> str:
+    """The name by which a function can be called; a lambda or an object has none."""
+    name = str(getattr(function, "__qualname__", "<lambda>"))
+    return default if name.endswith("<lambda>") else name.rsplit(">.", 1)[-1]
+
+
+class _Arguments:
+    """``inputs`` as named arguments; arrays in dicts are addressed as ``"params.W"``.
+
+    ``floats`` has all that can be differentiated: address -> (argument, key in it, value).
+    """
+
+    def __init__(self, f: Callable[..., Any], inputs: Any, names: Any = None) -> None:
+        self.notes: list[str] = []
+        self.floats: dict[str, tuple[str, Any, Any]] = {}
+        self.by_keyword = isinstance(inputs, Mapping)
+        if self.by_keyword:
+            given = {str(k): v for k, v in inputs.items()}
+        else:
+            values = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+            given = dict(zip(_argument_names(f, len(values), names), values, strict=True))
+        self.given: dict[str, Any] = {}
+        for name, value in given.items():
+            if isinstance(value, Mapping):
+                kept = {k: self._kept(v, f"{name}.{k}", name, k) for k, v in value.items()}
+                self.given[name] = kept
+            else:
+                self.given[name] = self._kept(value, name, name, None)
+
+    def _kept(self, value: Any, address: str, name: str, key: Any) -> Any:
+        """A copy, float32 as float64."""
+        if isinstance(value, (np.ndarray, np.floating)) and value.dtype.kind == "f":
+            if value.dtype != np.float64:
+                text = f"{address} is {value.dtype}: it was converted to float64 for the check."
+                self.notes.append(text)
+            value = np.array(value, dtype=np.float64)
+        elif isinstance(value, np.ndarray):
+            return value.copy()
+        if isinstance(value, (np.ndarray, float)):
+            self.floats[address] = (name, key, value)
+        return value
+
+    def filled(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Every argument, with the arrays of ``{"x": ..., "params.W": ...}``; else fresh copies."""
+
+        def fill(value: Any, address: str) -> Any:
+            return point.get(address, value.copy() if isinstance(value, np.ndarray) else value)
+
+        return {
+            name: {k: fill(v, f"{name}.{k}") for k, v in value.items()}
+            if isinstance(value, Mapping)
+            else fill(value, name)
+            for name, value in self.given.items()
+        }
+
+    def moved(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Every argument, with every float array a little elsewhere."""
+        arrays = {at: a for at, (_, _, a) in self.floats.items() if isinstance(a, np.ndarray)}
+        return self.filled(
+            {at: a + 0.01 * (1.0 + np.abs(a)) * rng.random(a.shape) for at, a in arrays.items()}
+        )
+
+    def call(self, f: Callable[..., Any], values: dict[str, Any]) -> Any:
+        """F of the arguments, passed as the inputs were given."""
+        return f(**values) if self.by_keyword else f(*values.values())
+
+    def by_name(self, cotangents: Any) -> dict[str, Any]:
+        """What the backward returned, by argument name."""
+        names = list(self.given)
+        one_dict = len(names) == 1 and isinstance(self.given[names[0]], Mapping)
+        if isinstance(cotangents, Mapping) and not one_dict:
+            unknown = ", ".join(sorted({str(k) for k in cotangents} - set(names)))
+            if unknown:
+                known = ", ".join(names)
+                raise ValueError(f"f_backward returned cotangents for {unknown}: f has {known}")
+            return {name: cotangents.get(name) for name in names}
+        if not isinstance(cotangents, (tuple, list)):
+            floats = list(dict.fromkeys(name for name, _, _ in self.floats.values()))
+            if len(floats) > 1:
+                raise ValueError(
+                    f"f has {len(names)} inputs ({', '.join(names)}), but f_backward returned one "
+                    "object and not a tuple of cotangents in the same order"
+                )
+            return {name: cotangents if name == (floats or names)[0] else None for name in names}
+        if len(cotangents) != len(names):
+            raise ValueError(
+                f"f has {len(names)} inputs ({', '.join(names)}), but f_backward returned "
+                f"{len(cotangents)} cotangents: return None for an input that is not differentiated"
+            )
+        return dict(zip(names, cotangents, strict=True))
+
+    def select(self, cotangents: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The differentiated arrays and their cotangents, by address."""
+        theta: dict[str, Any] = {}
+        grad: dict[str, Any] = {}
+        for address, (name, key, value) in self.floats.items():
+            cotangent = cotangents[name]
+            if cotangent is not None:
+                parts = cotangent if isinstance(cotangent, Mapping) else {}
+                theta[address], grad[address] = value, cotangent if key is None else parts.get(key)
+        for name, cotangent in cotangents.items():
+            is_float = any(top == name for top, _, _ in self.floats.values())
+            if cotangent is not None and not is_float:
+                text = f"{name} is no array of floats: its cotangent was not checked."
+                self.notes.append(text)
+            if cotangent is None and is_float and not isinstance(self.given[name], float):
+                text = f"No cotangent came for {name} (None): it was taken as a constant."
+                self.notes.append(text)
+        return theta, grad
+
+
+def _argument_names(f: Callable[..., Any], n: int, names: Any) -> list[str]:
+    if names is not None:
+        chosen = [str(name) for name in names]
+        if len(chosen) != n or len(set(chosen)) != n:
+            raise ValueError(f"names must be {n} different names, one for each input, not {chosen}")
+        return chosen
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return (plain + [f"input {i}" for i in range(len(plain), n)])[:n]

@@ -67,8 +67,7 @@ class SemiSupervisedVAE(LabelledLatentModel):
         costs = (kl - log_px).reshape(-1, K) + math.log(K)  # S, (N, K)
         loss, loss_cache = semi_supervised_loss(costs, logits, y, self.alpha)  # scalar
         caches = classifier_cache, encoder_cache, sample_cache, decoder_cache, likelihood_cache
-        terms = {"cost": loss_cache[0], "cross_entropy": loss_cache[1]}
-        return loss, terms, (*caches, kl_cache, loss_cache)
+        return loss, loss_cache[0], (*caches, kl_cache, loss_cache)
 
     def backward(self, params: Params, grads: Grads, cache: tuple[Any, ...]) -> None:
         """The same lines from the bottom up; dcosts weighs the path of each class by q(k|x)."""
@@ -135,7 +134,7 @@ class SemiSupervisedVAE(LabelledLatentModel):
 
     def bound(self, terms: Mapping[str, Any]) -> Any:
         """-U <= log p(x) where y is not known, and -S <= log p(x, y) where it is."""
-        return -terms["cost"]
+        return terms["elbo"]
 
     def class_probabilities(self, x: Array) -> Array:
         """q(y|x) of the classifier, (N, K)."""

@@ -44,8 +44,9 @@ class VectorQuantizedVAE(DiscreteCodeModel):
         output, decoder_cache = self.decoder.forward(params, z.reshape(len(x), -1))  # (N, D')
         log_px, likelihood_cache = self.likelihood.log_prob(params, x, output)  # (N,)
         log_code, prior_cache = self.prior.log_prob(params, code_cache[0])  # log p(code), (N,)
-        loss = (self.move * move + self.commitment * commit - log_px - log_code).mean()
-        terms = {"log_px": log_px, "log_code": log_code, "commitment": commit}
+        commitment = self.commitment * commit
+        loss = (self.move * move + commitment - log_px - log_code).mean()
+        terms = {"log_px": log_px, "log_code": log_code, "commitment": commitment}
         caches = encoder_cache, code_cache, decoder_cache, likelihood_cache, prior_cache
         return loss, terms, caches
 

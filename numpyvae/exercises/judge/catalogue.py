@@ -10,7 +10,8 @@ and it is there only where it is asked for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,18 +25,17 @@ from numpyvae.numerics import Array
 __all__ = [
     "ALL",
     "BETA",
+    "COURSES",
     "EXERCISES",
-    "PARTS",
     "Arrays",
+    "Course",
     "D",
     "Exercise",
     "Function",
     "L",
     "N",
-    "add_part",
     "draw_points",
     "exercise_numbered",
-    "exercises_of",
     "solution",
 ]
 
@@ -63,18 +63,36 @@ class Function(NamedTuple):
         return (self.name, f"{self.name}_backward") if self.gradients else (self.name,)
 
 
-class Exercise(NamedTuple):
-    """One file to fill in."""
+SIZES = {"N": N, "D": D, "L": L, "beta": BETA}
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One file to fill in.
+
+    What has a default is asked of the exercises in a teacher's folder alone (`own`); of those in
+    this package, hints, mistakes and the solution are found by their names.
+    """
 
     number: int
     slug: str
     title: str
-    functions: tuple[Function, ...]
+    functions: Sequence[Function]
+    hints: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
+    mistakes: Sequence[Any] = ()
+    sizes: Mapping[str, float] = field(default_factory=lambda: SIZES, compare=False)
+    folder: str = ""  # where it was read, "" for those in this package
+    source: str = ""  # the solution's text, if it was read from there
 
     @property
     def file(self) -> str:
         """The student's file, "ex3_reparameterize.py"."""
         return f"ex{self.number}_{self.slug}.py"
+
+    @property
+    def solution(self) -> str:
+        """The text of the solution."""
+        return self.source or solution(self.file)
 
     @property
     def marks(self) -> dict[str, int]:
@@ -175,31 +193,38 @@ PART_TWO = (
                    ("new_counts", "new_sums", "new_codebook"), 5)),
 )  # fmt: skip
 
-PARTS = {1: EXERCISES, 2: PART_TWO}
 ALL = EXERCISES + PART_TWO
 
 
-def add_part(parser: Any) -> None:
-    """Add the option `--part` to a command."""
-    parser.add_argument(
-        "--part", type=int, choices=list(PARTS), default=1,
-        help="of the course: 1 has exercises 0 to 9, 2 has 10 to 13 (default: %(default)s)",
-    )  # fmt: skip
+class Course(NamedTuple):
+    """Exercises that are handed out and graded together."""
+
+    part: int  # of the course in this package; 0 for a teacher's own
+    exercises: tuple[Exercise, ...]
+
+    @property
+    def marks(self) -> int:
+        """All marks that there are."""
+        return sum(sum(e.marks.values()) for e in self.exercises)
+
+    @property
+    def numbers(self) -> str:
+        """The first and the last number, "0 to 9"."""
+        return f"{self.exercises[0].number} to {self.exercises[-1].number}"
 
 
-def exercises_of(files: Container[str]) -> tuple[Exercise, ...]:
-    """The parts of the course of which there is a file; part one if there is none."""
-    parts = [own for own in PARTS.values() if any(e.file in files for e in own)]
-    return tuple(e for own in parts for e in own) or EXERCISES
+COURSES = {1: Course(1, EXERCISES), 2: Course(2, PART_TWO)}
 
 
-def exercise_numbered(number: int, exercises: tuple[Exercise, ...] = EXERCISES) -> Exercise:
+def exercise_numbered(number: int, exercises: Sequence[Exercise] = EXERCISES) -> Exercise:
     """One of the exercises. ValueError if there is none of that number."""
     for exercise in exercises:
         if exercise.number == number:
             return exercise
     first, last = exercises[0].number, exercises[-1].number
-    raise ValueError(f"there is no exercise {number}: expected {first} to {last}")
+    expected = f"{first} to {last}" if last - first + 1 == len(exercises) > 1 else ", ".join(
+        str(exercise.number) for exercise in exercises)  # fmt: skip
+    raise ValueError(f"there is no exercise {number}: expected {expected}")
 
 
 @cache

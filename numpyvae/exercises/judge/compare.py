@@ -9,15 +9,13 @@ import numpy as np
 
 from numpyvae.exercises.judge.catalogue import Exercise, Function
 from numpyvae.exercises.sandbox.runner import Note, Outcome
+from numpyvae.gradient_check.diagnosis import EXACT, close
 from numpyvae.numerics import Array
 
 __all__ = ["EXACT", "UNDONE", "Fault", "close", "faults_of", "looks_numerical"]
 
 VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-9, 1e-13
 """Relative to the largest entry. A derived gradient is right to 1e-15, differences to 1e-10."""
-
-EXACT = 1e-6
-"""Relative: below this, an explanation is taken to be the explanation."""
 
 UNDONE = ("not done", "missing")
 
@@ -33,20 +31,6 @@ class Fault(NamedTuple):
     kind: str  # "not done", "error", "form", "shape", "type", "value", ...
     text: str
     entry: str = ""  # "0/dlog_var[4, 1]": the place, the result and its worst entry
-
-
-def close(a: Array, b: Array, tolerance: float) -> bool:
-    """Equal up to `tolerance`, relative to b's largest entry, where both are finite."""
-    if a.shape != b.shape:
-        return False
-    a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
-    finite = np.isfinite(a) & np.isfinite(b)
-    if not finite.all():
-        if not finite.any():
-            return not (np.isfinite(a).any() or np.isfinite(b).any())
-        a, b = a[finite], b[finite]
-    off, scale = np.abs(a - b).max(initial=0.0), np.abs(b).max(initial=0.0)
-    return bool(off <= tolerance * scale)
 
 
 def faults_of(exercise: Exercise, outcome: Outcome, right: Outcome) -> list[Fault]:

@@ -11,7 +11,7 @@ Four questions, in this order; the first that explains all of a function's resul
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -19,13 +19,9 @@ import numpy as np
 
 from numpyvae.exercises.judge import habits, reference
 from numpyvae.exercises.judge.catalogue import (
-    BETA,
     Arrays,
-    D,
     Exercise,
     Function,
-    L,
-    N,
     draw_points,
 )
 from numpyvae.exercises.judge.compare import EXACT, Fault, close
@@ -40,6 +36,7 @@ from numpyvae.exercises.judge.reference import (
 )
 from numpyvae.exercises.judge.terms import coefficients
 from numpyvae.exercises.sandbox.runner import Outcome
+from numpyvae.gradient_check.diagnosis import Names
 
 __all__ = ["Named", "name_mistakes"]
 
@@ -59,7 +56,7 @@ def name_mistakes(
     exercise: Exercise, outcome: Outcome, seed: int | str, faults: Sequence[Fault]
 ) -> list[Named]:
     """The names of what is wrong, function by function; none for what is not explained exactly."""
-    right = reference.right(exercise.number, seed)
+    right = reference.right(exercise, seed)
     named: list[Named] = []
     for f in exercise.functions:
         own = [fault for fault in faults if fault.function in f.names]
@@ -121,7 +118,7 @@ def _by_results(
     )
     given = results._replace(arrays=yours)
     made = _by_mistakes(exercise, f, given, right, seed, place, seen)
-    found = made or _by_exchange(f, yours, right) or _by_constants(f, yours, right)
+    found = made or _by_exchange(f, yours, right) or _by_constants(exercise, f, yours, right)
     return found or _by_terms(exercise, f, results.arrays, true, seed)
 
 
@@ -210,25 +207,7 @@ def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     return [Named("results exchanged", says, f"In which order must {order} be?", f.names[-1])]
 
 
-def _constants() -> Iterator[tuple[float, str]]:
-    """Numbers that a gradient may be off by, and what they are."""
-    sizes = [
-        ("2", 2.0),
-        ("N", 1.0 * N),
-        ("D", 1.0 * D),
-        ("L", 1.0 * L),
-        ("beta", BETA),
-        ("N^2", 1.0 * N * N),
-        ("4", 4.0),
-    ]
-    yield -1.0, "-1"
-    for sign, minus in ((1.0, ""), (-1.0, "-")):
-        for text, value in sizes:
-            yield sign * value, f"{minus}{text}"
-            yield sign / value, f"{minus}1/{text}"
-
-
-def _by_constants(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
+def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     """Every wrong result is the right one times one constant, the same at all places."""
     if yours.keys() != right.keys():
         return []
@@ -243,25 +222,19 @@ def _by_constants(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
         result = name.split("/", 1)[1]
         if abs(ratios.setdefault(result, ratio) / ratio - 1.0) > EXACT:
             return []
-    off = {result: c for result, c in ratios.items() if abs(c - 1.0) > EXACT}
-    if not all(_constant(c) for c in off.values()):
+    names = Names(exercise.sizes)
+    off = {r: names.short(c) for r, c in ratios.items() if abs(c - 1.0) > EXACT}
+    if not all(off.values()):
         return []
     return [
         Named(
-            f"{result} times {_constant(c)}",
-            f"{result} is the right one times {_constant(c)}",
-            f"Which factor {_constant(c)} could come in, or be left out, on the way to {result}?",
+            f"{result} times {factor}",
+            f"{result} is the right one times {factor}",
+            f"Which factor {factor} could come in, or be left out, on the way to {result}?",
             f.names[-1] if result.split("/")[0] in f.gradients else f.name,
         )
-        for result, c in off.items()
+        for result, factor in off.items()
     ]
-
-
-def _constant(c: float) -> str:
-    """A factor in words, or in three digits; "" if it is neither: then the places gave it."""
-    known = next((text for value, text in _constants() if abs(c / value - 1.0) < EXACT), "")
-    short = f"{c:.3g}"
-    return known or (short if abs(float(short) / c - 1.0) < EXACT else "")
 
 
 def _by_terms(
@@ -270,7 +243,7 @@ def _by_terms(
     """Every wrong gradient is a sum of the terms it may contain, with other coefficients."""
     fits = all(a.shape == yours[n].shape for n, a in right.items() if n in yours)
     finite = all(np.isfinite(a).all() for a in yours.values())
-    if not f.gradients or yours.keys() != right.keys() or not fits or not finite:
+    if exercise.folder or not f.gradients or yours.keys() != right.keys() or not fits or not finite:
         return []
     points = draw_points(exercise, seed)
     named = []

@@ -56,7 +56,7 @@ def judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
 
 
 def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
-    faults = faults_of(exercise, outcome, reference.right(exercise.number, seed))
+    faults = faults_of(exercise, outcome, reference.right(exercise, seed))
     if outcome.end and not faults:  # all is there and right, and then it would not end
         faults = [Fault(exercise.functions[-1].names[-1], "stopped", outcome.end)]
     faulty = {fault.function for fault in faults}

@@ -22,6 +22,8 @@ def own_noise(
     exercise: Exercise, f: Function, points: Arrays, yours: Arrays, right: Arrays, outcome: Outcome
 ) -> bool:
     """Whether the results are those of the right function, given other noise at each call."""
+    if exercise.folder:
+        return False
     if f.name == "reparameterize":
         return _of_a_sample(points, yours, right, outcome)
     if f.name != "negative_elbo" or yours.keys() != right.keys():

@@ -17,7 +17,6 @@ from numpyvae.exercises.judge.catalogue import (
     Exercise,
     Function,
     draw_points,
-    solution,
 )
 from numpyvae.exercises.judge.compare import EXACT, close
 from numpyvae.exercises.judge.mistakes import Mistake, mistakes_of, pairs_of, planted
@@ -80,7 +79,7 @@ def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTake
 @contextlib.contextmanager
 def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
     """The names of a source, with `given` and the files before it as long as they are needed."""
-    modules = ["given", *(e.file.removesuffix(".py") for e in ALL)]
+    modules = ["given", *{e.file.removesuffix(".py") for e in (*ALL, exercise)}]
     before = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
     try:
         with np.errstate(all="ignore"):
@@ -154,7 +153,7 @@ def at_first_place(
 ) -> Arrays:
     """The right gradients at the first place, "0/dx" -> array; `weights` as in `results_with`."""
     here = {n: a for n, a in points.items() if n.startswith(f"{f.name}/0/")}
-    made = results_with(exercise, f, solution(exercise.file), here, weights=weights)
+    made = results_with(exercise, f, exercise.solution, here, weights=weights)
     return {n: a for n, a in made.arrays.items() if n.split("/")[1] in f.gradients}
 
 
@@ -166,10 +165,9 @@ def perform_trusted(exercise: Exercise, source: str, points: Arrays) -> Outcome:
 
 
 @lru_cache(maxsize=64)
-def right(number: int, seed: int | str) -> Outcome:
+def right(exercise: Exercise, seed: int | str) -> Outcome:
     """The reference's results."""
-    exercise = ALL[number]
-    return perform_trusted(exercise, solution(exercise.file), draw_points(exercise, seed))
+    return perform_trusted(exercise, exercise.solution, draw_points(exercise, seed))
 
 
 @lru_cache(maxsize=128)
@@ -203,7 +201,7 @@ def fitted_mistakes(
     was. If they do not, a number that somebody may have written is the likelier one.
     """
     points = draw_points(exercise, seed)
-    truth = {n[len(f.name) + 1 :]: a for n, a in right(exercise.number, seed).arrays.items()
+    truth = {n[len(f.name) + 1 :]: a for n, a in right(exercise, seed).arrays.items()
              if n.startswith(f"{f.name}/")}  # fmt: skip
 
     def nearest_first(made: Iterable[Fitted]) -> list[Fitted]:

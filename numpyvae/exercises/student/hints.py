@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from numpyvae.data.files import atomic_write
+from numpyvae.exercises.judge.catalogue import Exercise
 from numpyvae.exercises.judge.judging import Verdict
 from numpyvae.exercises.student import hints_part_two
 
@@ -169,8 +170,10 @@ HINTS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def steps_of(function: str) -> tuple[str, ...]:
-    """The hints for a function of either part; empty if it has none."""
+def steps_of(exercise: Exercise, function: str) -> tuple[str, ...]:
+    """The hints for a function; empty if it has none."""
+    if exercise.folder:
+        return tuple(exercise.hints.get(function, ()))
     return HINTS.get(function, ()) or hints_part_two.HINTS.get(function, ())
 
 
@@ -180,11 +183,14 @@ def ladder(verdict: Verdict) -> list[str]:
         return []
     first = verdict.faults[0]
     if first.kind in ("error", "form", "stopped", "absent") and not verdict.named:
-        return [f"Before the formula, mend this: {first.text}", *steps_of(first.function)[1:]]
+        return [
+            f"Before the formula, mend this: {first.text}",
+            *steps_of(verdict.exercise, first.function)[1:],
+        ]
     asked = [named.asks for named in verdict.named]
     functions = [named.function for named in verdict.named]
     function = (functions or [verdict.faults[0].function])[0]
-    steps = list(steps_of(function))
+    steps = list(steps_of(verdict.exercise, function))
     return [*asked, *steps[1:]] if asked else steps
 
 
@@ -195,7 +201,8 @@ def next_hint(folder: Path, verdict: Verdict) -> str:
     """
     steps = ladder(verdict)
     if not steps:
-        return f"{verdict.exercise.file} passes: there is nothing to hint at."
+        passes = "passes: there is nothing to hint at" if not verdict.faults else "has no hints"
+        return f"{verdict.exercise.file} {passes}."
     path, number = folder / ".hints.json", str(verdict.exercise.number)
     reached = _reached(path)
     key, step = steps[0], 0

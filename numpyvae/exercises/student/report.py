@@ -75,6 +75,8 @@ def _wrapped(text: str, width: int) -> list[str]:
 def _reproduction(verdict: Verdict, folder: Path | str, seed: int | str) -> list[str]:
     """How to get at the number in Python."""
     numbers = "" if str(seed) == "0" else f", seed={json.dumps(str(seed), ensure_ascii=False)}"
+    own = verdict.exercise.folder
+    numbers += f', exercises="{own}"' if own else ""
     call = f'rerun("{folder}", {verdict.exercise.number}{numbers})'
     worst = next((f for f in verdict.faults if f.entry), None)
     if worst is not None:

@@ -12,13 +12,15 @@ import numpy as np
 import numpyvae
 from numpyvae.data.digits import load_digits
 from numpyvae.data.files import atomic_write
-from numpyvae.exercises.judge.catalogue import PARTS, Exercise, exercises_of, solution
+from numpyvae.exercises.judge.catalogue import COURSES, Course, Exercise, solution
+from numpyvae.exercises.student.courses import Courses, exercises_of, in_words
 
 __all__ = [
     "blank_message",
     "digits_npz",
     "exercises_in",
     "existing",
+    "filled",
     "start",
     "stub",
     "student_files",
@@ -26,6 +28,7 @@ __all__ = [
 
 TEXTS = Path(__file__).parent / "texts"
 READMES = {
+    0: ("README.md", "student_readme_own.md"),
     1: ("README.md", "student_readme.md"),
     2: ("README_PART_TWO.md", "student_readme_part_two.md"),
 }
@@ -39,7 +42,7 @@ def blank_message(exercise: Exercise, function: str) -> str:
 
 def stub(exercise: Exercise) -> str:
     """The student's file: the solution's, the bodies of the exercise's functions left blank."""
-    lines = solution(exercise.file).splitlines(keepends=True)
+    lines = exercise.solution.splitlines(keepends=True)
     functions = [n for n in ast.parse("".join(lines)).body if isinstance(n, ast.FunctionDef)]
     for node in reversed(functions):
         if node.name in exercise.marks:
@@ -51,11 +54,26 @@ def stub(exercise: Exercise) -> str:
     return "".join(lines)
 
 
-def student_files(part: int = 1) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of every file that a student begins a part with, but for the README."""
-    for exercise in PARTS[part]:
+def filled(text: bytes, course: Course, marks: bool = True) -> bytes:
+    """A README with what the course says: {Count}, {first}, {table}."""
+    head = "| file | about | marks |\n|---|---|---|" if marks else "| file | about |\n|---|---|"
+    rows = [
+        f"| `{e.file}` | {e.title} |" + (f" {sum(e.marks.values())} |" if marks else "")
+        for e in course.exercises
+    ]
+    count, first = len(course.exercises), course.exercises[0].number
+    counted = f"{in_words(count).capitalize()} file{'s' if count > 1 else ''}"
+    said = {"{files}": counted, "{first}": str(first), "{table}": "\n".join([head, *rows])}
+    for name, words in said.items():
+        text = text.replace(name.encode(), words.encode())
+    return text
+
+
+def student_files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file that a student begins a course with, but for the README."""
+    for exercise in course.exercises:
         yield exercise.file, stub(exercise).encode()
-    if part != 1:
+    if course.part != 1:
         return
     yield "given.py", solution("given.py").encode()
     yield "digits.npz", digits_npz()
@@ -81,23 +99,23 @@ def existing(folder: Path) -> Path:
     return folder
 
 
-def exercises_in(folder: Path) -> tuple[Exercise, ...]:
-    """The parts of the course of which a student's folder holds a file; part one if it is empty."""
-    return exercises_of({path.name for path in folder.iterdir()})
+def exercises_in(folder: Path, courses: Courses = COURSES) -> tuple[Exercise, ...]:
+    """The exercises that a student's folder is for; part one if it is empty."""
+    return exercises_of({path.name for path in folder.iterdir()}, courses)
 
 
-def start(folder: Path, part: int = 1) -> tuple[list[str], list[str]]:
-    """Write a part into a student's folder. What is there already stays.
+def start(folder: Path, course: Course = COURSES[1]) -> tuple[list[str], list[str]]:
+    """Write a course into a student's folder. What is there already stays.
 
     Returns the names of what was written, and of what was kept.
     """
     if folder.is_file():
         raise ValueError(f"{folder} is a file: expected the name of a folder to write")
     folder.mkdir(parents=True, exist_ok=True)
-    name, text = READMES[part]
-    readme = (name, (TEXTS / text).read_bytes())
+    name, text = READMES[course.part]
+    readme = (name, filled((TEXTS / text).read_bytes(), course))
     written, kept = [], []
-    for name, content in (readme, *student_files(part)):
+    for name, content in (readme, *student_files(course)):
         if (folder / name).exists():
             kept.append(name)
             continue

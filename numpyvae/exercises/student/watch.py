@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpyvae.exercises.judge import reference
-from numpyvae.exercises.judge.catalogue import EXERCISES, Exercise, exercise_numbered
+from numpyvae.exercises.judge.catalogue import COURSES, Exercise, exercise_numbered
 from numpyvae.exercises.judge.judging import Verdict, judge_file
 from numpyvae.exercises.sandbox.process import FORKERS
 from numpyvae.exercises.sandbox.runner import Limits
 from numpyvae.exercises.sandbox.submitted import SOURCE_BYTES
 from numpyvae.exercises.student import hints, report, stubs
+from numpyvae.exercises.student.courses import add_course, courses_of, in_words
 from numpyvae.exercises.student.terminal import Live, Page, Plain, open_screen
 
 __all__ = ["Files", "add_to"]
@@ -25,10 +26,7 @@ PAUSE = 0.15  # seconds between two looks at the files
 SETTLES = 0.5  # seconds for which a file may be gone or empty: some editors save like that
 COARSE = 3.0  # seconds: how far apart two times must be for every file system to tell them apart
 CELLS = {"pass": "#", "fail": "x", "not done": "."}
-FINISHED = (
-    "All ten exercises pass.",
-    "You have written a variational autoencoder by hand, gradients and all.",
-)
+FINISHED = "You have written a variational autoencoder by hand, gradients and all."
 KEYS = "h hint  n next  q quit      # passes  x fails  . not done"
 
 
@@ -41,6 +39,7 @@ def add_to(commands: Any) -> None:
         "it: the first that does not pass",
     )  # fmt: skip
     add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
+    add_course(add, part=False)
     add.set_defaults(command=watch)
 
 
@@ -50,10 +49,10 @@ def watch(arguments: argparse.Namespace) -> int:
     ValueError if there is no such folder or exercise.
     """
     folder = stubs.existing(arguments.folder)
-    there, number = stubs.exercises_in(folder), arguments.number
+    there, number = stubs.exercises_in(folder, courses_of(arguments)), arguments.number
     first = None if number is None else exercise_numbered(number, there)
     with FORKERS.kept(), open_screen() as screen:
-        watched = _Watched(folder, arguments.seed, screen)
+        watched = _Watched(folder, there, arguments.seed, screen)
         watched.begin(first)
         while not getattr(sys.stdout, "gone", False) and watched.go_on():
             pass
@@ -129,9 +128,11 @@ def _look(path: Path) -> _Look:
 class _Watched:
     """Where a student stands: the verdicts, the exercise that is shown, the hints it got."""
 
-    def __init__(self, folder: Path, seed: str, screen: Plain | Live) -> None:
+    def __init__(
+        self, folder: Path, exercises: tuple[Exercise, ...], seed: str, screen: Plain | Live
+    ) -> None:
         self.folder, self.seed, self.screen = folder, seed, screen
-        self.exercises = stubs.exercises_in(folder)
+        self.exercises = exercises
         self.files = Files(folder, [e.file for e in self.exercises])
         self.verdicts: dict[int, Verdict] = {}
         self.times: dict[int, str] = {}
@@ -236,7 +237,9 @@ class _Watched:
         number = self.current.number
         news = list(self.news)
         if all(v.status == "pass" for v in self.verdicts.values()):
-            lines = FINISHED if self.exercises == EXERCISES else ("All exercises pass.",)
+            lines = [f"All {in_words(len(self.exercises))} exercises pass."]
+            files = {e.file for e in self.exercises}
+            lines += [FINISHED] if {e.file for e in COURSES[1].exercises} <= files else []
             news += [self._paint(line, "pass") for line in lines]
         head = f"Exercise {number}, checked at {self.times[number]}"
         verdict = report.verdict_text(

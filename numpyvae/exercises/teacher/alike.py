@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from numpyvae.exercises.judge.catalogue import ALL, solution
+from numpyvae.exercises.judge.catalogue import Exercise
 from numpyvae.exercises.sandbox.shapes import shapes
 from numpyvae.exercises.teacher.class_results import Grade, cell
 
@@ -45,7 +45,8 @@ def pairs_of(grades: Sequence[Grade]) -> list[Pair]:
 
     The submissions must have been graded with `shapes`.
     """
-    students = [(g.name, _forms(g)) for g in grades] + [(PUBLISHED, _published())]
+    graded = list(dict.fromkeys(v.exercise for g in grades for v in g.verdicts))
+    students = [(g.name, _forms(g)) for g in grades] + [(PUBLISHED, _published(graded))]
     common: dict[tuple[int, int], list[tuple[str, float, int]]] = defaultdict(list)
     for function in dict.fromkeys(f for _, forms in students for f in forms):
         found = [(i, forms[function]) for i, (_, forms) in enumerate(students) if function in forms]
@@ -91,11 +92,11 @@ def _forms(grade: Grade) -> Forms:
     }
 
 
-def _published() -> Forms:
+def _published(exercises: Sequence[Exercise]) -> Forms:
     return {
         (e.number, name): frozenset(forms)
-        for e in ALL
-        for name, forms in shapes(ast.parse(solution(e.file)), e.marks).items()
+        for e in exercises
+        for name, forms in shapes(ast.parse(e.solution), e.marks).items()
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpyvae.data.files import atomic_write
-from numpyvae.exercises.judge.catalogue import PARTS
+from numpyvae.exercises.judge.catalogue import COURSES, Course
 from numpyvae.exercises.judge.judging import Verdict
 from numpyvae.exercises.student.report import summary, verdict_text
 
@@ -31,7 +31,7 @@ class Grade(NamedTuple):
     problem: str = ""  # why nothing of the submission could be read
     seconds: float = 0.0
     notes: tuple[str, ...] = ()  # which files were taken for others
-    part: int = 1  # of the course
+    course: Course = COURSES[1]
 
     @property
     def total(self) -> int:
@@ -40,8 +40,8 @@ class Grade(NamedTuple):
 
     @property
     def out_of(self) -> int:
-        """Marks that there are in the part, 100."""
-        return sum(sum(e.marks.values()) for e in PARTS[self.part])
+        """Marks that there are in the course."""
+        return self.course.marks
 
     @property
     def confined(self) -> bool:
@@ -131,8 +131,8 @@ def table(grades: Sequence[Grade]) -> str:
     """The class as CSV: a row for each student, sorted as given. It does not depend on the seed."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
-    part = grades[0].part if grades else 1
-    columns = [f"ex{exercise.number}" for exercise in PARTS[part]]
+    course = grades[0].course if grades else COURSES[1]
+    columns = [f"ex{exercise.number}" for exercise in course.exercises]
     writer.writerow(
         ["student", "total", *columns, "named mistakes", "other failures", "have a look"]
     )

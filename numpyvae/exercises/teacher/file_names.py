@@ -13,6 +13,9 @@ from numpyvae.exercises.teacher.hand_in import ARCHIVES, UNREAD, Entry, is_hidde
 __all__ = ["FILES", "Name", "choose", "is_code", "is_wanted", "meant", "others", "student_of"]
 
 FILES = tuple(exercise.file for exercise in ALL)
+"""What is looked for unless a teacher's own exercises are."""
+
+Files = tuple[str, ...]
 CANVAS = re.compile(r"(?P<student>.+?_)(?:late_)?(?P<user>\d+)_\d+_.*", re.IGNORECASE)
 KIT = (
     "given.py",
@@ -25,32 +28,34 @@ KIT = (
 )
 
 
-def meant(name: str) -> Name | None:
+def meant(name: str, files: Files = FILES) -> Name | None:
     """What a file's name says; None if it names no exercise."""
-    return meant_of(name, FILES)
+    return meant_of(name, files)
 
 
-def student_of(name: str) -> str:
+def student_of(name: str, files: Files = FILES) -> str:
     """Whose file it is, in a folder where files of many students are; "" if it does not say."""
     canvas = CANVAS.fullmatch(name) if len(name) <= NAME_CHARACTERS else None
     if canvas:
         return canvas["student"] + canvas["user"]
-    named = meant(name)
+    named = meant(name, files)
     return named.before.strip(" _-.") if named else ""
 
 
-def is_code(name: str) -> bool:
+def is_code(name: str, files: Files = FILES) -> bool:
     """Whether a file may be what a student wrote."""
-    return meant(name) is not None or name.lower().endswith((".py", ".ipynb", ".py.txt"))
+    return meant(name, files) is not None or name.lower().endswith((".py", ".ipynb", ".py.txt"))
 
 
-def is_wanted(name: str) -> bool:
+def is_wanted(name: str, files: Files = FILES) -> bool:
     """Whether a file is looked at: code, or an archive that may hold it."""
     is_packed = name.lower().endswith((*ARCHIVES, *UNREAD))
-    return not is_hidden(name) and (is_code(name) or is_packed)
+    return not is_hidden(name) and (is_code(name, files) or is_packed)
 
 
-def choose(entries: Sequence[Entry]) -> tuple[dict[str, list[Entry]], list[str]]:
+def choose(
+    entries: Sequence[Entry], files: Files = FILES
+) -> tuple[dict[str, list[Entry]], list[str]]:
     """For each exercise the files that are as good as each other, mostly one; and what to say.
 
     Of two folders with the same exercise one is taken: that with files of the very names expected,
@@ -59,7 +64,7 @@ def choose(entries: Sequence[Entry]) -> tuple[dict[str, list[Entry]], list[str]]
     """
     folders: dict[str, dict[str, list[Entry]]] = {}
     for entry in entries:
-        if name := meant(entry.name):
+        if name := meant(entry.name, files):
             folders.setdefault(str(entry.path.parent), {}).setdefault(name.file, []).append(entry)
     chosen: dict[str, list[Entry]] = {}
     passed_over = []
@@ -71,9 +76,9 @@ def choose(entries: Sequence[Entry]) -> tuple[dict[str, list[Entry]], list[str]]
     said = [f"not taken: {_some(passed_over)}, where the same exercises are"] if passed_over else []
     for file in sorted(chosen):
         found = chosen[file]
-        best = min(_rank(entry) for entry in found)
-        chosen[file] = [entry for entry in found if _rank(entry) == best]
-        left = [entry.name for entry in found if _rank(entry) != best]
+        ranks = [_rank(entry, file) for entry in found]
+        chosen[file] = [e for e, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
+        left = [e.name for e, rank in zip(found, ranks, strict=True) if rank != min(ranks)]
         if chosen[file][0].name != file or left:
             not_taken = f", {_some(left)} is not" if left else ""
             said.append(f"{chosen[file][0].name} is taken for {file}{not_taken}")
@@ -85,15 +90,15 @@ def _order(folder: str, files: dict[str, list[Entry]]) -> tuple[bool, bool, int,
     return not exact, folder != ".", -len(files), folder.count("/"), folder
 
 
-def _rank(entry: Entry) -> tuple[bool, bool, bool, int]:
-    name = meant(entry.name)
+def _rank(entry: Entry, file: str) -> tuple[bool, bool, bool, int]:
+    name = meant(entry.name, (file,))
     assert name is not None
     return name.rank
 
 
-def others(entries: Iterable[Entry]) -> str:
+def others(entries: Iterable[Entry], files: Files = FILES) -> str:
     """What else a submission holds: a misnamed file is easily seen there."""
-    unknown = (e for e in entries if is_code(e.name) and not meant(e.name))
+    unknown = (e for e in entries if is_code(e.name) and not meant(e.name, files))
     return _some(sorted({e.name for e in unknown if not {*KIT} & {*e.path.parts}}))
 
 

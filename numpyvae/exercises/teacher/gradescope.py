@@ -15,8 +15,8 @@ from typing import Any
 
 import numpyvae
 from numpyvae.data.files import atomic_write
-from numpyvae.exercises.judge.catalogue import add_part
 from numpyvae.exercises.judge.judging import Verdict
+from numpyvae.exercises.student.courses import add_course, course_of
 from numpyvae.exercises.student.report import summary
 from numpyvae.exercises.teacher import kit
 from numpyvae.exercises.teacher.class_results import Grade
@@ -35,7 +35,7 @@ def add_to(commands: Any) -> None:
     )
     add.add_argument("--gradescope", type=Path, required=True, metavar="FILE.zip",
                      help="the archive to write")  # fmt: skip
-    add_part(add)
+    add_course(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     add.set_defaults(command=autograder)
 
@@ -43,21 +43,25 @@ def add_to(commands: Any) -> None:
 def autograder(arguments: argparse.Namespace) -> int:
     """Write the archive."""
     kit.check_target(arguments.gradescope, arguments.overwrite)
-    content = archive(arguments.part)
+    course = course_of(arguments)
+    content = archive(arguments.part, arguments.exercises, arguments.marks)
     with atomic_write(arguments.gradescope) as file:
         file.write(content)
     print(
         f"{arguments.gradescope}: numpyvae {numpyvae.__version__}, {len(content) / 2**20:.1f} MiB. "
-        "Upload it as the autograder of a programming assignment of 100 points."
+        f"Upload it as the autograder of a programming assignment of {course.marks} points."
     )
     return 0
 
 
-def archive(part: int = 1) -> bytes:
-    """A .zip of setup.sh, run_autograder and this very package; always the same bytes."""
+def archive(part: int = 1, own: Path | None = None, marks: Path | None = None) -> bytes:
+    """A .zip of setup.sh, run_autograder and this very package; always the same bytes.
+
+    With a teacher's own exercises and marks, if there are some.
+    """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as out:
-        for name, data, executable in sorted(_members(part)):
+        for name, data, executable in sorted(_members(part, own, marks)):
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.create_system = 3  # Unix, on every system: the attributes hold the permissions
             info.external_attr = (0o100755 if executable else 0o100644) << 16
@@ -65,11 +69,17 @@ def archive(part: int = 1) -> bytes:
     return content.getvalue()
 
 
-def _members(part: int) -> Iterator[tuple[str, bytes, bool]]:
+def _members(part: int, own: Path | None, marks: Path | None) -> Iterator[tuple[str, bytes, bool]]:
     """Name, content, whether it is to be executed."""
     yield "setup.sh", _script("gradescope_setup.sh"), True
+    options = f"--gradescope --part {part}" if own is None else "--gradescope --exercises exercises"
+    if marks is not None:
+        options += " --marks marks.csv"
+        yield "marks.csv", marks.read_bytes(), False
+    for path in [] if own is None else own.glob("*.py"):
+        yield f"exercises/{path.name}", path.read_bytes(), False
     run = _script("gradescope_run.sh")
-    yield "run_autograder", run.replace(b"--gradescope", b"--gradescope --part %d" % part), True
+    yield "run_autograder", run.replace(b"--gradescope", options.encode()), True
     for path in PACKAGE.rglob("*"):
         inside = path.relative_to(PACKAGE.parent)
         if path.is_file() and "__pycache__" not in inside.parts and path.suffix != ".pyc":

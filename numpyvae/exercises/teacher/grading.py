@@ -22,11 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.exercises.judge import tasks
-from numpyvae.exercises.judge.catalogue import PARTS, Exercise, add_part, draw_points
+from numpyvae.exercises.judge.catalogue import ALL, COURSES, Course, Exercise, draw_points
 from numpyvae.exercises.judge.compare import Fault
 from numpyvae.exercises.judge.judging import Verdict, judge
 from numpyvae.exercises.sandbox.process import FORKERS, Trouble
 from numpyvae.exercises.sandbox.runner import LIMITS, Limits
+from numpyvae.exercises.student.courses import add_course, course_of
 from numpyvae.exercises.teacher import alike, class_results, submissions
 from numpyvae.exercises.teacher.class_results import Grade
 from numpyvae.exercises.teacher.hand_in import UNREAD
@@ -51,7 +52,7 @@ class Run(NamedTuple):
     limits: Limits = LIMITS
     jobs: int = 1
     compare: bool = False
-    part: int = 1
+    course: Course = COURSES[1]
 
 
 def add_to(commands: Any) -> None:
@@ -67,7 +68,7 @@ def add_to(commands: Any) -> None:
     option("submissions", type=Path, metavar="SUBMISSIONS", help="a folder")
     option("--out", type=Path, default=Path("results"), metavar="FOLDER",
            help="where the results go (default: %(default)s)")  # fmt: skip
-    add_part(add)
+    add_course(add)
     option("--seed", help="of the numbers that all are checked with (default: drawn, and printed)")
     option("--jobs", type=int, default=_processors(), metavar="N",
            help="students at a time (default: %(default)s, the processors)")  # fmt: skip
@@ -92,17 +93,18 @@ def grade(arguments: argparse.Namespace) -> int:
         ),
         positive_int("--jobs", arguments.jobs),
         arguments.compare,
-        arguments.part,
+        course_of(arguments),
     )
     path, out = arguments.submissions, arguments.out
-    found, ignored = submissions.find(path, [out], arguments.single)
+    expected = run.course.exercises if arguments.exercises else ALL
+    found, ignored = submissions.find(path, [out], arguments.single, expected)
     unread = submissions.unread(ignored)
     for name in ignored:
         if not name.lower().endswith(UNREAD):
             _warn(f"numpyvae: {name} is neither a folder nor a .zip or .tar.gz, and is passed over")
     found = sorted([*found, *unread], key=lambda submission: submission.name)
     out.mkdir(parents=True, exist_ok=True)
-    alone = arguments.single or submissions.is_one(path)
+    alone = arguments.single or submissions.is_one(path, expected)
     writer = class_results.Writer(out, arguments.gradescope, alone)
     _say(f"to grade: {len(found)}; seed {run.seed} (--seed {run.seed} repeats this run)")
     grades, interrupted = _grade_and_show(found, run, writer)
@@ -167,7 +169,7 @@ def grade_one(
     """All exercises of one submission. Whatever happens in one of them costs that one alone."""
     started = time.perf_counter()
     verdicts = []
-    for exercise in PARTS[run.part]:
+    for exercise in run.course.exercises:
         if stop is not None and stop.is_set():
             break
         try:
@@ -179,7 +181,7 @@ def grade_one(
     seconds = time.perf_counter() - started
     problem, notes = submission.problem, submission.notes
     return Grade(
-        submission.name, file_name, run.seed, tuple(verdicts), problem, seconds, notes, run.part
+        submission.name, file_name, run.seed, tuple(verdicts), problem, seconds, notes, run.course
     )
 
 

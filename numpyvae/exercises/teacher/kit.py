@@ -24,16 +24,17 @@ import numpy as np
 import numpyvae
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises.judge import meant, reference
-from numpyvae.exercises.judge.catalogue import ALL, PARTS, Arrays, Exercise, add_part, draw_points
+from numpyvae.exercises.judge.catalogue import ALL, COURSES, Arrays, Course, Exercise, draw_points
 from numpyvae.exercises.sandbox import cells
 from numpyvae.exercises.student import stubs
+from numpyvae.exercises.student.courses import add_course, course_of
 from numpyvae.numerics import Array
 
 __all__ = ["FOLDER", "add_to", "build", "check_target", "npz"]
 
 FOLDER = "numpyvae-exercises"
-FOLDERS = {1: FOLDER, 2: f"{FOLDER}-part-two"}
-READMES = {1: "kit_readme.md", 2: "kit_readme_part_two.md"}
+FOLDERS = {0: FOLDER, 1: FOLDER, 2: f"{FOLDER}-part-two"}
+READMES = {0: "kit_readme_own.md", 1: "kit_readme.md", 2: "kit_readme_part_two.md"}
 TEXTS = Path(__file__).parent / "texts"
 CHECKER = Path(numpyvae.__file__).parent / "gradient_check"
 
@@ -57,7 +58,7 @@ def add_to(commands: Any) -> None:
         "--seed", default="0", metavar="ID",
         help="of the numbers in it, any text: a student's id, say (default: %(default)s)",
     )  # fmt: skip
-    add_part(add)
+    add_course(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     add.set_defaults(command=export)
 
@@ -66,7 +67,7 @@ def export(arguments: argparse.Namespace) -> int:
     """Write a kit."""
     path: Path = arguments.kit
     check_target(path, arguments.overwrite)
-    content = build(arguments.seed, arguments.part)
+    content = build(arguments.seed, course_of(arguments))
     with atomic_write(path) as file:
         file.write(content)
     seed = ascii(arguments.seed)
@@ -83,9 +84,10 @@ def check_target(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{path} exists already: --overwrite replaces it")
 
 
-def build(seed: int | str = "0", part: int = 1) -> bytes:
-    """The kit of a part as the bytes of a .zip, whose files are all in one folder of `FOLDERS`."""
-    return _zip((f"{FOLDERS[part]}/{name}", content) for name, content in _files(str(seed), part))
+def build(seed: int | str = "0", course: Course = COURSES[1]) -> bytes:
+    """The kit of a course as the bytes of a .zip, whose files are all in one folder."""
+    files = _files(str(seed), course)
+    return _zip((f"{FOLDERS[course.part]}/{name}", content) for name, content in files)
 
 
 def npz(arrays: Mapping[str, Array]) -> bytes:
@@ -112,9 +114,9 @@ def _zip(files: Iterable[tuple[str, bytes]]) -> bytes:
     return archive.getvalue()
 
 
-def _files(seed: str, part: int) -> Iterator[tuple[str, bytes]]:
+def _files(seed: str, course: Course) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file of the kit."""
-    yield "README.md", _text(TEXTS / READMES[part]).replace(b"{table}\n", _table(part).encode())
+    yield "README.md", stubs.filled(_text(TEXTS / READMES[course.part]), course, marks=False)
     yield "LICENSE", _text(TEXTS / "kit_license.txt")
     yield "check.py", _text(TEXTS / "kit_check.py")
     yield "yours.py", _text(TEXTS / "kit_yours.py")
@@ -123,10 +125,10 @@ def _files(seed: str, part: int) -> Iterator[tuple[str, bytes]]:
     yield "meant.py", _text(Path(meant.__file__))
     for path in CHECKER.glob("*.py"):
         yield f"gradient_check/{path.name}", _text(path)
-    for name, content in stubs.student_files(part):
+    for name, content in stubs.student_files(course):
         yield name, _packed_again(content) if name.endswith(".npz") else _unix(content)
-    yield "expected/exercises.json", _plan(part)
-    for exercise in PARTS[part]:
+    yield "expected/exercises.json", _plan(course)
+    for exercise in course.exercises:
         yield f"expected/ex{exercise.number}.npz", npz(_expected(exercise, seed))
 
 
@@ -144,12 +146,7 @@ def _packed_again(content: bytes) -> bytes:
         return npz(dict(arrays))
 
 
-def _table(part: int) -> str:
-    rows = [f"| `{e.file}` | {e.title} |\n" for e in PARTS[part]]
-    return "| file | about |\n|---|---|\n" + "".join(rows)
-
-
-def _plan(part: int) -> bytes:
+def _plan(course: Course) -> bytes:
     """What check.py needs to know: the exercises' functions and what these take and give."""
     plan = [
         {
@@ -162,7 +159,7 @@ def _plan(part: int) -> bytes:
                 for f in e.functions
             ],
         }
-        for e in PARTS[part]
+        for e in course.exercises
     ]  # fmt: skip
     return (json.dumps(plan, indent=1) + "\n").encode()
 
@@ -172,10 +169,10 @@ def _expected(exercise: Exercise, seed: str) -> Arrays:
 
     The cotangents of `draw_points` are left out: the gradient checker draws its own.
     """
-    points, right = draw_points(exercise, seed), reference.right(exercise.number, seed).arrays
+    points, right = draw_points(exercise, seed), reference.right(exercise, seed).arrays
     chosen: Arrays = {}
     for f in exercise.functions:
-        outputs = () if f.name in ESTIMATORS else f.outputs
+        outputs = () if not exercise.folder and f.name in ESTIMATORS else f.outputs
         for kind, arrays, names in (("given", points, f.arguments), ("expected", right, outputs)):
             for name, array in arrays.items():
                 function, _, result = name.split("/", 2)

@@ -11,10 +11,11 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from numpyvae.exercises.judge.catalogue import ALL, Exercise, draw_points, solution
+from numpyvae.exercises.judge.catalogue import Exercise, draw_points
 from numpyvae.exercises.judge.judging import Verdict, judge, judge_source
-from numpyvae.exercises.judge.mistakes import MISTAKES, PART_TWO, mistakes_of, plant
+from numpyvae.exercises.judge.mistakes import listed_for, mistakes_of, plant
 from numpyvae.exercises.judge.reference import perform_trusted
+from numpyvae.exercises.student.courses import add_course, courses_of
 from numpyvae.exercises.student.hints import ladder, steps_of
 from numpyvae.exercises.student.stubs import blank_message, stub
 
@@ -27,13 +28,14 @@ def add_to(commands: Any) -> None:
         "lint", help="prove that stubs fail, solutions pass and every mistake is caught by name"
     )
     add.add_argument("--seed", default="0", help="of the numbers that all is checked with")
+    add_course(add, part=False)
     add.set_defaults(command=lint)
 
 
 def lint(arguments: argparse.Namespace) -> int:
     """Print a line for each exercise and one for each problem; exit code 1 if there is one."""
     found = 0
-    for exercise in ALL:
+    for exercise in (e for course in courses_of(arguments).values() for e in course.exercises):
         problems = list(problems_of(exercise, arguments.seed))
         found += len(problems)
         print(
@@ -48,7 +50,7 @@ def lint(arguments: argparse.Namespace) -> int:
 def problems_of(exercise: Exercise, seed: int | str = 0) -> Iterator[str]:
     """What is wrong with an exercise, one sentence each."""
     yield from _stub_problems(exercise, seed)
-    right = solution(exercise.file)
+    right = exercise.solution
     for where, verdict in (
         ("in this process", _judge(exercise, right, seed)),
         ("in a process of its own", judge_source(exercise, right, seed)),
@@ -56,9 +58,10 @@ def problems_of(exercise: Exercise, seed: int | str = 0) -> Iterator[str]:
         if verdict.status != "pass":
             yield f"the solution does not pass {where}: {verdict.faults[0].text}"
     for function in exercise.marks:
-        if len(steps_of(function)) != 3 or not all(steps_of(function)):
+        steps = steps_of(exercise, function)
+        if len(steps) != 3 or not all(steps):
             yield f"{function} has no hints in three steps"
-    for mistake in (*MISTAKES, *PART_TWO):
+    for mistake in listed_for(exercise):
         if mistake.function in exercise.marks:
             if plant(right, mistake) is None:
                 yield f"{mistake.name!r} does not fit into the solution"

@@ -11,12 +11,14 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from numpyvae.exercises.judge.catalogue import ALL, exercises_of
+from numpyvae.exercises.judge.catalogue import ALL, Exercise
 from numpyvae.exercises.sandbox.cells import as_python
 from numpyvae.exercises.sandbox.submitted import SOURCE_BYTES, read_submitted
+from numpyvae.exercises.student.courses import exercises_of
 from numpyvae.exercises.teacher.file_names import choose, is_wanted, meant, others, student_of
 from numpyvae.exercises.teacher.hand_in import (
     ARCHIVE_BYTES,
@@ -31,12 +33,12 @@ from numpyvae.exercises.teacher.hand_in import (
 
 __all__ = ["Submission", "file_names", "find", "is_one", "read_one", "unread"]
 
-MARKS = {exercise.file: exercise.marks for exercise in ALL}
 NOTEBOOK_BYTES = 2**23  # with its pictures
 PACKED = 3  # archives in one another
 RESULT_SUFFIXES = (".json", ".txt", ".csv", ".png")
 DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
+Exercises = Sequence[Exercise]
 Read = tuple[dict[str, str], dict[str, str], tuple[str, ...]]  # sources, problems, notes
 
 
@@ -51,7 +53,10 @@ class Submission(NamedTuple):
 
 
 def find(
-    path: Path, apart_from: Iterable[Path] = (), single: bool = False
+    path: Path,
+    apart_from: Iterable[Path] = (),
+    single: bool = False,
+    exercises: Exercises = ALL,
 ) -> tuple[list[Submission], list[str]]:
     """The submissions in a folder, sorted by name, and the names of what was passed over.
 
@@ -63,39 +68,41 @@ def find(
         raise FileNotFoundError(f"{path}: no such folder")
     if not single and path.is_file() and not _is_archive(path):
         raise ValueError(f"{path}: expected a folder of submissions, or one as a .zip")
-    if single or is_one(path):
-        return [read_one(path.resolve())], []
+    if single or is_one(path, exercises):
+        return [read_one(path.resolve(), exercises)], []
     excluded = {other.resolve() for other in apart_from}
     found: list[Submission] = []
     ignored: list[str] = []
     flat: dict[str, list[Path]] = {}
+    files = _files(exercises)
     for entry in sorted(path.iterdir()):
         if is_hidden(entry.name) or (not entry.is_symlink() and entry.resolve() in excluded):
             continue
-        student = student_of(entry.name)
+        student = student_of(entry.name, files)
         if entry.is_dir() or (_is_archive(entry) and not student):
-            found.append(read_one(entry))
-        elif student and is_wanted(entry.name):
+            found.append(read_one(entry, exercises))
+        elif student and is_wanted(entry.name, files):
             flat.setdefault(student, []).append(entry)
         elif entry.is_symlink():
-            found.append(read_one(entry))
+            found.append(read_one(entry, exercises))
         else:
             ignored.append(_text(entry.name))
-    found += [_read_flat(student, files) for student, files in flat.items()]
+    found += [_read_flat(student, own, exercises) for student, own in flat.items()]
     if not found:
         raise ValueError(f"{path}: expected a folder or a .zip for each student, found none")
     return sorted(found, key=lambda submission: submission.name), ignored
 
 
-def is_one(path: Path) -> bool:
+def is_one(path: Path, exercises: Exercises = ALL) -> bool:
     """Whether a path is a submission itself, and no folder of submissions."""
     if path.is_file():
         return True
-    named = (meant(entry.name) for entry in path.iterdir()) if path.is_dir() else ()
+    files = _files(exercises)
+    named = (meant(entry.name, files) for entry in path.iterdir()) if path.is_dir() else ()
     return any(name is not None and not name.before for name in named)
 
 
-def read_one(path: Path) -> Submission:
+def read_one(path: Path, exercises: Exercises = ALL) -> Submission:
     """A folder or an archive as one submission, whatever is in it."""
     suffix = next((s for s in ARCHIVES if path.name.lower().endswith(s)), "")
     name = _text(path.name)[: -len(suffix) or None]
@@ -103,9 +110,10 @@ def read_one(path: Path) -> Submission:
         if path.is_symlink():
             raise ValueError("is a link, which is not followed")
         if path.is_dir():
-            read = _read(list(in_folder(path, is_wanted)))
+            wanted = partial(is_wanted, files=_files(exercises))
+            read = _read(list(in_folder(path, wanted)), exercises)
         else:
-            read = _read_archive(Entry(PurePosixPath(path.name), path))
+            read = _read_archive(Entry(PurePosixPath(path.name), path), exercises)
         return _submission(name, *read)
     except OSError as error:
         return Submission(name, {}, {}, f"the submission cannot be read: {error.strerror}")
@@ -113,12 +121,13 @@ def read_one(path: Path) -> Submission:
         return Submission(name, {}, {}, f"the submission {error}")
 
 
-def _read_flat(student: str, files: Sequence[Path]) -> Submission:
+def _read_flat(student: str, files: Sequence[Path], exercises: Exercises) -> Submission:
     """The files of one student out of a folder where the files of all are."""
     if len(files) == 1 and _is_archive(files[0]):
-        return read_one(files[0])
+        return read_one(files[0], exercises)
     try:
-        return _submission(_text(student), *_read([Entry(PurePosixPath(f.name), f) for f in files]))
+        entries = [Entry(PurePosixPath(f.name), f) for f in files]
+        return _submission(_text(student), *_read(entries, exercises))
     except ValueError as error:
         return Submission(_text(student), {}, {}, f"the submission {error}")
 
@@ -132,19 +141,20 @@ def _submission(
     return Submission(name, {}, {}, "; ".join((none, *notes)))
 
 
-def _read(entries: Sequence[Entry], depth: int = 0) -> Read:
+def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Read:
     """The files for the exercises, or those in the one archive that is there instead."""
-    chosen, said = choose(entries)
+    chosen, said = choose(entries, _files(exercises))
     archives = [entry for entry in entries if _is_archive(entry.path)]
     if not chosen and archives and depth < PACKED:
         if len(archives) > 1:
             raise InWords(f"holds {len(archives)} archives, expected one")
-        return _read_archive(archives[0], depth + 1)
+        return _read_archive(archives[0], exercises, depth + 1)
+    marks = {e.file: e.marks for e in exercises}
     sources: dict[str, str] = {}
     problems: dict[str, str] = {}
     for file, found in chosen.items():
         try:
-            texts = {_code(entry, file) for entry in found}
+            texts = {_code(entry, file, marks[file]) for entry in found}
             if len(texts) > 1:
                 names = " and ".join(sorted(entry.name for entry in found)[:3])
                 raise ValueError(f"{names} may both be meant: expected one file {file}")
@@ -153,8 +163,9 @@ def _read(entries: Sequence[Entry], depth: int = 0) -> Read:
             problems[file] = _text(str(error))
     said = [text for text in said if not any(f"taken for {file}" in text for file in problems)]
     said += [_not_read(e.name) for e in entries if e.name.lower().endswith(UNREAD)][:5]
-    missing = [e.file for e in exercises_of(chosen) if e.file not in chosen]
-    if missing and (unknown := others(entries)):
+    all_of_them = exercises_of(chosen) if exercises == ALL else exercises
+    missing = [e.file for e in all_of_them if e.file not in chosen]
+    if missing and (unknown := others(entries, _files(exercises))):
         said.append(f"not recognised: {unknown}; expected names such as {missing[0]}")
     return sources, problems, tuple(map(_text, said))
 
@@ -169,11 +180,12 @@ def _not_read(name: str) -> str:
     return f"{name} is not read: expected a .zip"
 
 
-def _read_archive(entry: Entry, depth: int = 0) -> Read:
+def _read_archive(entry: Entry, exercises: Exercises, depth: int = 0) -> Read:
     """What an archive holds. ValueError if it is damaged, encrypted, too large or none."""
     content = _content(entry, ARCHIVE_BYTES)
-    with in_archive(entry.name, io.BytesIO(content), is_wanted) as entries:
-        return _read(entries, depth)
+    wanted = partial(is_wanted, files=_files(exercises))
+    with in_archive(entry.name, io.BytesIO(content), wanted) as entries:
+        return _read(entries, exercises, depth)
 
 
 def _content(entry: Entry, most: int) -> bytes:
@@ -191,17 +203,21 @@ def _content(entry: Entry, most: int) -> bytes:
     return content
 
 
-def _code(entry: Entry, file: str) -> str:
+def _code(entry: Entry, file: str, functions: Iterable[str]) -> str:
     """The text of the Python in a student's file. ValueError, in words, if it has none."""
     if ".ipynb" in entry.name.lower():
         text = _content(entry, NOTEBOOK_BYTES).decode("utf-8-sig", "replace")
-        return as_python(text, MARKS[file], entry.name)
+        return as_python(text, functions, entry.name)
     if isinstance(entry.source, Path):
-        return as_python(read_submitted(entry.source), MARKS[file], entry.name)
+        return as_python(read_submitted(entry.source), functions, entry.name)
     with tempfile.TemporaryDirectory(prefix="numpyvae-") as folder:
         path = Path(folder) / file
         path.write_bytes(entry.source(SOURCE_BYTES + 1))
-        return as_python(read_submitted(path), MARKS[file], entry.name)
+        return as_python(read_submitted(path), functions, entry.name)
+
+
+def _files(exercises: Exercises) -> tuple[str, ...]:
+    return tuple(e.file for e in exercises)
 
 
 def _is_archive(path: Path | PurePosixPath) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from functools import cache
 
-from numpyvae.exercises.judge.catalogue import Exercise, Function, solution
+from numpyvae.exercises.judge.catalogue import Exercise, Function
 from numpyvae.exercises.judge.mistakes.estimators import ESTIMATORS
 from numpyvae.exercises.judge.mistakes.kinds import Mistake, Patch
 from numpyvae.exercises.judge.mistakes.likelihoods import LIKELIHOODS
@@ -25,6 +25,7 @@ __all__ = [
     "PART_TWO",
     "Mistake",
     "Patch",
+    "listed_for",
     "mistakes_of",
     "pairs_of",
     "plant",
@@ -54,17 +55,22 @@ def plant(source: str, mistake: Mistake) -> str | None:
 @cache
 def planted(exercise: Exercise, *mistakes: Mistake) -> str | None:
     """The solution with these mistakes; None where a patch does not fit."""
-    source: str | None = solution(exercise.file)
+    source: str | None = exercise.solution
     for mistake in mistakes:
         source = plant(source, mistake) if source else None
     return source
+
+
+def listed_for(exercise: Exercise) -> tuple[Mistake, ...]:
+    """The tables that an exercise's mistakes are in."""
+    return tuple(exercise.mistakes) if exercise.folder else (*MISTAKES, *PART_TWO)
 
 
 @cache
 def mistakes_of(exercise: Exercise) -> tuple[tuple[Mistake, str], ...]:
     """The mistakes of an exercise, each with the wrong solution."""
     functions = {name for f in exercise.functions for name in f.names}
-    listed = [m for m in (*MISTAKES, *PART_TWO) if m.function in functions]
+    listed = [m for m in listed_for(exercise) if m.function in functions]
     made = [(m, planted(exercise, m)) for m in listed]
     return tuple((m, source) for m, source in made if source is not None)
 

@@ -7,6 +7,7 @@ does, your f_backward is compared with numerical differentiation of your own f (
 import sys
 import textwrap
 import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -119,14 +120,13 @@ def report(name, place=0):
     """The gradient check of a _backward, or of a function that returns a gradient. Print it."""
     f = FUNCTIONS[name.removesuffix("_backward")]
     given = arguments(f["name"], place)
-    n = next(len(a) for a in given.values() if np.ndim(a) >= 2)  # to recognise a factor of 1/N
-    options = {"rtol": GRADIENT_TOLERANCE, "sizes": {"N": n}}
+    n = next((len(a) for a in given.values() if np.ndim(a) >= 2), 1)  # to recognise a factor of 1/N
+    options = {"rtol": GRADIENT_TOLERANCE, "sizes": {"N": n} if n > 1 else {}}
     if name in ESTIMATORS:
         function, theta = ESTIMATORS[name](given)
         gradient = {key.removeprefix("d"): a for key, a in outputs(name, place).items()}
         found = check_grad(function, theta, gradient, **options)
-        found.reproduce = ""  # it would name functions that are not yours
-        return found
+        return replace(found, reproduce="")  # it would name functions that are not yours
     forward, backward = your(f["name"]), your(name)
     names = [gradient.removeprefix("d") for gradient in f["gradients"]]
 
@@ -141,8 +141,7 @@ def report(name, place=0):
 
     inputs = [given[name] for name in names]
     found = check_vjp(of_these, gradients, inputs, names=names, **options)
-    found.reproduce = ""
-    return found
+    return replace(found, reproduce="")
 
 
 def check_slope_at_zero():

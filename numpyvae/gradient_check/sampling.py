@@ -1,0 +1,367 @@
+"""What is measured of f at theta (value, noise, natural units), and the gradient under test.
+
+No verdict may depend on the units in which f and theta are measured. Steps, bounds and tolerances
+are therefore multiples of these numbers, and never of one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .differences import EPS
+from .points import Array, Block, Vector, as_scalar, repeats, snapshot
+from .slopes import STEP, Evaluator, Notes, bounded_slope
+
+__all__ = ["Candidate", "Sample", "collect", "look_again", "sample_f"]
+
+GOLDEN = 0.5 * (5.0**0.5 - 1.0)
+ZERO = 1e-20  # a parameter this close to zero says nothing of its unit
+# Where to look for a parameter's unit: small weights may need larger steps, zeros tell nothing.
+LARGER = (1.0, 2.0**8, 2.0**16)
+ANY = (1.0, *(2.0 ** (sign * k) for k in (8, 16, 24, 32, 40, 48) for sign in (-1, 1)))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was measured of f at theta, and random directions in the units that were found.
+
+    f      the function itself
+    value  f(theta)
+    eps    the relative precision in which f computes
+    noise  the error of one value of f
+    slope  of f along a random direction of natural steps, in the units of f
+    units  the natural size of a step in each entry, (P,)
+    """
+
+    f: Evaluator
+    value: float
+    eps: float
+    noise: float
+    slope: float
+    units: Vector
+    rng: np.random.Generator
+
+    def signs(self, n: int) -> Vector:
+        """Random signs, (n,)."""
+        return (2 * self.rng.integers(0, 2, n, dtype=np.int8) - 1).astype(np.float64)
+
+    def direction(self, indices: NDArray[np.intp] | None = None) -> Vector:
+        """Random signs times each entry's natural step, of about unit length; zero elsewhere."""
+        v = np.zeros(self.units.size)
+        where = np.arange(v.size) if indices is None else indices
+        v[where] = self.signs(where.size) * self.units[where] / np.sqrt(where.size)
+        return v
+
+    def uneven(self, indices: NDArray[np.intp]) -> Vector:
+        """A direction of unequal steps: slopes or kinks of two entries do not cancel along it."""
+        size = 1.0 - 0.5 * np.modf(GOLDEN * np.arange(self.units.size))[0]
+        return np.asarray(size * self.direction(indices))
+
+
+def sample_f(calls: Evaluator, rng: np.random.Generator, notes: Notes) -> Sample:
+    """Look at f at theta and beside it: is it finite, deterministic, and does it leave theta alone?
+
+    Where it is not, the notes say so; then the numbers say nothing.
+    """
+    value, eps = _first_look(calls, notes)
+    typical = _typical_sizes(calls)
+    sample = Sample(calls, value, eps, eps * abs(value), 0.0, typical, rng)
+    if not np.isfinite(value):
+        notes.cannot_tell(
+            f"f(theta) is {value}: there is no gradient to compare with at this point."
+        )
+    else:
+        _same_again(sample, notes, "f is not deterministic: two calls at the same theta gave")
+    bad = np.flatnonzero(~np.isfinite(calls.point.vector))
+    if not calls.point.size:
+        notes.cannot_tell("theta has no entries: there is nothing to check.")
+    elif bad.size:
+        entry, number = calls.point.entry(int(bad[0])), calls.point.vector[bad[0]]
+        notes.cannot_tell(f"theta is not finite: {entry} is {number}.")
+    return sample if notes.unknown else _measured(sample, notes)
+
+
+def _first_look(calls: Evaluator, notes: Notes) -> tuple[float, float]:
+    """f(theta), and the precision that its dtype allows."""
+    with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn"):
+        warnings.simplefilter("always")
+        value = calls(calls.real)
+    for message in caught:
+        if issubclass(message.category, RuntimeWarning):
+            notes.warn(f"f at theta gives a RuntimeWarning: {message.message}.")
+    calls.look_for_writing(notes)
+    if isinstance(value, complex):
+        raise TypeError("f returned a complex number for real theta: it must return a real one")
+    if not np.isfinite(value) or calls.value_dtype not in (np.float32, np.float16):
+        return float(value), EPS
+    eps = float(np.finfo(calls.value_dtype).eps)
+    notes.warn(
+        f"f computes in {calls.value_dtype} although theta is float64: its values are good to "
+        f"{eps:.0e} only. Keep theta's dtype inside f."
+    )
+    return float(value), eps
+
+
+def look_again(sample: Sample, notes: Notes) -> None:
+    """At the end of a check: f(theta) must be what it was, and theta too."""
+    sample.f.look_for_writing(notes)
+    text = "f keeps a state: f(theta) at the start and at the end of the check gave"
+    if not notes.unknown:
+        _same_again(sample, notes, text)
+
+
+def _same_again(sample: Sample, notes: Notes, text: str) -> None:
+    again = float(sample.f.or_nan(sample.f.real))
+    if abs(again - sample.value) > 64.0 * sample.eps * abs(sample.value) or np.isnan(again):
+        raised = f" f raised {sample.f.raised}." if np.isnan(again) and sample.f.raised else ""
+        notes.cannot_tell(
+            f"{text} {sample.value!r} and {again!r}.{raised} If f draws new noise at each call: "
+            "draw it once, and pass it in."
+        )
+
+
+def _typical_sizes(calls: Evaluator) -> Vector:
+    """|theta|, but at least the median of its parameter's entries that are not zero, (P,)."""
+    size = np.abs(calls.point.vector)
+    size[size <= ZERO] = 0.0
+    for block in calls.point.blocks:
+        here = size[block.indices]
+        if here.any():
+            size[block.indices] = np.maximum(here, np.median(here[here > 0.0]))
+    return size
+
+
+def _measured(sample: Sample, notes: Notes) -> Sample:
+    """The sample with its noise, slope and units."""
+    typical = sample.units
+    sample = _with_noise(sample, notes)
+    sample = replace(sample, units=np.where(typical > 0.0, typical, 1.0))
+    if notes.unknown:
+        return sample
+    units = sample.units.copy()
+    for block in sample.f.point.blocks:
+        units[block.indices] *= _factor(sample, block)
+    sample = replace(sample, units=units)
+    sample.f.forget_raised()
+    if not np.any(typical):
+        sample = _with_noise(sample, notes)  # now that a step is known
+    _look_for_dependence(sample, notes)
+    return sample
+
+
+def _factor(sample: Sample, block: Block) -> float:
+    """By how much the steps of a parameter are better larger or smaller than they are.
+
+    Small parameters do not say what a small step is, but f does: over too large a step the slope
+    changes by more than 3 %, with too small a one more than 1e-7 of it is rounding. 1 where no
+    step does better.
+    """
+    at_zero = not np.any(np.abs(block.take(sample.f.point.vector)) > ZERO)
+    factors, enough = (ANY, 0.01) if at_zero else (LARGER, 1.0)
+    phi = sample.f.along(sample.uneven(block.indices))
+    badness: list[float] = []
+    for factor in factors:
+        slope = bounded_slope(phi, sample.value, factor * STEP, sample.noise)
+        changes, rounding = max(abs(slope.gap), slope.bound), 3.0 * sample.noise / slope.h
+        bad = max(changes / 0.03, rounding / 1e-7) / (abs(slope.value) or np.nan)
+        badness.append(bad if bad <= 1.0 else np.inf)
+        if bad <= enough:
+            break
+    return factors[int(np.argmin(badness))]
+
+
+def _with_noise(sample: Sample, notes: Notes) -> Sample:
+    """The sample with the noise of f, its precision, and its slope along random directions.
+
+    Noise has two parts: what f's own rounding leaves, measured beside theta, and what the rounding
+    of theta does to f, which is much where f is nearly singular.
+    """
+    error, slope = _from_differences(sample)
+    eps, natural = sample.eps, max(abs(sample.value), slope)
+    if natural > 0.0 and error > 1e4 * EPS * natural and eps == EPS:
+        eps = error / natural
+        in_single = " It seems to compute in float32 somewhere." if 1e-9 < eps < 1e-5 else ""
+        notes.warn(
+            f"f is noisy: its values carry an error of about {error:.0e}, {eps:.0e} relative."
+            f"{in_single}"
+        )
+    noise = max(3.0 * error, eps * abs(sample.value))
+    sample = replace(sample, eps=eps, noise=noise, slope=slope)
+    return replace(sample, noise=max(noise, _from_rounding(sample, notes)))
+
+
+def _from_differences(sample: Sample) -> tuple[float, float]:
+    """The noise from a table of differences (More & Wild 2011), and the size of f's slope.
+
+    Differences of high order wipe out whatever is smooth, over seven points 1e-6 apart; what they
+    leave is the noise, with k-th differences of independent errors s having the mean square s^2
+    (2k)! / (k!)^2. The points are beside theta, where f may well have a kink.
+    """
+    smallest, slope = np.inf, 0.0
+    phi = sample.f.along(sample.direction())
+    for side in (2.0**-9, -(2.0**-10)):
+        table = np.array([phi(side + j * 2.0**-20) for j in range(7)])
+        slope = np.fmax(slope, abs(table[6] - table[0]) / (6.0 * 2.0**-20))
+        fourth, fifth, sixth = (np.diff(table, k) for k in (4, 5, 6))
+        squares = [np.mean(fourth**2) / 70.0, np.mean(fifth**2) / 252.0, np.mean(sixth**2) / 924.0]
+        smallest = np.fmin(smallest, np.sqrt(max(squares)))
+    return float(smallest) if np.isfinite(smallest) else 0.0, float(slope)
+
+
+def _from_rounding(sample: Sample, notes: Notes) -> float:
+    """How far f moves when theta moves by its own rounding.
+
+    That is about eps times the slope. Where it is far more, f jumps at theta, or is singular closer
+    to theta than any step of a difference: no difference can be trusted there.
+    """
+    largest = 0.0
+    for _ in range(2):
+        phi = sample.f.along(sample.f.point.vector * sample.signs(sample.f.point.size))
+        moved = abs(phi(2.0 * EPS) - sample.value)
+        slopes = [abs(phi(h) - phi(-h)) / (2.0 * h) for h in (STEP, 2.0**-12 * STEP)]
+        if moved > 100.0 * (sample.noise + 4.0 * EPS * max(slopes)):
+            notes.cannot_tell(
+                f"Rounding theta alone changes f by {moved:.0e}: f jumps at theta, or is nearly "
+                "singular there, and no difference can be trusted."
+            )
+        largest = max(largest, moved) if np.isfinite(moved) else largest
+    return float(largest)
+
+
+def _look_for_dependence(sample: Sample, notes: Notes) -> None:
+    """An f that is the same number near theta and far from it does not look at its argument."""
+    if sample.slope == 0.0:
+        phi = sample.f.along(sample.uneven(np.arange(sample.f.point.size)))
+        if all(phi(t) == sample.value for t in (1.0, -1.0, 64.0, -64.0)):
+            notes.cannot_tell(
+                f"f does not change with theta: it is {sample.value!r} near theta and far from it. "
+                "See that f uses its argument and not a global copy."
+            )
+        sample.f.forget_raised()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The gradient under test: flat, with what is wrong about its form.
+
+    problems   parameter -> what is wrong with the form of its gradient
+    misfits    parameter -> its gradient in the shape in which it came, where that is a wrong one
+    eps        the precision of the gradient's dtype, where that is less than float64's and may be
+    is_narrow  whether its dtype is less than float64
+    """
+
+    vector: Vector
+    problems: dict[str, str]
+    misfits: dict[str, Array]
+    eps: float = 0.0
+    is_narrow: bool = False
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether there is anything to compare."""
+        return bool(np.any(np.isfinite(self.vector)) or self.misfits)
+
+
+def collect(sample: Sample, grad: Any, notes: Notes) -> Candidate:
+    """The gradient as a flat vector; a function is called again after f was called elsewhere."""
+    if not callable(grad):
+        return _as_candidate(sample, grad, notes)
+    sample.f.or_nan(sample.f.real)  # f at theta comes before grad, as for a caller of both
+    candidate = _as_candidate(sample, _call(sample, grad, notes), notes)
+    if not notes.unknown and np.all(np.isfinite(candidate.vector)):
+        _call_again(sample, grad, candidate.vector, notes)
+    return candidate
+
+
+def _call(sample: Sample, grad: Any, notes: Notes) -> Any:
+    """Call grad at a copy of theta; what it returns is copied: it may reuse its buffer."""
+    vector = sample.f.point.vector.copy()
+    raw = grad(sample.f.point.structure(vector))
+    if not np.array_equal(vector, sample.f.point.vector, equal_nan=True):
+        notes.fail(
+            "changes theta", "grad changes theta in place: it must not touch what it is given."
+        )
+    return snapshot(raw)
+
+
+def _without_value(sample: Sample, raw: Any, notes: Notes) -> Any:
+    """The gradient of ``(value, gradient)``, as loss_and_grad returns it; value is compared."""
+    is_pair = isinstance(raw, tuple) and len(raw) == 2 and np.size(raw[0]) == 1
+    if not is_pair or np.ndim(raw[0]) != 0 or _is_a_gradient(sample, raw):
+        return raw
+    value = as_scalar(raw[0])
+    near = 1e-9 * abs(sample.value) + 100.0 * sample.noise
+    if np.isfinite(sample.value) and abs(value - sample.value) > near:
+        notes.warn(
+            f"The value returned beside the gradient is {value!r}, but f(theta) is "
+            f"{sample.value!r}."
+        )
+    return raw[1]
+
+
+def _is_a_gradient(sample: Sample, raw: tuple[Any, Any]) -> bool:
+    """Whether two numbers are the gradient of a theta of two entries."""
+    return sample.f.point.shapes == [(2,)] and np.ndim(raw[1]) == 0 and not sample.f.point.is_dict
+
+
+def _as_candidate(sample: Sample, raw: Any, notes: Notes) -> Candidate:
+    raw = _without_value(sample, raw, notes)
+    eps, is_narrow, kinds = 0.0, False, dict[Any, list[str]]()
+    for name, value in raw.items() if isinstance(raw, Mapping) else [("", raw)]:
+        kinds.setdefault(getattr(value, "dtype", np.dtype(np.float64)), []).append(str(name))
+    for kind, names in kinds.items():
+        where = f" of {', '.join(names)}" if any(names) else ""
+        if kind in (np.float32, np.float16):
+            is_narrow = True
+            text = f"The gradient{where} is {kind}: it is good to {np.finfo(kind).eps:.0e} only."
+            if sample.f.point.was_narrow:
+                eps = max(eps, float(np.finfo(kind).eps))
+                notes.warn(text)
+            else:
+                notes.fail("dtype", f"{text} theta is float64: give every buffer theta's dtype.")
+        elif getattr(kind, "kind", "") in ("i", "u", "b"):
+            notes.warn(
+                f"The gradient{where} is {kind}: an integer buffer cuts off what is behind the "
+                "point."
+            )
+    return Candidate(*sample.f.point.flatten(raw), eps, is_narrow)
+
+
+def _call_again(sample: Sample, grad: Any, first: Vector, notes: Notes) -> None:
+    """Call f somewhere else, then grad at theta again: it must give the same."""
+
+    def again() -> Vector:
+        raw = _without_value(sample, _call(sample, grad, notes), notes)
+        return sample.units * sample.f.point.flatten(raw)[0]
+
+    sample.f.along(sample.direction())(2.0**-5)
+    first = first * sample.units  # so that no parameter hides behind one with larger slopes
+    second = again()
+    if repeats(second, first):
+        return
+    if repeats(second, first, 2.0):
+        notes.fail(
+            "accumulates",
+            "The second call of grad doubles the first: gradients add up from call to call. Set "
+            "them to zero at the start of the backward pass.",
+        )
+        return
+    sample.f.or_nan(sample.f.real)
+    if repeats(again(), first):
+        notes.fail(
+            "stale cache",
+            "grad(theta) depends on where f was called last: it uses a stale cache of that "
+            "forward pass.",
+        )
+    else:
+        notes.fail(
+            "not deterministic",
+            "grad is not deterministic: two calls at the same theta differ, while f is. Does the "
+            "backward pass draw new noise, or keep a state?",
+        )

@@ -1,0 +1,216 @@
+"""A teacher's own exercises, from a folder, and a teacher's own marks, from a file."""
+
+import csv
+import importlib
+import sys
+import zipfile
+
+import pytest
+
+from numpyvae import cli
+from numpyvae.exercises import rerun
+from numpyvae.exercises.judge import own
+from numpyvae.exercises.judge.catalogue import COURSES
+
+pytestmark = pytest.mark.usefixtures("kept_forks")
+
+FORGOTTEN = ("    dlogits[np.arange(len(y)), y] -= 1.0\n", "")
+AVERAGED = ("return dlosses[:, None] * dlogits", "return dlosses[:, None] * dlogits / len(y)")
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch, capsys):
+    """Run a command of `numpyvae exercises` beside the template: its exit code, what it says."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        code = cli.main(["exercises", *words])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    run("template", "own")
+    return run
+
+
+def edited(path, old, new):
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_a_student_does_it_step_by_step(said, tmp_path):
+    code, text = said("start", "hw", "--exercises", "own")
+    assert (code, sorted(p.name for p in (tmp_path / "hw").iterdir())) == (
+        0, ["README.md", "ex1_softmax.py"],
+    )  # fmt: skip
+    assert (
+        "| `ex1_softmax.py` | softmax and the cross-entropy | 10 |"
+        in (tmp_path / "hw" / "README.md").read_text()
+    )
+    assert "numpyvae exercises check hw 1 --exercises own" in text
+    check = "check", "hw", "--exercises", "own"
+    code, text = said(*check)
+    assert code == 1
+    assert text.startswith("not done    0/10  ex1_softmax.py")
+    solution = (tmp_path / "own" / "ex1_softmax.py").read_text()
+    file = tmp_path / "hw" / "ex1_softmax.py"
+    file.write_text(solution)
+    assert said(*check) == (
+        0, "pass       10/10  ex1_softmax.py           softmax and the cross-entropy\n",
+    )  # fmt: skip
+    file.write_text(solution.replace(*FORGOTTEN))
+    code, text = said(*check)
+    assert "fail        4/10" in text
+    assert "-> dlogits is the softmax: the 1 of the right class is not subtracted" in text
+    assert 'rerun("hw", 1, exercises="own")["cross_entropy/0/dlogits"][' in text
+    assert rerun("hw", 1, exercises="own")["cross_entropy/0/dlogits"].shape == (5, 4)
+    hints = [said("hint", "hw", "--exercises", "own")[1] for _ in range(3)]
+    assert "Which two terms of the loss" in hints[0]
+    assert "hint 3 of 3 (the last): dlogits = dlosses (p - one_hot(y))" in hints[2]
+
+
+def test_a_class_is_graded_with_a_teachers_marks(said, tmp_path):
+    solution = (tmp_path / "own" / "ex1_softmax.py").read_text()
+    for name, file, text in (
+        ("ann", "ex1_softmax.py", solution),
+        ("bob", "ex1_softmax (1).py", solution.replace(*FORGOTTEN)),
+        ("cy", "EX1_SOFTMAX.PY", solution.replace(*AVERAGED)),
+    ):
+        (tmp_path / "class" / name).mkdir(parents=True)
+        (tmp_path / "class" / name / file).write_text(text)
+    (tmp_path / "marks.csv").write_text("function,marks\ncross_entropy, 1\n")
+    words = "grade", "class", "--out", "out", "--exercises", "own", "--compare", "--gradescope"
+    code, text = said(*words, "--marks", "marks.csv")
+    assert code == 0
+    assert "1/7  ex1 label forgotten" in text
+    with (tmp_path / "out" / "class.csv").open() as file:
+        rows = [(r["student"], r["ex1"], r["named mistakes"]) for r in csv.DictReader(file)]
+    assert rows == [
+        ("ann", "7", ""), ("bob", "1", "ex1 label forgotten"), ("cy", "1", "ex1 dlogits times 1/N"),
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "ann" / "results.json").is_file()
+
+
+def test_its_kit_runs_and_holds_no_solution(said, tmp_path, monkeypatch, capsys):
+    assert said("export", "kit.zip", "--exercises", "own")[0] == 0
+    with zipfile.ZipFile(tmp_path / "kit.zip") as archive:
+        assert not any(b"- logits.max(axis=1" in archive.read(name) for name in archive.namelist())
+        archive.extractall(tmp_path)
+    kit = tmp_path / "numpyvae-exercises"
+    assert not (kit / "given.py").exists()
+    monkeypatch.syspath_prepend(str(kit))
+    before = set(sys.modules)
+    solution = (tmp_path / "own" / "ex1_softmax.py").read_text()
+    told = []
+    for text in (None, solution, solution.replace(*FORGOTTEN)):
+        if text:
+            (kit / "ex1_softmax.py").write_text(text)
+        check = importlib.import_module("check")
+        code = check.main([])
+        told.append((code, capsys.readouterr().out))
+        for name in set(sys.modules) - before:
+            if str(kit) in str(getattr(sys.modules[name], "__file__", "")):
+                del sys.modules[name]
+    assert [code for code, _ in told] == [1, 0, 1]
+    assert told[0][1].startswith("not done")
+    assert "5 of 20 entries of logits (5, 4) differ" in told[2][1]
+
+
+def test_lint_proves_the_template_and_finds_what_is_broken(said, tmp_path):
+    lint = "lint", "--exercises", "own"
+    assert said(*lint) == (0, "ex1_softmax.py           2 functions,  2 mistakes: ok\n")
+    catalogue = tmp_path / "own" / "catalogue.py"
+    edited(catalogue, '"return dlogits"', '"return 1.0 * dlosses[:, None] * dlogits"')
+    edited(catalogue, '"What is the derivative of log sum_k exp(a_k)? And of a_y?",', "")
+    code, text = said(*lint)
+    assert code == 1
+    assert "'rows not weighted' is not caught" in text
+    assert "cross_entropy_backward has no hints in three steps" in text
+    edited(tmp_path / "own" / "ex1_softmax.py", "-log_p[np", "-log_p[0 * np")
+    assert said(*lint)[0] == 1
+
+
+BROKEN = {
+    "no entry": (None, "no entry for ex2_more.py; there is ex1_softmax.py"),
+    "no file": (('slug="softmax"', 'slug="soft"'), "ex1_soft.py: no such file"),
+    "twice": (("EXERCISES = [", "EXERCISES = 2 * ["), "exercise 1 is there twice"),
+    "no list": (("EXERCISES = [", "OTHERS = ["), "expected EXERCISES, a list of Exercise"),
+    "mistake": (('"return dlosses[:, None] * dlogits"', '"return dlosses * x"'),
+                "'rows not weighted' does not fit: expected 'return dlosses * x' once"),
+    "python": (("N, K = 5, 4", "N, K = 5, ("), "catalogue.py, line 8: SyntaxError"),
+    "raises": (("N, K = 5, 4", "N, K = 5, 4 / 0"), "line 8: ZeroDivisionError: division by zero"),
+    "marks": (("(4, 6)", "(4,)"), "expected marks of 2 numbers, for cross_entropy and cross_ent"),
+    "function": (('"cross_entropy", ("logits", "y")', '"cross", ("logits", "y")'),
+                 "no function cross, which catalogue.py lists"),
+    "arguments": (('("logits", "y")', '("a", "y")'),
+                  "expected cross_entropy(a, y), got (logits, y)"),
+    "hints": (('"cross_entropy": (', '"entropy": ('), "hints for entropy, which no exercise has"),
+    "places": (('"y": rng.integers(K, size=N),', ""),
+               "the places of cross_entropy: expected logits, y, dlosses, got logits, dlosses"),
+    "draws": (("rng.integers(K, size=N)", "rng.choice(['a'], N)"), "expected real numbers in y"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_folder_that_does_not_fit_says_where(what, said, tmp_path):
+    change, expected = BROKEN[what]
+    if change:
+        edited(tmp_path / "own" / "catalogue.py", *change)
+    else:
+        (tmp_path / "own" / "ex2_more.py").write_text("")
+    code, text = said("start", "hw", "--exercises", "own")
+    assert code == 2
+    assert expected in " ".join(text.split())
+    assert text.startswith("numpyvae: own/")
+    assert not (tmp_path / "hw").exists()
+
+
+def test_a_solution_that_is_not_python_or_has_no_docstring(said, tmp_path):
+    solution = tmp_path / "own" / "ex1_softmax.py"
+    text = solution.read_text()
+    solution.write_text(text + "x = (\n")
+    assert "ex1_softmax.py, line 26: not Python: '(' was never closed" in said(
+        "check", ".", "--exercises", "own"
+    )[1]  # fmt: skip
+    solution.write_text(text.replace('    """dlogits (N, K), of dlosses (N,)."""\n', ""))
+    assert "cross_entropy_backward has no docstring" in said("check", ".", "--exercises", "own")[1]
+
+
+def test_other_marks_for_the_exercises_of_the_package(said, tmp_path):
+    (tmp_path / "marks.csv").write_text("function,marks\ndense,30\ndense_backward,0\n\n")
+    assert said("start", "hw", "--marks", "marks.csv")[0] == 0
+    assert "| the dense layer | 30 |" in (tmp_path / "hw" / "README.md").read_text()
+    assert "not done    0/30" in said("check", "hw", "0", "--marks", "marks.csv")[1]
+    _, text = said("autograder", "--gradescope", "g.zip", "--marks", "marks.csv")
+    assert "of 123 points." in text
+    with zipfile.ZipFile("g.zip") as archive:
+        assert b"--part 1 --marks marks.csv" in archive.read("run_autograder")
+        assert archive.read("marks.csv").startswith(b"function,marks")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dense", "line 2: expected function,marks, got dense"),
+        ("dense,-1", "line 2: expected function,marks, got dense,-1"),
+        ("dents,3", "line 2: no exercise has a function dents"),
+        ("tanh,1\ntanh,2", "line 3: tanh is there twice"),
+    ],
+)
+def test_marks_that_are_none(line, expected, tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text(f"function,marks\n{line}\n")
+    with pytest.raises(ValueError, match=expected):
+        own.with_marks(COURSES, path)
+
+
+def test_a_course_counts_itself(said, tmp_path):
+    assert (COURSES[1].numbers, COURSES[2].numbers) == ("0 to 9", "10 to 13")
+    catalogue = tmp_path / "own" / "catalogue.py"
+    edited(catalogue, "number=1,", "number=7,")
+    (tmp_path / "own" / "ex1_softmax.py").rename(tmp_path / "own" / "ex7_softmax.py")
+    said("start", "hw", "--exercises", "own")
+    assert "One file to fill in." in (tmp_path / "hw" / "README.md").read_text()
+    assert "there is no exercise 1: expected 7" in said("check", "hw", "1", "--exercises", "own")[1]
+    with pytest.raises(SystemExit):
+        said("start", "hw", "--exercises", "own", "--part", "2")
