@@ -34,6 +34,7 @@ myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "ignore-module-all": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autodoc_mock_imports = ["sklearn"]  # of numpyvae.sklearn; nobody needs it to read
 autodoc_type_aliases = {
     name: name for name in ("Array", "ArrayLike", "DTypeLike", "Data", "Noise", "Params", "Grads")
 }

@@ -19,7 +19,8 @@ def write_live(folder: Path) -> None:
     if not LIVE or page.exists():
         return
     with tempfile.TemporaryDirectory() as run, contextlib.redirect_stdout(io.StringIO()):
-        code = main(["train", "--out", run, "--epochs", str(EPOCHS)])
-        if code or not Path(run, "explore.html").exists():
+        digits = Path(run, "digits")  # the name is the page's title
+        code = main(["train", "--out", str(digits), "--epochs", str(EPOCHS)])
+        if code or not (digits / "explore.html").exists():
             raise RuntimeError(f"expected `numpyvae train` to write explore.html, exit code {code}")
-        page.write_bytes(Path(run, "explore.html").read_bytes())
+        page.write_bytes((digits / "explore.html").read_bytes())

@@ -65,9 +65,9 @@ def rows() -> dict[str, str]:
 
 def modules_of(name: str) -> list[str]:
     """A module; of a package besides those that define its public names, or the bases of these."""
+    if not (ROOT / "numpyvae" / name).is_dir():
+        return [f"numpyvae.{name}"]
     package = import_module(f"numpyvae.{name}")
-    if not hasattr(package, "__path__"):
-        return [package.__name__]
     public = [getattr(package, public) for public in package.__all__]
     kinds = [base for thing in public if inspect.isclass(thing) for base in thing.__mro__]
     homes = [getattr(thing, "__module__", "") for thing in [*public, *kinds]]

@@ -44,16 +44,16 @@ def _paragraphs(lines: list[str]) -> list[list[str]]:
 
 
 def _prose(paragraph: list[str]) -> list[str]:
-    """A paragraph, its list if it ends with one, or the block below its colon."""
+    """A paragraph, the list below its colon, or the block that is indented in it."""
     for i, line in enumerate(paragraph[1:], 1):
-        if paragraph[i - 1].endswith(":"):
-            above = [*inline("\n".join(paragraph[:i])).split("\n"), ""]
-            if BULLET.match(line):
-                return [*above, *inline("\n".join(paragraph[i:])).split("\n")]
-            if line.startswith("  "):
-                end = next((j for j in range(i, len(paragraph)) if paragraph[j][0] != " "), None)
-                below = _prose(paragraph[end:]) if end else []
-                return [*above, *_literal(paragraph[i:end]), "", *below]
+        above = [*inline("\n".join(paragraph[:i])).split("\n"), ""]
+        if paragraph[i - 1].endswith(":") and BULLET.match(line):
+            return [*above, *inline("\n".join(paragraph[i:])).split("\n")]
+        if line.startswith("  ") and not BULLET.match(paragraph[0]):
+            after = [j for j in range(i, len(paragraph)) if not paragraph[j].startswith(" ")]
+            end = min(after, default=len(paragraph))
+            below = _prose(paragraph[end:]) if after else []
+            return [*above, *_literal(paragraph[i:end]), "", *below]
     return inline("\n".join(paragraph)).split("\n")
 
 
@@ -77,7 +77,7 @@ def inline(text: str) -> str:
     pieces = CODE.split(text)
     for i, piece in enumerate(pieces):
         if i % 2 == 0:
-            pieces[i] = re.sub(r"([\\*|`]|(?<=\w)_(?!\w))", r"\\\1", piece)
+            pieces[i] = re.sub(r"([\\*|`]|(?<=\w)_(?![\w:,]))", r"\\\1", piece)
         else:
             # "\\ " is nothing, and ends or begins markup where a letter touches it.
             before = "\\ " if re.search(r"[\w\])]$", pieces[i - 1]) else ""
