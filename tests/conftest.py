@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+sys.path.append(str(Path(__file__).resolve().parent.parent / "docs"))
+import make_gallery
+
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
@@ -179,6 +182,7 @@ def run_example(tmp_path, monkeypatch, capsys):
         runpy.run_path(str(example), run_name="__main__")
         out, err = capsys.readouterr()
         assert err == ""
+        make_gallery.hold(example.stem, out)
         pictures = sorted(tmp_path.glob("*.png"))
         assert out.count("wrote ") == len(pictures)
         for picture in pictures:

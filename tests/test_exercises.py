@@ -176,7 +176,7 @@ def test_lint_finds_what_is_broken(monkeypatch):
     assert "'no fit' cannot be planted" in problems
     assert "'harmless' is not caught" in problems
     assert "'mute' has no sentence" in problems
-    assert "reparameterize has no hints" in problems
+    assert "reparameterize does not have three hints" in problems
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, **ids)
