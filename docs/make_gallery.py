@@ -70,13 +70,13 @@ def run(path: Path, folder: str | Path, *options: str) -> str:
 
 
 def main(chosen: list[str]) -> None:
-    made = record()
     for path in scripts():
         if chosen and path.name[:2] not in chosen:
             continue
         print(run(path, FIGURES))
         with tempfile.TemporaryDirectory() as folder:
             quick = numbers(run(path, folder, "--quick")) if path.stem != TIMED else []
+        made = record()
         made[path.stem] = {"script": digest(path.read_text(encoding="utf-8")), "quick": quick}
         rows = (f"  {json.dumps(name)}: {json.dumps(made[name])}" for name in sorted(made))
         RECORD.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")

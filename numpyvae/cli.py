@@ -115,8 +115,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
         missed = np.mean(vae.classify(x[y >= 0]) != y[y >= 0]) if (y >= 0).any() else None
     print(f"{name}: {vae!r}")
     if train_plan.is_unfinished(vae, config):
-        print(f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
-              f"numpyvae train --resume {in_shell(arguments.run)} goes on")  # fmt: skip
+        print(
+            f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
+            f"numpyvae train --resume {in_shell(arguments.run)} goes on"
+        )
     print(f"means over {what}")
     for line in evaluation.lines(measured, len(x), n):
         print(f"  {line}")
@@ -137,8 +139,10 @@ def _is_ordinary(vae: Model, x: Array) -> bool:
 
 
 def _no_finite(name: str, what: str) -> int:
-    _fail(f"{name}/{MODEL}: its parameters give no finite {what}: train it anew, with a smaller "
-          "--learning-rate or --standardize")  # fmt: skip
+    _fail(
+        f"{name}/{MODEL}: its parameters give no finite {what}: train it anew, with a smaller "
+        "--learning-rate or --standardize"
+    )
     return NO_RESULT
 
 

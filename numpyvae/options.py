@@ -69,8 +69,9 @@ def add_sample(commands: Any, run: Command) -> None:
                      help="of a model with labels: draw this class alone, called by its label or "
                           "by its number from 0; may be repeated")  # fmt: skip
     add.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
-    add.add_argument("--out", metavar="FILE",
-                     help=".png, .npy or .csv (default: RUN/samples_seedSEED.png)")  # fmt: skip
+    add.add_argument(
+        "--out", metavar="FILE", help=".png, .npy or .csv (default: RUN/samples_seedSEED.png)"
+    )
     add.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     add.set_defaults(command=run)
 

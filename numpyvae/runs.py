@@ -135,9 +135,10 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
         "manifold": "axis_posterior",
     }
     figures = {
-        name: figure for name, figure in figures.items()
+        name: figure
+        for name, figure in figures.items()
         if name not in needs or hasattr(vae, needs[name])
-    }  # fmt: skip
+    }
     if not hasattr(vae, "decode"):
         figures.pop("manifold", None)
     return {f"{name}.png": partial(_draw, figure) for name, figure in figures.items()}

@@ -46,10 +46,10 @@ def add_to(commands: Any) -> None:
         add = own.add_parser(name, help=text)
         add.add_argument("folder", type=Path, metavar="FOLDER")
         add.add_argument(
-            "number", type=int, nargs="?", metavar="EXERCISE", help="its number; without it: "
+            "number", type=int, nargs="?", metavar="EXERCISE", help="its number; default: "
             + ("all" if name == "check" else "the first that does not pass"),
         )  # fmt: skip
-        add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
+        add.add_argument("--seed", default="0", help="of the numbers used for the check")
         add_course(add, part=False)
         add.set_defaults(command=function)
     for module in COMMANDS:
@@ -61,7 +61,7 @@ def start(arguments: argparse.Namespace) -> int:
     course = course_of(arguments)
     written, kept = stubs.start(arguments.folder, course)
     print(f"{arguments.folder}/: {len(written)} files written" + (
-        f", {len(kept)} kept as they are" if kept else ""))  # fmt: skip
+        f", {len(kept)} kept unchanged" if kept else ""))  # fmt: skip
     first, own = course.exercises[0], arguments.exercises
     print(f"Begin with {first.file}, and check it: "
           f"numpyvae exercises check {arguments.folder} {first.number}"
@@ -90,12 +90,12 @@ def hint(arguments: argparse.Namespace) -> int:
             print(f"{exercise.file}, {exercise.title}")
             print(hints.next_hint(arguments.folder, verdict))
             return 0
-    print("All exercises pass: there is nothing to hint at.")
+    print("All exercises pass: no hint is needed.")
     return 0
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Exercise]:
-    """The exercise that was asked for, or all that the folder is for. ValueError if it is none."""
+    """The exercise asked for, or all in the folder. ValueError if there is none of that number."""
     there = stubs.exercises_in(stubs.existing(arguments.folder), courses_of(arguments))
     number = arguments.number
     return list(there) if number is None else [exercise_numbered(number, there)]

@@ -1,4 +1,4 @@
-"""What the right solution gives, and each wrong one. Our own code, so it runs in this process."""
+"""The results of the right solution and of each wrong one: trusted code, run in this process."""
 
 from __future__ import annotations
 
@@ -217,8 +217,10 @@ def fitted_mistakes(
     fits = [mistake.fitted(points, yours, truth) for mistake in own]
     alone = [one for fit in fits if fit for one in make(*fit)]
     yield from (one[1:] for one in nearest_first(alone))
-    others = [(m, _outputs_fit(f, yours, made.arrays))
-              for (m,), made in single_mistakes(exercise, f, seed)]  # fmt: skip
+    others = [
+        (m, _outputs_fit(f, yours, made.arrays))
+        for (m,), made in single_mistakes(exercise, f, seed)
+    ]
     both: list[Fitted] = []
     for constant, (mistake,), made in alone:
         explains = _outputs_fit(f, yours, made.arrays)

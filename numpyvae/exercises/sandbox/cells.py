@@ -36,9 +36,10 @@ def as_python(text: str, names: Iterable[str], file: str) -> str:
         return text
     try:
         cells = [
-            "".join(cell["source"]) for cell in json.loads(text)["cells"]
+            "".join(cell["source"])
+            for cell in json.loads(text)["cells"]
             if cell["cell_type"] == "code"
-        ]  # fmt: skip
+        ]
     except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(f"{file} is a damaged notebook: expected a .py file") from None
     names, table = list(names), definitions(["", *cells])

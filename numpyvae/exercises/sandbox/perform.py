@@ -273,7 +273,7 @@ class _Work:
         except Exception as error:
             return self._say(name, "error", describe(error, self._file))
         if returned is None:
-            self._say(name, "form", "a result, got None: is there a return at the end?")
+            self._say(name, "form", "a result, got None: is a return missing at the end?")
         return returned
 
     def _hand_out(self, name: str, results: Any, values: Any, repeat: str, returned: Any) -> None:

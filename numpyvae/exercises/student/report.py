@@ -30,7 +30,7 @@ def verdict_text(
     seed: int | str = "0",
     width: int = WIDTH,
 ) -> str:
-    """One line for what passes or is not done; for a failure what, which mistake, how to see it."""
+    """One line, and for a failure also what is wrong, which mistake it is, and how to see it."""
     e = verdict.exercise
     status = paint(f"{verdict.status:<9}", verdict.status, coloured)
     lines = [f"{status} {verdict.total:>3}/{verdict.out_of:<3} {e.file:<24} {e.title}"]
@@ -68,12 +68,13 @@ def _what_is_wrong(verdict: Verdict) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="     ",
-                         break_long_words=False)  # fmt: skip
+    return textwrap.wrap(
+        text, width, initial_indent="  ", subsequent_indent="     ", break_long_words=False
+    )
 
 
 def _reproduction(verdict: Verdict, folder: Path | str, seed: int | str) -> list[str]:
-    """How to get at the number in Python."""
+    """How to reproduce the number in Python."""
     numbers = "" if str(seed) == "0" else f", seed={json.dumps(str(seed), ensure_ascii=False)}"
     own = verdict.exercise.folder
     numbers += f', exercises="{own}"' if own else ""
@@ -93,7 +94,7 @@ def _printed(text: str) -> list[str]:
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """How far it has come: exercises and marks."""
+    """The progress: exercises passed and marks."""
     passed = sum(v.status == "pass" for v in verdicts)
     marks, out_of = sum(v.total for v in verdicts), sum(v.out_of for v in verdicts)
     return f"{passed} of {len(verdicts)} exercises pass, {marks} of {out_of} marks"

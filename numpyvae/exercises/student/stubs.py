@@ -91,7 +91,7 @@ def digits_npz() -> bytes:
 
 
 def existing(folder: Path) -> Path:
-    """A student's folder. ValueError if there is none."""
+    """A student's folder. ValueError if it does not exist."""
     if folder.is_file():
         raise ValueError(f"{folder} is a file: expected the folder that the exercises are in")
     if not folder.is_dir():
@@ -107,7 +107,7 @@ def exercises_in(folder: Path, courses: Courses = COURSES) -> tuple[Exercise, ..
 def start(folder: Path, course: Course = COURSES[1]) -> tuple[list[str], list[str]]:
     """Write a course into a student's folder. What is there already stays.
 
-    Returns the names of what was written, and of what was kept.
+    Returns the names of the files written, and of those kept.
     """
     if folder.is_file():
         raise ValueError(f"{folder} is a file: expected the name of a folder to write")

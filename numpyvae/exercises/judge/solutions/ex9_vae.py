@@ -1,13 +1,13 @@
 """Exercise 9: the variational autoencoder, trained on handwritten digits.
 
-Everything is there: the loss and its gradient (exercise 5) and Adam (exercise 6) come from `given`.
-Train on minibatches. All randomness is drawn beforehand, so that two right programs agree: row t of
-`batches` names the examples of step t = 1, 2, ..., and noise[t - 1] is its noise.
+The loss and its gradient (exercise 5) and Adam (exercise 6) come from `given`. Train on
+minibatches. All randomness is drawn beforehand, so that correct programs agree: in step t = 1, 2,
+..., the minibatch is x[batches[t - 1]] and its noise is noise[t - 1].
 
     for each step: loss and gradient of the minibatch; one Adam step for every parameter
 
-Adam with beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, and its m and v zero before the first step.
-The parameters stand in a dict with the names of exercise 5. beta = 1: the loss is minus the ELBO.
+Use Adam with beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, and m = v = 0 before the first step. The
+parameters are in a dict with the names of exercise 5. beta = 1: the loss is minus the ELBO.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from given import adam_step, dense, negative_elbo, negative_elbo_backward, sigmo
 def train(params, x, batches, noise, learning_rate):
     """The loss before each step, (T,), and the trained parameters, a new dict.
 
-    x (M, D), batches (T, N) row numbers of x, noise (T, N, L). `params` stays as it is.
+    x (M, D), batches (T, N) row numbers of x, noise (T, N, L). Do not change `params`.
     """
     losses = np.empty(len(batches))
     params = dict(params)
