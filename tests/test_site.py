@@ -27,12 +27,15 @@ def rst(text):
 @pytest.mark.parametrize(("docstring", "expected"), [
     ("a * b, |x| and trace_ of x_n", r"a \* b, \|x\| and trace\_ of x_n"),
     ("`theta` and `a * b`, `x`s", r":py:obj:`theta` and ``a * b``, :py:obj:`x`\ s"),
+    ("Derived in docs/yardstick.md.", "Derived in :doc:`docs/yardstick.md </yardstick>`."),
     ("``done`` by :func:`check_grad`", "``done`` by :func:`check_grad`"),
     ("So\n\n    f(x) * 2  -> y\n    g(x) * 30 -> y\n\nit is.",
      "So\n\n.. code-block:: text\n\n   f(x) * 2  -> y\n   g(x) * 30 -> y\n\nit is."),
     ("So:\n    vae.fit(x)\nthen", "So:\n\n.. code-block:: python\n\n   vae.fit(x)\n\nthen"),
-    ("It is\n    f = 1/2 g  nats,\nzero if", "It is\n\n.. code-block:: text\n\n   f = 1/2 g  nats,\n\nzero if"),
-    ("Args:\n    model_: a\n    x: a * b\n        and more", "Args:\n    model_: a\n    x: a \\* b\n        and more"),
+    ("It is\n    f = 1/2 g  nats,\nzero if",
+     "It is\n\n.. code-block:: text\n\n   f = 1/2 g  nats,\n\nzero if"),
+    ("Args:\n    model_: a\n    x: a * b\n        and more",
+     "Args:\n    model_: a\n    x: a \\* b\n        and more"),
     ("- one\n\n    f * g", "- one\n\n.. code-block:: text\n\n   f * g"),
     ("name   what ``it`` is\n       and more\nother  the :func:`rest`",
      ".. code-block:: text\n\n   name   what it is\n          and more\n   other  the rest"),
@@ -149,6 +152,7 @@ def test_the_figures_are_those_of_the_script(path):
 def test_what_changes_a_figure_and_what_does_not():
     source = '"""Says."""\n\n# why\nx = 1  # one\ny = "#fff"\n'
     assert gallery.digest(source) == gallery.digest('"""Says more."""\nx = 1\ny = "#fff"\n')
+    assert gallery.digest(source) == gallery.digest(source.replace("x = 1", "x = (\n    1\n)"))
     assert gallery.digest(source) != gallery.digest(source.replace("1", "2"))
     assert gallery.digest(source) != gallery.digest(source.replace("#fff", "#ffe"))
     assert gallery.numbers("ELBO -1.5e+02\nwrote a_03.png") == [-150.0]

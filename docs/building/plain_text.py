@@ -77,7 +77,8 @@ def inline(text: str) -> str:
     pieces = CODE.split(text)
     for i, piece in enumerate(pieces):
         if i % 2 == 0:
-            pieces[i] = re.sub(r"([\\*|`]|(?<=\w)_(?![\w:,]))", r"\\\1", piece)
+            plain = re.sub(r"([\\*|`]|(?<=\w)_(?![\w:,]))", r"\\\1", piece)
+            pieces[i] = re.sub(r"docs/([\w/]+)\.md", r":doc:`docs/\1.md </\1>`", plain)
         else:
             # "\\ " is nothing, and ends or begins markup where a letter touches it.
             before = "\\ " if re.search(r"[\w\])]$", pieces[i - 1]) else ""
