@@ -75,7 +75,7 @@ class PathArrows {
     const longest = Math.max(
       ...all.flatMap((values) => app.dims.map((dim) => Math.abs(values[dim]))),
     );
-    return nice_below((0.8 * half) / (longest || 1));
+    return nice_below((0.65 * half) / (longest || 1));
   }
 
   draw_arrows(board, what, at) {
@@ -186,8 +186,7 @@ class PathArrows {
       if (b !== undefined) ctx.strokeRect(-5, prior[1], board.width + 10, 0);
       ctx.setLineDash([]);
       const x = Math.min(prior[0] + 5, board.width - 64);
-      const y = b === undefined ? board.margin.top + 14 : prior[1] - 10;
-      board.label("prior: 0", x, y, colour("soft"), 12, "left");
+      board.label("prior: 0", x, board.margin.top + 14, colour("soft"), 12, "left");
       if (!this.is_known("mean")) return;
       this.draw_arrows(board, "log_var", at);
       ctx.fillStyle = colour("ink");

@@ -50,7 +50,7 @@ function draw_examples(
       const sd = (dim) => Math.exp(0.5 * Math.min(log_var[n * L + dim], 6));
       ctx.lineWidth = 1;
       ctx.globalAlpha = 0.3;
-      if (b === undefined) ctx.fillRect(at[0] - sd(a) * sx, at[1] - 0.5, 2 * sd(a) * sx, 1);
+      if (b === undefined) ctx.fillRect(at[0] - sd(a) * sx, at[1] - 0.5, 2 * sd(a) * sx, 2);
       else {
         board.ellipse(at, [sd(a) * sx, sd(b) * sy]);
         ctx.stroke();
@@ -69,15 +69,18 @@ function draw_examples(
 
 function draw_class_names(board, app, mean, N, shown) {
   const median = (values) => values.sort((p, q) => p - q)[Math.floor(values.length / 2)];
+  const found = [];
   app.run.classes.forEach((name, k) => {
     const rows = [];
     for (let n = 0; n < N; n++)
       if (app.run.labels[n] === k && shown(n)) rows.push(plane_point(app, n, mean));
-    if (!rows.length) return;
-    const at = board.to_pixels(
-      median(rows.map((row) => row[0])),
-      app.dims.length > 1 ? median(rows.map((row) => row[1])) : 1.05,
-    );
+    if (rows.length)
+      found.push([name, ...[0, 1].map((axis) => median(rows.map((row) => row[axis])))]);
+  });
+  found.sort((one, other) => one[1] - other[1]);
+  found.forEach(([name, x, y], k) => {
+    const above = 1.04 - 0.1 * (k % 4); // of one dimension, in four rows above the points
+    const at = board.to_pixels(x, app.dims.length > 1 ? y : above);
     board.label(name, ...at, colour("ink"), 17, "center", 800);
   });
 }
