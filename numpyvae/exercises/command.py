@@ -12,13 +12,14 @@ from numpyvae.exercises.judge.catalogue import COURSES, Exercise, exercise_numbe
 from numpyvae.exercises.judge.judging import judge_file
 from numpyvae.exercises.sandbox.process import FORKERS
 from numpyvae.exercises.sandbox.runner import Limits
-from numpyvae.exercises.student import hints, report, stubs
+from numpyvae.exercises.student import hints, own_model, report, stubs
 from numpyvae.exercises.student.courses import add_course, course_of, courses_of, in_words
 
 __all__ = ["add_to"]
 
 COMMANDS = (
     "student.watch",
+    "student.derive",
     *(f"teacher.{m}" for m in ("grading", "gradescope", "kit", "lint", "template")),
 )
 
@@ -30,7 +31,7 @@ def add_to(commands: Any) -> None:
         "exercises",
         help=f"coursework: {count} exercises on backprop through sampling, checked and graded",
         description=f"{count.capitalize()} exercises on backprop through sampling. A student: "
-        "start, check, watch, hint. A teacher: grade, autograder, export, lint; template, for "
+        "start, check, watch, hint, derive. A teacher: grade, autograder, export, lint; template, for "
         "exercises of your own.",
     )
     own = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -76,9 +77,14 @@ def check(arguments: argparse.Namespace) -> int:
         for exercise in _chosen(arguments):
             verdicts.append(judge_file(exercise, folder, seed, Limits()))
             text = report.verdict_text(verdicts[-1], folder, sys.stdout.isatty(), seed)
-            print(text, flush=True)
-    if len(verdicts) > 1:
-        print(report.summary(verdicts))
+            built = report.built_text(exercise) if verdicts[-1].status == "pass" else ""
+            print("\n".join(filter(None, [text, built])), flush=True)
+        if len(verdicts) > 1:
+            print(f"{report.bar(verdicts)}  {report.summary(verdicts)}", flush=True)
+        passes = {v.exercise: v.status == "pass" for v in verdicts}
+        if passes.get(own_model.WHOLE):
+            known = {e.number: passed for e, passed in passes.items()}
+            print(f"\n{own_model.drawn(folder, known, seed)}")
     return 0 if all(v.status == "pass" for v in verdicts) else 1
 
 

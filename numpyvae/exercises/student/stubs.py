@@ -13,6 +13,7 @@ import numpyvae
 from numpyvae.data.digits import load_digits
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises.judge.catalogue import COURSES, Course, Exercise, solution
+from numpyvae.exercises.student import pictures
 from numpyvae.exercises.student.courses import Courses, exercises_of, in_words
 
 __all__ = [
@@ -76,6 +77,7 @@ def student_files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
     if course.part != 1:
         return
     yield "given.py", solution("given.py").encode()
+    yield "pictures.py", Path(pictures.__file__).read_bytes()
     yield "digits.npz", digits_npz()
     yield "DIGITS_LICENSE.md", DIGITS_LICENCE.read_bytes()
 
