@@ -47,7 +47,7 @@ def derivation(exercise: Exercise) -> str:
 
 
 def _shown(exercise: Exercise, place: str) -> str:
-    """The section that a place names, with the place above it; the place alone if it is not here."""
+    """The section that a place names, below the place; the place alone if it is not here."""
     file, _, heading = place.partition(", ")
     name = Path(file).name
     own = [Path(exercise.folder) / file] if exercise.folder else [c / name for c in CHAPTERS]
@@ -57,7 +57,7 @@ def _shown(exercise: Exercise, place: str) -> str:
     text = section(path.read_text(encoding="utf-8"), heading)
     if not text:
         raise ValueError(f"{path}: expected a heading {heading!r}")
-    return f"{place}\n\n{plain_text(text)}"
+    return f"{place}\n\n{plain_text(text.partition(chr(10))[2])}"
 
 
 def section(markdown: str, heading: str = "") -> str:

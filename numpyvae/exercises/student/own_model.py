@@ -34,13 +34,13 @@ STEPS, BATCH, RATE = 1500, 64, 5e-3
 LIMITS = Limits(seconds=60)
 
 
-def drawn(folder: Path, passes: Mapping[int, bool], seed: int | str) -> str:
-    """Train, decode and draw; what to print. `passes` are verdicts that are known already.
+def drawn(folder: Path, passes: Mapping[str, bool], seed: int | str) -> str:
+    """Train, decode and draw; what to print. `passes` says it of files that were judged.
 
     Where an earlier exercise does not pass, a right version takes its place.
     """
     theirs = {
-        e.number: passes[e.number] if e.number in passes
+        e.file: passes[e.file] if e.file in passes
         else judge_file(e, folder, seed).status == "pass"
         for e in _needed()
     }  # fmt: skip
@@ -48,7 +48,7 @@ def drawn(folder: Path, passes: Mapping[int, bool], seed: int | str) -> str:
         losses, images, params = _trained(folder, theirs)
     except (OSError, ValueError, Trouble) as error:
         return f"No pictures of your own model: {error}"
-    lent = [e.file for e in _needed() if not theirs[e.number]]
+    lent = [e.file for e in _needed() if not theirs[e.file]]
     said = f"Your own model, after {STEPS:,} steps on the digits: the loss fell from "
     said += f"{losses[0]:.1f} to {losses[-200:].mean():.1f} nats."
     said += f" A right version stands in for {', '.join(lent)}." if lent else ""
@@ -66,7 +66,7 @@ def _needed() -> tuple[Exercise, ...]:
     return tuple(e for e in ALL if e.file in files)
 
 
-def _trained(folder: Path, theirs: Mapping[int, bool]) -> tuple[Any, Any, Arrays]:
+def _trained(folder: Path, theirs: Mapping[str, bool]) -> tuple[Any, Any, Arrays]:
     """The losses, the images at `latent_points`, and the parameters. ValueError if one is odd."""
     rng = np.random.default_rng(0)
     with loaded(WHOLE, solution(WHOLE.file)) as names:
@@ -89,11 +89,11 @@ def _trained(folder: Path, theirs: Mapping[int, bool]) -> tuple[Any, Any, Arrays
     return losses, _result(decoded, "decode/0/probabilities", (len(z), x.shape[1])), trained
 
 
-def _given(folder: Path, theirs: Mapping[int, bool]) -> Iterator[Given]:
+def _given(folder: Path, theirs: Mapping[str, bool]) -> Iterator[Given]:
     """What `given` gives: the student's own functions where they pass."""
     by_name = {e.file.removesuffix(".py"): e for e in _needed()}
     for name, code, listed in given_to(WHOLE):
-        if theirs[by_name[name].number]:
+        if theirs[by_name[name].file]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 source = source_of(by_name[name], folder)

@@ -17,6 +17,7 @@ from numpyvae.run_data import RunData
 
 __all__ = ["write_page"]
 
+
 def write_page(params: Mapping[str, Array], path: Path) -> str:
     """Write the page of exercise 9's parameters; a line that names it, or says why there is none."""
     latent_dim, hidden = params["decoder.0.W"].shape

@@ -4,44 +4,51 @@
 installed it also writes `your_vae.html`, a page that explores your parameters.
 """
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 __all__ = ["PAGE", "PICTURE", "digits", "draw", "latent_points", "show"]
 
 SIDE = 8  # pixels of a digit's side, and digits of the manifold's
-SAMPLES = 24
+SAMPLES = 25
 PICTURE, PAGE = "your_vae.png", "your_vae.html"
 
 
-def digits():
+def digits() -> Any:
     """The training digits beside this file, zeros and ones (M, 64)."""
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
         return file["x"].astype(float)
 
 
-def show(losses, params, decode, rng):
+def show(losses: Any, params: Any, decode: Any, rng: Any) -> None:
     """Draw how the loss fell, what lies where in the latent plane, and new digits."""
     images = decode(params, latent_points(rng))
-    print(draw(losses, images, Path(__file__).parent, sys.stdout.encoding))
+    here = Path(__file__).parent
+    print(draw(losses, images, here, getattr(sys.stdout, "encoding", None)))
+    if "IPython" in sys.modules and (here / PICTURE).exists():
+        display = sys.modules["IPython"].display
+        display.display(display.Image(str(here / PICTURE)))
     try:
         from numpyvae.exercises.student.own_page import write_page
     except ImportError:  # numpyvae is not installed, or has no such page
         return
-    print(write_page(params, Path(__file__).with_name(PAGE)))
+    print(write_page(params, here / PAGE))
 
 
-def latent_points(rng):
+def latent_points(rng: Any) -> Any:
     """z (SIDE^2 + SAMPLES, 2): a grid of equal prior probability, then draws from the prior."""
     line = [NormalDist().inv_cdf((i + 0.5) / SIDE) for i in range(SIDE)]
     grid = [(right, up) for up in reversed(line) for right in line]
     return np.vstack([grid, rng.standard_normal((SAMPLES, 2))])
 
 
-def draw(losses, images, folder, encoding="utf-8"):
+def draw(losses: Any, images: Any, folder: Path, encoding: str | None = "utf-8") -> str:
     """Save the picture, if there is matplotlib; what to print. `images` are at `latent_points`."""
     images = np.clip(np.nan_to_num(images), 0.0, 1.0).reshape(-1, SIDE, SIDE)
     manifold, samples = images[: SIDE**2], images[SIDE**2 :]
@@ -56,7 +63,7 @@ def draw(losses, images, folder, encoding="utf-8"):
     return "\n".join(["New digits, from the prior:", _tiles(samples[:8], 8, encoding), *said])
 
 
-def _saved(figure, losses, manifold, samples, path):
+def _saved(figure: Any, losses: Any, manifold: Any, samples: Any, path: Path) -> str:
     """The three pictures in one file; a line that names it."""
     curve, plane, new = figure.subplots(1, 3)
     means = np.convolve(losses, np.ones(50) / 50, "valid") if len(losses) > 50 else losses
@@ -68,7 +75,7 @@ def _saved(figure, losses, manifold, samples, path):
     curve.legend(frameon=False)
     for ax, tiles, title in (
         (plane, manifold, "Your manifold: decode(z) over the latent plane"),
-        (new, samples[: 5 * (len(samples) // 5)], "New digits: decode(z), z from the prior"),
+        (new, samples, "New digits: decode(z), z from the prior"),
     ):
         columns = SIDE if len(tiles) == SIDE**2 else 5
         ax.imshow(_side_by_side(tiles, columns), cmap="gray_r", vmin=0, vmax=1)
@@ -81,18 +88,18 @@ def _saved(figure, losses, manifold, samples, path):
     return f"{path}: how your model learned, its manifold, its samples"
 
 
-def _side_by_side(tiles, columns):
+def _side_by_side(tiles: Any, columns: int) -> Any:
     """Images (n, SIDE, SIDE) in rows, with a blank pixel around each."""
     framed = np.pad(tiles, ((0, 0), (1, 1), (1, 1)))
     rows = framed.reshape(-1, columns, SIDE + 2, SIDE + 2)
     return rows.transpose(0, 2, 1, 3).reshape(-1, columns * (SIDE + 2))
 
 
-def _tiles(tiles, columns, encoding):
+def _tiles(tiles: Any, columns: int, encoding: str | None) -> str:
     return _characters(_side_by_side(tiles, columns) > 0.5, encoding)
 
 
-def _characters(ink, encoding):
+def _characters(ink: Any, encoding: str | None) -> str:
     """Two rows of pixels a line."""
     marks = " ▄▀█"
     try:
@@ -103,13 +110,14 @@ def _characters(ink, encoding):
     return "\n".join("".join(marks[i] for i in line).rstrip() for line in pairs)
 
 
-def _curve(losses, encoding, columns=64, rows=20):
+def _curve(losses: Any, encoding: str | None, columns: int = 64, rows: int = 20) -> str:
     """The means of pieces of the curve, and the largest and the smallest of them in numbers."""
     pieces = np.array_split(losses, min(columns, len(losses)))
     means = np.nan_to_num([piece.mean() for piece in pieces])
     low, high = means.min(), max(means.max(), means.min() + 1e-9)
     ink = np.zeros((rows, len(means)), bool)
     ink[np.rint((high - means) / (high - low) * (rows - 1)).astype(int), np.arange(len(means))] = 1
-    lines = [" " * 8 + line for line in _characters(ink, encoding).split("\n")]
-    lines[0], lines[-1] = f"{high:7.1f}" + lines[0][7:], f"{low:7.1f}" + lines[-1][7:]
+    lines = [f"{'':8}{line}".rstrip() for line in _characters(ink, encoding).split("\n")]
+    lines[0] = f"{high:7.1f}{lines[0][7:]}"
+    lines[-1] = f"{low:7.1f}{lines[-1][7:]}"
     return "\n".join(lines)

@@ -12,20 +12,23 @@ SIGNS = {
     "delta": "δ", "nabla": "∇", "prod": "Π", "le": "≤", "ge": "≥", "geq": "≥", "ne": "≠",
     "gt": ">", "lt": "<", "approx": "≈", "infty": "∞", "to": "→", "Rightarrow": "⇒",
     "Longrightarrow": "⇒", "lVert": "‖", "rVert": "‖", "Vert": "‖", "lvert": "|", "rvert": "|",
-    "parallel": "‖", "star": "*", "top": "T", "ldots": "...", "quad": "  ", "qquad": "    ",
+    "parallel": "‖", "star": "*", "top": "T", "ldots": "...", "quad": " ",
     "left": "", "right": "", "Big": "", "big": "", "mathrel": "",
 }  # fmt: skip
 FONTS = "mathrm", "mathtt", "mathbb", "mathcal", "text", "hat", "underbrace", "tilde"
 RAISED = str.maketrans("0123456789-+nTt", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿᵀᵗ")
 GROUP = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
-SIMPLE = re.compile(r"[\w.∂σβπθαε·̂]+|\([^()]*\)")
+SIMPLE = re.compile(r"[\w.^\u0302∂]+(\{[^{}]*\})?(\^\w)?|\([^()]*\)")
 
 
 def plain_math(tex: str) -> str:
     """A formula in Unicode, its lines as TeX breaks them."""
-    tex = re.sub(r"\\\\(\[\w+\])?", "\n", re.sub(r"\s*\n\s*", " ", tex))
+    tex = re.sub(r"\\qquad|\\\\(\[\w+\])?", "\n", re.sub(r"\s*\n\s*", " ", tex))
+    tex = re.sub(r"\\partial(\\,|\s)*", "∂", tex)
     tex = re.sub(r"\\(begin|end)\{\w+\}|&", "", tex).replace(r"\_", "_")
-    tex = re.sub(r"\\[,;:!> ]", " ", tex).replace(r"\{", "⦃").replace(r"\}", "⦄").replace(r"\|", "‖")
+    tex = (
+        re.sub(r"\\[,;:!> ]", " ", tex).replace(r"\{", "⦃").replace(r"\}", "⦄").replace(r"\|", "‖")
+    )
     before = ""
     while before != tex:
         before = tex
@@ -39,16 +42,14 @@ def plain_math(tex: str) -> str:
     tex = re.sub(rf"\^(?:{GROUP}|(\S))", _power, tex)
     tex = re.sub(rf"_{GROUP}", lambda m: f"_{m[1]}" if m[1].isalnum() else f"_({m[1]})", tex)
     tex = tex.replace("{", "").replace("}", "").replace("⦃", "{").replace("⦄", "}")
-    lines = [re.sub(r"(?<=\S) +", _gap, line).strip() for line in tex.split("\n")]
+    lines = [" ".join(line.split()) for line in tex.split("\n")]
     return "\n".join(line for line in lines if line)
 
 
-def _gap(match: re.Match[str]) -> str:
-    return "    " if len(match[0]) >= 4 else " "
-
-
 def _fraction(match: re.Match[str]) -> str:
-    return "/".join(part if _is_simple(part) else f"({part})" for part in map(str.strip, match.groups()))
+    return "/".join(
+        part if _is_simple(part) else f"({part})" for part in map(str.strip, match.groups())
+    )
 
 
 def _is_simple(tex: str) -> bool:

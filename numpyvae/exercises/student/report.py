@@ -98,10 +98,10 @@ def _printed(text: str) -> list[str]:
 def built_text(exercise: Exercise, width: int = WIDTH) -> str:
     """What was built, once an exercise passes, and where it is derived; "" if nobody says."""
     files = dict.fromkeys(place.partition(", ")[0] for place in exercise.derivation)
-    where = f"Derived in {' and '.join(files)}: numpyvae exercises derive {exercise.number}"
-    if files and exercise.folder:
-        where += f" --exercises {exercise.folder}"
-    return "\n".join(_wrapped(f"{exercise.built} {where if files else ''}".strip(), width))
+    own = f" --exercises {exercise.folder}" if exercise.folder else ""
+    where = f"numpyvae exercises derive {exercise.number}{own} ({', '.join(files)}) derives it."
+    said = [exercise.built, where if files else ""]
+    return "\n".join(line for text in said for line in _wrapped(text, width))
 
 
 def bar(verdicts: Sequence[Verdict], current: int | None = None) -> str:
