@@ -17,17 +17,18 @@ __all__ = ["files", "formulas", "notebook"]
 
 NAMES = {0: "exercises.ipynb", 1: "exercises.ipynb", 2: "exercises_part_two.ipynb"}
 TEXTS = Path(__file__).parent / "texts"
-BLOCK = re.compile(r"(?:^    .*\n(?:\n(?=    ))?)+", re.M)
-"""Indented lines, also with blank lines between them."""
+BLOCK = re.compile(r"(?:^    .*\n)+", re.M)  # indented lines
 INTRO = """# Backprop through sampling, by hand
 
-{files}, each with its task, a cell to write in and a cell that checks. Replace the lines `raise
-NotImplementedError`, using only NumPy, and run the check until it says *pass*. It runs your functions
-in a process of their own and, where they are wrong, says which mistake it is.
+{files}: of each the task, a cell to write in and a cell that checks. Replace the lines `raise
+NotImplementedError`, using only NumPy, and run the check until it says *pass*. It runs your
+functions in a process of their own and, where they are wrong, says which mistake it is.{more}
+"""
+MORE = """
 
 Each exercise is checked with correct versions of the earlier ones, so a mistake counts only once.
-Everything is in nats. In a terminal, `numpyvae exercises derive {first}` shows the derivation of exercise {first}.
-"""
+Everything is in nats. In a terminal, `numpyvae exercises derive {first}` shows how exercise {first}
+is derived."""
 
 
 def files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
@@ -35,17 +36,15 @@ def files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
     yield NAMES[course.part], notebook(course)
     for name, content in stubs.student_files(course):
         if not name.startswith("ex"):
-            yield (
-                name,
-                (TEXTS / "notebook_given.py").read_bytes() if name == "given.py" else content,
-            )
+            own = TEXTS / f"notebook_{name}"
+            yield name, own.read_bytes() if own.is_file() else content
 
 
 def notebook(course: Course = COURSES[1]) -> bytes:
     """The .ipynb, without outputs."""
     count, first = len(course.exercises), course.exercises[0].number
     counted = f"{in_words(count).capitalize()} exercise{'s' if count > 1 else ''}"
-    intro = INTRO.format(files=counted, first=first)
+    intro = INTRO.format(files=counted, more=MORE.format(first=first) if course.part else "")
     cells = [_cell("intro", intro)]
     cells += [_cell("setup", "from numpyvae.exercises import notebook_marks", "code")]
     cells += [cell for exercise in course.exercises for cell in _cells(exercise)]
@@ -67,7 +66,8 @@ def formulas(slug: str) -> list[str]:
 def _cells(exercise: Exercise) -> Iterator[dict[str, Any]]:
     """The task, the functions to write, the check, and the demonstration if there is one."""
     text, code, demonstration = _parts(exercise)
-    n, own = exercise.number, f', exercises="{exercise.folder}"' if exercise.folder else ""
+    folder = Path(exercise.folder).absolute()
+    n, own = exercise.number, f", exercises={str(folder)!r}" if exercise.folder else ""
     yield _cell(f"ex{n}-task", text)
     yield _cell(f"ex{n}-code", code, "code")
     yield _cell(f"ex{n}-check", f"marks = notebook_marks({n}, globals(){own})", "code")

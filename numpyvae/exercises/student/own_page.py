@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from numpyvae.data.digits import load_digits
 from numpyvae.data.files import atomic_write
-from numpyvae.explore import explore_page
 from numpyvae.likelihoods import Bernoulli
 from numpyvae.models import VAE
 from numpyvae.numerics import Array
@@ -17,9 +17,11 @@ from numpyvae.run_data import RunData
 
 __all__ = ["write_page"]
 
+explore_page = import_module("numpyvae.explore").explore_page
+
 
 def write_page(params: Mapping[str, Array], path: Path) -> str:
-    """Write the page of exercise 9's parameters; a line that names it, or says why there is none."""
+    """Write the page of exercise 9's parameters; a line that names it, or why there is none."""
     latent_dim, hidden = params["decoder.0.W"].shape
     model = VAE(params["decoder.1.W"].shape[1], latent_dim, (hidden,), "tanh")
     for name, view in model.params.items():

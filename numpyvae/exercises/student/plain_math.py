@@ -18,7 +18,7 @@ SIGNS = {
 FONTS = "mathrm", "mathtt", "mathbb", "mathcal", "text", "hat", "underbrace", "tilde"
 RAISED = str.maketrans("0123456789-+nTt", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿᵀᵗ")
 GROUP = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
-SIMPLE = re.compile(r"[\w.^\u0302∂]+(\{[^{}]*\})?(\^\w)?|\([^()]*\)")
+SIMPLE = re.compile(r"\d+|(?:∂|[^\W\d])[\w.^\u0302]*(\{[^{}]*\})?(\^\w)?|\([^()]*\)")
 
 
 def plain_math(tex: str) -> str:
@@ -32,6 +32,7 @@ def plain_math(tex: str) -> str:
     before = ""
     while before != tex:
         before = tex
+        tex = re.sub(rf"\\underbrace{GROUP}_{GROUP}", r"[\1 =: \2]", tex)
         tex = re.sub(rf"\\hat\s*(?:{GROUP}|(\w))", lambda m: (m[1] or m[2]) + "\u0302", tex)
         tex = re.sub(rf"\\(?:{'|'.join(FONTS)})\s*{GROUP}", r"\1", tex)
         tex = re.sub(rf"\\[td]?frac\s*{GROUP}\s*{GROUP}", _fraction, tex)
@@ -71,7 +72,7 @@ def plain_text(markdown: str) -> str:
     for kind, block, prose in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
         lines = (plain_math(block) if kind == "math" else block).rstrip().split("\n")
         said += ["".join(f"    {line}".rstrip() + "\n" for line in lines), _prose(prose)]
-    return re.sub(r"\n{3,}", "\n\n", "".join(said)).strip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", "".join(said)).strip("\n") + "\n"
 
 
 def _prose(text: str) -> str:
