@@ -105,7 +105,7 @@ def exercises_in(folder: Path, courses: Courses = COURSES) -> tuple[Exercise, ..
 
 
 def start(folder: Path, course: Course = COURSES[1]) -> tuple[list[str], list[str]]:
-    """Write a course into a student's folder. What is there already stays.
+    """Write a course into a student's folder; files that exist are kept.
 
     Returns the names of the files written, and of those kept.
     """
