@@ -58,9 +58,9 @@ def wrong_parameters(bug):
 
 def loss_after_training(bug):
     """Mean loss of the first and of the last 20 steps on the 17 images of a thermometer."""
-    activation = "relu" if bug is not None and bug.node == "relu" else "tanh"
+    activation = "relu" if bug is not None and bug.number in (33, 34, 35) else "tanh"
     width, latent = (17, 2) if bug is not None and bug.id == "41b" else (16, 2)
-    if bug is not None and (bug.id == "41b" or bug.where == "square"):
+    if bug is not None and bug.id in ("37", "38", "41b"):
         return None  # its shapes fit only where sizes are equal
     vae = VAE(16, latent, (width,), activation, Bernoulli(), 0.7, dtype=np.float64)
     with np.errstate(all="ignore"):
@@ -81,7 +81,7 @@ def backward_bugs():
         if bug.caught_by == "shapes":
             cells = ["an error: shapes do not fit", "", "", "", "", ""]
         else:
-            passed = tests.judges_that_pass(bug, zoo.default_point(bug))
+            passed = tests.judges_that_pass(bug, zoo.default_point)
             cells = [
                 number(error(bug, zoo.generic_point(bug))),
                 number(error(bug, zoo.default_point(bug))),
@@ -140,17 +140,17 @@ def hidden_where():
 def state_and_optimiser():
     rows = []
     for bug in tests.STATE:
-        if bug.node == "pair":
+        if bug.number == 46:
             what = "input" if bug.id == "46a" else "cache"
             finds, says = f"its {what} changes; if read-only, it raises", "check_vjp: fail"
         else:
             finds = ", ".join(sorted(tests.state_complaints(bug)))
-            report = zoo.check_planted(bug, zoo.generic_point())
+            report = zoo.check_bug(bug, zoo.generic_point())
             says = report.verdict + (", with a warning" if report.warnings else "")
         rows.append((bug.id, bug.name, finds, says))
     table("bug", "what is wrong", "state test", "gradient check", rows=rows)
     rows = [
-        (bug.id, bug.name, *(f"{tests.first_step(bug.wrong, g):.4g}" for g in (2.0, 1e-4)))
+        (bug.id, bug.name, *(f"{tests.first_step(bug, g):.4g}" for g in (2.0, 1e-4)))
         for bug in tests.OPTIMISER
     ]
     table("bug", "what is wrong", "first step / rate at g = 2", "at g = 1e-4", rows=rows)
@@ -159,7 +159,7 @@ def state_and_optimiser():
 def unseen_bugs():
     rows = []
     for bug in tests.UNSEEN:
-        report = zoo.check_planted(bug, zoo.generic_point())
+        report = zoo.check_bug(bug, zoo.generic_point())
         if bug.caught_by == "bound":
             gap = tests.bound_violation(bug)
             z, _, log_var, _ = tests.sample_and_its_distribution(bug)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_exercises_diagnosis import judge_text
+from test_exercises_diagnosis import ONE, SEEDS, judge_text
 from test_exercises_said import said
 
 from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
@@ -10,7 +10,7 @@ from numpyvae.exercises.judge.mistakes import MISTAKES, plant
 from numpyvae.exercises.judge.reference import results_with
 
 
-def verdict_on(number, *changes, head="", seed=1):
+def verdict_on(number, *changes, head="", seed=ONE):
     """The verdict on a solution with the first place of each text changed."""
     source = solution(EXERCISES[number].file)
     for old, new in changes:
@@ -20,7 +20,7 @@ def verdict_on(number, *changes, head="", seed=1):
     return judge_text(EXERCISES[number], source, seed)
 
 
-def names(number, *changes, head="", seed=1):
+def names(number, *changes, head="", seed=ONE):
     return [n.name for n in verdict_on(number, *changes, head=head, seed=seed).named]
 
 
@@ -37,7 +37,7 @@ def names(number, *changes, head="", seed=1):
     ],
 )
 def test_what_is_not_broadcast_is_named(number, changes, what):
-    for seed in range(3):
+    for seed in range(SEEDS):
         (named,) = verdict_on(number, *changes, seed=seed).named
         assert named.name == "not broadcast"
         assert named.says.startswith(f"{what} has the shape (")
@@ -136,7 +136,7 @@ NOISE = "np.exp(0.5 * log_var)\n    z = mean"
      "noise**3", "noise[::-1]", "noise - noise.mean()", "noise - noise.mean(axis=0)"],
 )  # fmt: skip
 def test_noise_that_is_made_of_the_noise_is_not_called_another(noise):
-    for seed in range(6):
+    for seed in range(SEEDS):
         found = names(
             3, (NOISE, f"np.exp(0.5 * log_var)\n    noise = {noise}\n    z = mean"), seed=seed
         )
@@ -178,7 +178,7 @@ LATEST = [
     ],
 )  # fmt: skip
 def test_names_of_what_students_write(number, head, changes, expected):
-    for seed in range(3 if number < 9 else 1):
+    for seed in range(SEEDS) if number < 9 else [ONE]:
         verdict = verdict_on(number, *changes, head=head, seed=seed)
         assert verdict.status == "fail"
         assert [n.name for n in verdict.named] == expected, seed

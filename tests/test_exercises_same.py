@@ -91,7 +91,7 @@ CASES = {  # name -> exercise, files
     },
     **{
         m.name: (e.number, {e.file: source})
-        for e in EXERCISES[:5] for m, source in [*mistakes_of(e)][::4]
+        for e in EXERCISES[:5] for m, source in mistakes_of(e)[:1]  # all fail in both
     },
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.exercises.judge import places
+from numpyvae.exercises.judge.built import BUILT
 from numpyvae.exercises.judge.places import BETA, Arrays, D, L, N, Rng, elementwise
 from numpyvae.numerics import Array
 
@@ -80,6 +81,8 @@ class Exercise:
     hints: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
     mistakes: Sequence[Any] = ()
     sizes: Mapping[str, float] = field(default_factory=lambda: SIZES, compare=False)
+    built: str = ""  # what a student has built who passes, a sentence
+    derivation: Sequence[str] = ()  # where that is derived: files with a heading, or addresses
     folder: str = ""  # where it was read, "" for those in this package
     source: str = ""  # the solution's text, if it was read from there
 
@@ -104,7 +107,8 @@ class Exercise:
 
 
 def _exercise(number: int, slug: str, title: str, *functions: Function) -> Exercise:
-    return Exercise(number, slug, title, functions)
+    built, derivation = BUILT[slug]
+    return Exercise(number, slug, title, functions, built=built, derivation=derivation)
 
 
 def _quantized(

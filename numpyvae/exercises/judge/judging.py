@@ -19,7 +19,7 @@ from numpyvae.exercises.sandbox.process import Trouble
 from numpyvae.exercises.sandbox.runner import LIMITS, NO_SHAPES, Limits, Outcome, Shapes
 from numpyvae.exercises.sandbox.submitted import read_submitted
 
-__all__ = ["Verdict", "judge", "judge_file", "judge_source"]
+__all__ = ["Verdict", "judge", "judge_file", "judge_source", "source_of"]
 
 
 class Verdict(NamedTuple):
@@ -95,13 +95,17 @@ def judge_source(
     return judge(exercise, outcome, seed)
 
 
+def source_of(exercise: Exercise, folder: Path) -> str:
+    """The text of the exercise's file in a student's folder. OSError, ValueError if unreadable."""
+    return as_python(read_submitted(folder / exercise.file), exercise.marks, exercise.file)
+
+
 def judge_file(
     exercise: Exercise, folder: Path, seed: int | str = 0, limits: Limits = LIMITS
 ) -> Verdict:
     """The verdict on the exercise's file in a student's folder, even if the file is missing."""
     try:
-        source = read_submitted(folder / exercise.file)
-        source = as_python(source, exercise.marks, exercise.file)
+        source = source_of(exercise, folder)
     except FileNotFoundError:
         near = sorted(p.name for p in folder.iterdir() if meant(p.name, (exercise.file,)))
         there = f"; there is {near[0]}: rename it" if near else ""

@@ -33,6 +33,7 @@ __all__ = [
     "at_first_place",
     "distance",
     "fitted_mistakes",
+    "loaded",
     "pairs_of_mistakes",
     "perform_here",
     "perform_trusted",
@@ -65,7 +66,7 @@ Made = tuple[tuple[tuple[Mistake, ...], Results], ...]  # mistakes, the results 
 def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTaker) -> Arrays:
     """What `tasks.run` brings back, but from this process: for sources that are trusted."""
     arrays: Arrays = {}
-    with _loaded(exercise, source) as names:
+    with loaded(exercise, source) as names:
         perform(
             names,
             calls_of(exercise, points),
@@ -77,7 +78,7 @@ def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTake
 
 
 @contextlib.contextmanager
-def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
+def loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
     """The names of a source, with `given` and the files before it as long as they are needed."""
     modules = ["given", *{e.file.removesuffix(".py") for e in (*ALL, exercise)}]
     before = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
@@ -93,7 +94,7 @@ def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
 @lru_cache(maxsize=32)
 def _imported(exercise: Exercise, head: str) -> dict[str, Any]:
     """The names that a solution begins with: what it imports. They are made once."""
-    with _loaded(exercise, head) as names:
+    with loaded(exercise, head) as names:
         return dict(names)
 
 

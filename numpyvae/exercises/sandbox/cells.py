@@ -6,6 +6,7 @@ Cells are parsed and never run. This file is in the students' kit, too, and impo
 import ast
 import json
 import re
+import symtable
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -73,7 +74,7 @@ def definitions(cells: Iterable[str]) -> dict[str, Definition]:
     for number, cell in zip(range(CELLS), cells, strict=False):
         left -= len(cell)
         for node, text, line in _statements(cell) if left >= 0 else ():
-            uses = tuple(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+            uses = _uses(node, text)
             given, changed = _names(node)
             for name in given | (changed & found.keys()):
                 anew = name in given and name != "*" and isinstance(node, PLAIN)
@@ -129,6 +130,23 @@ def _statements(cell: str) -> Iterator[tuple[ast.stmt, str, int]]:
             first = min(n.lineno for n in (node, *getattr(node, "decorator_list", ())))
             yield node, "\n".join(lines[first - 1 : node.end_lineno]) + "\n", first + above
         return
+
+
+def _uses(node: ast.stmt, text: str) -> tuple[str, ...]:
+    """The names that a statement may need: of a function or a class, not those of its own."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        try:
+            tables = [symtable.symtable(text, "cell", "exec")]
+        except (SyntaxError, RecursionError):  # it cannot be compiled, or not within this stack
+            tables = []
+        needed = {}
+        for table in tables:  # it grows
+            tables += table.get_children()
+            for s in table.get_symbols():
+                if s.is_referenced() if table is tables[0] else s.is_global():
+                    needed[s.get_name()] = None
+        return tuple(needed)
+    return tuple(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
 
 
 def _names(node: ast.stmt) -> tuple[set[str], set[str]]:

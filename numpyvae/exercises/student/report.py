@@ -8,12 +8,14 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from numpyvae.exercises.judge.catalogue import Exercise
 from numpyvae.exercises.judge.compare import Fault
 from numpyvae.exercises.judge.judging import Verdict
 
-__all__ = ["paint", "summary", "verdict_text"]
+__all__ = ["bar", "built_text", "paint", "summary", "verdict_text"]
 
 COLOURS = {"pass": "32", "fail": "33", "not done": "2", "name": "1"}  # green, yellow, faint, bold
+CELLS = {"pass": "#", "fail": "x", "not done": "."}
 WIDTH = 96
 
 
@@ -91,6 +93,21 @@ def _printed(text: str) -> list[str]:
     lines = text.rstrip().splitlines()
     shown = [f"    {line[:WIDTH]}" for line in lines[:8]]
     return [*shown, f"    ... ({len(lines) - 8} more lines)"] if len(lines) > 8 else shown
+
+
+def built_text(exercise: Exercise, width: int = WIDTH) -> str:
+    """What was built, once an exercise passes, and where it is derived; "" if nobody says."""
+    files = dict.fromkeys(place.partition(", ")[0] for place in exercise.derivation)
+    own = f" --exercises {exercise.folder}" if exercise.folder else ""
+    where = f"numpyvae exercises derive {exercise.number}{own} ({', '.join(files)}) derives it."
+    said = [exercise.built, where if files else ""]
+    return "\n".join(line for text in said for line in _wrapped(text, width))
+
+
+def bar(verdicts: Sequence[Verdict], current: int | None = None) -> str:
+    """A cell for each exercise, the one that is shown in brackets."""
+    cells = [(v.exercise.number, CELLS[v.status]) for v in verdicts]
+    return "".join(f"[{c}]" if number == current else f" {c} " for number, c in cells)
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:

@@ -25,7 +25,6 @@ __all__ = ["Files", "add_to"]
 PAUSE = 0.15  # seconds between two looks at the files
 SETTLES = 0.5  # seconds for which a file may be gone or empty: some editors save like that
 COARSE = 3.0  # seconds: how far apart two times must be for every file system to tell them apart
-CELLS = {"pass": "#", "fail": "x", "not done": "."}
 FINISHED = "You have written a variational autoencoder by hand, gradients and all."
 KEYS = "h hint  n next  q quit      # passes  x fails  . not done"
 
@@ -251,18 +250,12 @@ class _Watched:
             self.seed,
             self.screen.width,
         )
-        foot = f"{self._bar()}  {report.summary([*self.verdicts.values()])}"
+        verdicts = [*self.verdicts.values()]
+        foot = f"{report.bar(verdicts, number)}  {report.summary(verdicts)}"
         if self.screen.live:
             foot += "\n" + self._paint(KEYS, "not done")
         self.screen.show(
             Page("\n".join(news), f"{head}\n\n{verdict}", "\n".join(self.hints), foot), new
-        )
-
-    def _bar(self) -> str:
-        """A cell for each exercise, the one that is shown in brackets."""
-        cells = {number: CELLS[verdict.status] for number, verdict in self.verdicts.items()}
-        return "".join(
-            f"[{c}]" if number == self.current.number else f" {c} " for number, c in cells.items()
         )
 
     def _paint(self, text: str, colour: str) -> str:

@@ -5,7 +5,13 @@ Many were taken from public code, where automatic differentiation agrees with th
 
 from __future__ import annotations
 
-from numpyvae.exercises.judge.mistakes.kinds import Mistake, in_function, once, overflowing
+from numpyvae.exercises.judge.mistakes.kinds import (
+    Mistake,
+    in_function,
+    once,
+    overflowing,
+    unweighted,
+)
 
 __all__ = ["ESTIMATORS"]
 
@@ -68,8 +74,7 @@ _IMPORTANCE = [
          "this is the derivative of a softmax: the derivative of a logsumexp is the softmax itself",
          "What is the derivative of log(e^a + e^b) with respect to a?"),
         ("dbound forgotten", "dbound[:, None] * ", "1.0 * ",
-         "dbound is not used: each example's row is weighted by its own dbound",
-         "If the loss does not depend on the bound of example 2, what is row 2 of dlog_weight?"),
+         *unweighted("dbound", "not used", "the bound", "dlog_weight")),
         ("weights divided by S", "* weights", "* weights / weights.shape[1]",
          "the gradient is divided by S: the normalised weights sum to 1 already",
          "If all log-weights of an example grow by 1, by how much does its bound grow?")),

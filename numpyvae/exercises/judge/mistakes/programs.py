@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from numpyvae.exercises.judge.mistakes.constants import of_precision_of_q, of_precision_of_score
-from numpyvae.exercises.judge.mistakes.kinds import Mistake, Patch, in_function, with_any
-from numpyvae.exercises.judge.mistakes.likelihoods import LOG_SIGMA
+from numpyvae.exercises.judge.mistakes.kinds import (
+    LOG_SIGMA,
+    Mistake,
+    Patch,
+    in_function,
+    with_any,
+)
 
 __all__ = ["PROGRAMS"]
 
@@ -129,21 +134,13 @@ _ELBO = [
          "tanh_backward(dh, decoder_tanh)",
          "the encoder's tanh is given the decoder's cache: the shapes agree but the values do not",
          "Which cache belongs to which line?")),
-    Mistake(
-        "KL pushed into dz",
+    Mistake("KL pushed into dz",
         "the KL's d mean is added to dz, and so it also reaches log_var through the sample: the KL "
         "does not depend on z",
         "Draw the graph: from the KL, is there an arrow to z?",
-        (
-            Patch(
-                "negative_elbo_backward",
-                "reparameterize_backward(dz, sample)",
-                "reparameterize_backward(dz + dmean_kl, sample)",
-            ),
-            Patch("negative_elbo_backward", "dmean_z + dmean_kl", "dmean_z"),
-        ),
-        "24",
-    ),
+        (Patch("negative_elbo_backward", "reparameterize_backward(dz, sample)",
+               "reparameterize_backward(dz + dmean_kl, sample)"),
+         Patch("negative_elbo_backward", "dmean_z + dmean_kl", "dmean_z")), "24"),
 ]  # fmt: skip
 
 _SCORE = [
