@@ -61,7 +61,7 @@ def test_the_numbers_and_marks():
     assert sum(sum(e.marks.values()) for e in PART_TWO) == 100
     text = (stubs.TEXTS / "student_readme_part_two.md").read_bytes()
     readme = stubs.filled(text, COURSES[2]).decode()
-    assert "\nFour files on what was made" in readme
+    assert "\nFour files on models that extend" in readme
     for e in PART_TWO:
         assert f"| `{e.file}` | {e.title} | {sum(e.marks.values())} |" in readme
 

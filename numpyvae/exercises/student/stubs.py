@@ -115,7 +115,7 @@ def start(folder: Path, course: Course = COURSES[1]) -> tuple[list[str], list[st
 
 
 def write(folder: Path, files: Iterable[tuple[str, bytes]]) -> tuple[list[str], list[str]]:
-    """Write files into a student's folder. What is there already stays.
+    """Write files into a student's folder; files that exist are kept.
 
     Returns the names of the files written, and of those kept.
     """

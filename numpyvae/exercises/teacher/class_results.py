@@ -40,7 +40,7 @@ class Grade(NamedTuple):
 
     @property
     def out_of(self) -> int:
-        """Marks that there are in the course."""
+        """The marks available in the course."""
         return self.course.marks
 
     @property
