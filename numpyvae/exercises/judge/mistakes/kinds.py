@@ -67,7 +67,7 @@ class Mistake(NamedTuple):
         try:
             with np.errstate(all="ignore"):
                 c = self.fit(points, yours, right) if self.fit else math.nan
-        except (KeyError, IndexError, ValueError, ZeroDivisionError):  # results of another shape
+        except (LookupError, TypeError, ValueError, ArithmeticError):  # results of another shape
             return None
         if not 0.0 < c < math.inf:
             return None
