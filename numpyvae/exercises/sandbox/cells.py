@@ -139,7 +139,7 @@ def _uses(node: ast.stmt, text: str) -> tuple[str, ...]:
             tables = [symtable.symtable(text, "cell", "exec")]
         except (SyntaxError, RecursionError):  # it cannot be compiled, or not within this stack
             tables = []
-        needed = {}
+        needed: dict[str, None] = {}
         for table in tables:  # it grows
             tables += table.get_children()
             for s in table.get_symbols():
