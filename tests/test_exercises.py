@@ -312,7 +312,7 @@ def test_every_hint_that_names_a_derivation_names_one_that_exists():
 def test_the_command_line(tmp_path, capsys):
     folder = str(tmp_path / "hw")
     assert cli.main(["exercises", "start", folder]) == 0
-    assert "14 files written" in capsys.readouterr().out
+    assert "15 files written" in capsys.readouterr().out
     assert cli.main(["exercises", "check", folder]) == 1
     assert "0 of 10 exercises pass, 0 of 100 marks" in capsys.readouterr().out
     (tmp_path / "hw" / "ex6_adam.py").write_text(solution("ex6_adam.py"))
