@@ -99,6 +99,11 @@ def test_links_out_of_the_documents_stay_within_the_site():
     assert "](figures/manifold.png)" in start
 
 
+def test_every_document_is_in_the_contents():
+    listed = (DOCS / "index.md").read_text(encoding="utf-8").split("\n")
+    assert {path.stem for path in DOCS.glob("*.md")} - {"index"} <= set(listed)
+
+
 def test_every_example_with_a_figure_is_in_the_gallery():
     text = documents.for_the_site("examples", (DOCS / "examples.md").read_text(encoding="utf-8"))
     cards = re.findall(r"^\[!\[.*\]\((.*?)\) (\d\d) .*\]\(#(\d\d)", text, re.M)

@@ -282,7 +282,7 @@ const MISTAKES = [
     },
   },
   {
-    id: "log sigma",
+    id: "log-sigma",
     line: "reparameterize",
     name: "log_var taken for log sigma, forward and backward",
     code: "z = mean + np.exp(log_var) * noise",
