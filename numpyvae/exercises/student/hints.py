@@ -200,7 +200,7 @@ def next_hint(folder: Path, verdict: Verdict) -> str:
     """
     steps = ladder(verdict)
     if not steps:
-        passes = "passes: there is nothing to hint at" if not verdict.faults else "has no hints"
+        passes = "passes: it needs no hint" if not verdict.faults else "has no hints"
         return f"{verdict.exercise.file} {passes}."
     path, number = folder / ".hints.json", str(verdict.exercise.number)
     reached = _reached(path)
