@@ -279,6 +279,7 @@ def test_every_formula_of_the_text_is_rendered(exercise):
     assert len(re.findall(r"\\left\b", task)) == len(re.findall(r"\\right\b", task))
     for formula in notebook.formulas(exercise.slug):
         assert formula.count("{") == formula.count("}")
+        assert not re.search(r"\\text\{[^}]*\\_", formula)  # MathJax shows the backslash there
 
 
 def run_cells(content, folder, monkeypatch, solve):
