@@ -6,7 +6,6 @@ theirs reaches this process, which draws.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,8 +24,9 @@ from numpyvae.exercises.sandbox.perform import Given
 from numpyvae.exercises.sandbox.process import Trouble
 from numpyvae.exercises.sandbox.runner import Arrays, Limits, Outcome, Task
 from numpyvae.exercises.student import pictures
+from numpyvae.exercises.student.own_page import write_page
 
-__all__ = ["WHOLE", "drawn"]
+__all__ = ["WHOLE", "drawn", "initial_parameters"]
 
 WHOLE = EXERCISES[9]
 """The exercise whose functions train and decode."""
@@ -53,11 +53,7 @@ def drawn(folder: Path, passes: Mapping[str, bool], seed: int | str) -> str:
     said += f"{losses[0]:.1f} to {losses[-200:].mean():.1f} nats."
     said += f" A right version stands in for {', '.join(lent)}." if lent else ""
     said = f"{said}\n{pictures.draw(losses, images, folder, sys.stdout.encoding)}"
-    with contextlib.suppress(ImportError):
-        from numpyvae.exercises.student.own_page import write_page
-
-        said += "\n" + write_page(params, folder / pictures.PAGE)
-    return said
+    return f"{said}\n{write_page(params, folder / pictures.PAGE)}"
 
 
 def _needed() -> tuple[Exercise, ...]:
@@ -69,8 +65,7 @@ def _needed() -> tuple[Exercise, ...]:
 def _trained(folder: Path, theirs: Mapping[str, bool]) -> tuple[Any, Any, Arrays]:
     """The losses, the images at `latent_points`, and the parameters. ValueError if one is odd."""
     rng = np.random.default_rng(0)
-    with loaded(WHOLE, solution(WHOLE.file)) as names:
-        params = names["initial_parameters"](rng)
+    params = initial_parameters(rng)
     x = (load_digits()[0] >= 8).astype(float)
     given, source = tuple(_given(folder, theirs)), source_of(WHOLE, folder)
     points = {
@@ -87,6 +82,12 @@ def _trained(folder: Path, theirs: Mapping[str, bool]) -> tuple[Any, Any, Arrays
     z = pictures.latent_points(rng)
     decoded = _called("decode", {"z": z}, trained, source, given)
     return losses, _result(decoded, "decode/0/probabilities", (len(z), x.shape[1])), trained
+
+
+def initial_parameters(rng: Any) -> Arrays:
+    """Those that the exercise itself begins with."""
+    with loaded(WHOLE, solution(WHOLE.file)) as names:
+        return names["initial_parameters"](rng)
 
 
 def _given(folder: Path, theirs: Mapping[str, bool]) -> Iterator[Given]:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from numpyvae.data.digits import load_digits
 from numpyvae.data.files import atomic_write
+from numpyvae.explore import explore_page
 from numpyvae.likelihoods import Bernoulli
 from numpyvae.models import VAE
 from numpyvae.numerics import Array
 from numpyvae.run_data import RunData
 
 __all__ = ["write_page"]
-
-explore_page = import_module("numpyvae.explore").explore_page
 
 
 def write_page(params: Mapping[str, Array], path: Path) -> str:

@@ -77,7 +77,7 @@ def plain_text(markdown: str) -> str:
 
 def _prose(text: str) -> str:
     text = re.sub(r"<!-- quoted from (\S+) -->", r"In \1:", text)
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"(`[^`]*`)|\[([^\]]*)\]\([^)]*\)", lambda m: m[1] or m[2], text)
     pieces = re.split(r"(`[^`]*`)", text)  # code is left as it is
     for i in range(0, len(pieces), 2):
         pieces[i] = re.sub(r"\*\*?([^*]+)\*\*?", r"\1", pieces[i])

@@ -97,10 +97,11 @@ def _printed(text: str) -> list[str]:
 
 def built_text(exercise: Exercise, width: int = WIDTH) -> str:
     """What was built, once an exercise passes, and where it is derived; "" if nobody says."""
-    files = dict.fromkeys(place.partition(", ")[0] for place in exercise.derivation)
+    files = [*dict.fromkeys(place.partition(", ")[0] for place in exercise.derivation)]
+    files[1:] = [Path(file).name for file in files[1:]]
     own = f" --exercises {exercise.folder}" if exercise.folder else ""
-    where = f"numpyvae exercises derive {exercise.number}{own} ({', '.join(files)}) derives it."
-    said = [exercise.built, where if files else ""]
+    command = f"numpyvae exercises derive {exercise.number}{own}"
+    said = [exercise.built, f"Its derivation: {command} ({', '.join(files)})." if files else ""]
     return "\n".join(line for text in said for line in _wrapped(text, width))
 
 
