@@ -185,7 +185,7 @@ def test_an_estimator_by_numerical_differentiation_is_shown_to_the_teacher():
     five = " + ".join(f"{w} * {at.format(k, k)}" for k, w in weights)
     for step, derivative, marks, sign in (
         ("1e-30j", f"(lambda x, e, m: {at.format(1, 1)}.imag / 1e-30)", 4, "complex numbers"),
-        ("1e-3", f"(lambda x, e, m: ({five}) / 12e-3)", 0, "a little beside"),
+        ("1e-3", f"(lambda x, e, m: ({five}) / 12e-3)", 0, "very close to the previous call"),
     ):
         body = STENCIL.replace("STEP", step).replace("DERIVATIVE", derivative)
         verdict = judge_text(EXERCISES[8], source[:start] + body + "\n\n" + source[end:], 7)
