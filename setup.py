@@ -1,6 +1,8 @@
-"""The long description; all else is in setup.cfg.
+"""The long description, and the chapters that go into the package; all else is in setup.cfg.
 
-The README links to files beside it, which a package index does not have.
+The README links to files beside it, which a package index does not have. The chapters of
+docs/derivations are what `numpyvae exercises derive` reads: an installed package holds them as
+numpyvae/derivations, and a checkout has no copy.
 """
 
 from __future__ import annotations
@@ -38,10 +40,23 @@ def source_address(setup_cfg: Path) -> str | None:
 
 if __name__ == "__main__":
     from setuptools import setup  # here: the tests read this file where there is none
+    from setuptools.command.build_py import build_py
+
+    class WithChapters(build_py):
+        """Copies the chapters into what is installed, but for an editable installation."""
+
+        def run(self) -> None:
+            super().run()
+            folder = Path(self.build_lib) / "numpyvae" / "derivations"
+            if not self.editable_mode:
+                self.mkpath(str(folder))
+                for chapter in sorted(root.glob("docs/derivations/*.md")):
+                    self.copy_file(str(chapter), str(folder / chapter.name))
 
     root = Path(__file__).parent
     readme = (root / "README.md").read_text(encoding="utf-8")
     setup(
+        cmdclass={"build_py": WithChapters},
         long_description=long_description(readme, source_address(root / "setup.cfg")),
         long_description_content_type="text/markdown",
     )

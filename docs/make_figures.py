@@ -23,6 +23,7 @@ from numpyvae.gradient_check import (
 from numpyvae.models import vae as one_screen
 
 FIGURES = Path(__file__).parent / "figures"
+MEASURED = Path(__file__).parent / "gradient_checking_measured.md"
 CLASS = Path(__file__).parent.parent / "tests" / "golden_class.csv"
 
 
@@ -62,6 +63,43 @@ def pictures_of_gradient_checks() -> None:
     save(report.plot(), "wrong_gradient")
 
 
+def bugs_unseen() -> None:
+    """The recorded numbers of docs/gradient_checking_measured.md, as two charts."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in MEASURED.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+    start = "default point, "
+    unseen = {row[0].removeprefix(start): int(row[1]) for row in rows if row[0].startswith(start)}
+    bugs = [row for row in rows if row[0][0].isdigit() and row[-1] == "gradient check"]
+    errors = np.array([[float(row[3]), float(row[4])] for row in bugs])
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    bars, points = figure.subplots(1, 2)
+    names = [f"rtol {name}" if name[0].isdigit() else name for name in unseen]
+    bars.bar_label(bars.barh(names, list(unseen.values()), color="#0072B2"), padding=3)
+    bars.invert_yaxis()
+    bars.set(
+        xlim=(0, 36), xlabel="bugs that pass", title=f"Of {len(errors)} bugs, at the default point"
+    )
+    for tolerance in (1e-4, 1e-2):
+        points.axhline(tolerance, color="0.6", linestyle="--", linewidth=1)
+        points.text(1e6, tolerance, f" {tolerance:.0e}", va="center", color="0.4")
+    generic, default = errors.T
+    hidden = default == 0
+    points.loglog(generic[~hidden], default[~hidden], "o", color="#0072B2", alpha=0.7)
+    points.loglog(generic[hidden], np.full(hidden.sum(), 1e-10), "v", color="#D55E00")
+    points.text(0.3, 1e-10, "0: beta = 1 hides 20a, 20b", va="center", color="#D55E00")
+    points.set(
+        xlim=(1e-2, 1e6),
+        xlabel="relative error at the generic point",
+        ylabel="relative error at the default point",
+        title="Each bug at both points",
+    )
+    save(figure, "bugs_unseen")
+
+
 def mistakes_of_a_class() -> None:
     """What `numpyvae exercises grade` draws for the synthetic class of the tests."""
     with CLASS.open(encoding="utf-8", newline="") as file:
@@ -80,4 +118,5 @@ if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)
     the_readmes_picture()
     pictures_of_gradient_checks()
+    bugs_unseen()
     mistakes_of_a_class()

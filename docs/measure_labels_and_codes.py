@@ -155,8 +155,9 @@ def labels_figure(rows: list[dict[str, str]], n_labels: int = 100, alpha: float 
          "known labels of 1437"),
     )  # fmt: skip
     for ax, (some, name, title, label) in zip(axes[0, [0, 2]], panels, strict=True):
-        _runs(ax, some, name, "error_of_classifier_alone", ORANGE, "--", "s",
-              "the classifier alone")  # fmt: skip
+        _runs(
+            ax, some, name, "error_of_classifier_alone", ORANGE, "--", "s", "the classifier alone"
+        )
         _runs(ax, some, name, "error", BLUE, "-", "o", "M2, q(y|x)")
         ax.set_ylim(0, None)
         ax.legend(fontsize=TICK_SIZE, frameon=False)

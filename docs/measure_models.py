@@ -105,7 +105,9 @@ MODELS = {
         conditional(False), "W_y[y] gets the sum of its class", labels=None, log_p="log p(x\\|y)"
     ),
     "ConditionalVAE, prior network": Entry(
-        conditional(True), "the KL's second Gaussian learns, too", labels=None,
+        conditional(True),
+        "the KL's second Gaussian learns, too",
+        labels=None,
         log_p="log p(x\\|y)",
     ),
     "SemiSupervisedVAE": Entry(
@@ -113,7 +115,7 @@ MODELS = {
     ),
     "VectorQuantizedVAE 4 x 32": Entry(quantized(4, 4, 32, 4.0), CODE, (16,), 200),
     "VectorQuantizedVAE 8 x 16": Entry(quantized(8, 2, 16, 1.0), CODE, (16,), 200),
-}  # fmt: skip
+}
 TARGETS = {  # test ELBO and its tolerance, set before anything was measured
     ("ConditionalVAE", 2): (-122.2, 2.5),
     ("ConditionalVAE", 8): (-95.0, 1.5),

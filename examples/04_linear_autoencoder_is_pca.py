@@ -93,8 +93,10 @@ def draw_eigendigits(pca, plain, penalised):
     bar.set_label("pixel of the axis (unit vector)", fontsize=LABEL_SIZE)
     figure.suptitle(
         f"Both autoencoders find PCA's {K}-dimensional subspace; only penalties find its axes",
-        fontsize=LABEL_SIZE + 2, x=0.02, ha="left",
-    )  # fmt: skip
+        fontsize=LABEL_SIZE + 2,
+        x=0.02,
+        ha="left",
+    )
     return figure
 
 
@@ -108,9 +110,11 @@ def draw_likelihoods(elbo, log_likelihood):
     gap = np.abs(elbo - log_likelihood).max()
     exponent = int(np.floor(np.log10(gap))) + 1
     describe(
-        ax, f"A linear VAE at the closed form: largest gap < $10^{{{exponent}}}$ nats",
-        "exact log p(x) of probabilistic PCA (nats)", "ELBO of the VAE (nats)",
-    )  # fmt: skip
+        ax,
+        f"A linear VAE at the closed form: largest gap < $10^{{{exponent}}}$ nats",
+        "exact log p(x) of probabilistic PCA (nats)",
+        "ELBO of the VAE (nats)",
+    )
     ax.set_aspect("equal")
     ax.legend(fontsize=LABEL_SIZE, frameon=False)
     return figure

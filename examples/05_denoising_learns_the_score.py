@@ -60,9 +60,10 @@ def draw(panels):
         fields = {
             f"learned, $r(x)-x$ (error {100 * error:.1f} %)": (model.vector_field(grid), BLUE),
             r"exact, $\sigma^2\,\nabla\log\,p_\sigma(x)$": (
-                sigma**2 * truth.score(grid, extra_variance=sigma**2), ORANGE,
+                sigma**2 * truth.score(grid, extra_variance=sigma**2),
+                ORANGE,
             ),
-        }  # fmt: skip
+        }
         row[0].scatter(*x[:1500].T, s=5, color="0.35", lw=0)
         noisy = x[:1500] + sigma * np.random.default_rng(2).standard_normal((1500, 2))
         row[0].scatter(*noisy.T, s=5, color="#56B4E9", lw=0, zorder=0)
@@ -81,8 +82,10 @@ def draw(panels):
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach + 0.7), aspect="equal")
     figure.suptitle(
         "A denoising autoencoder points uphill in the density of the noisy data",
-        fontsize=LABEL_SIZE + 3, x=0.02, ha="left",
-    )  # fmt: skip
+        fontsize=LABEL_SIZE + 3,
+        x=0.02,
+        ha="left",
+    )
     add_caption(
         figure,
         "arrows: to scale for the spiral, 0.6 of their length for the Gaussians; drawn where noisy "

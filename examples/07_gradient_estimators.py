@@ -186,10 +186,11 @@ def draw_digits(estimates, exact):
         describe(ax, text)
     axes[-1, 0].set_xlabel("estimate of d loss / d mean[0] (nats)", fontsize=LABEL_SIZE)
     add_caption(
-        figure, f"{len(estimates['pathwise']):,} estimates, each from {S} samples, for one test "
+        figure,
+        f"{len(estimates['pathwise']):,} estimates, each from {S} samples, for one test "
         f"digit; heights are not to one scale; dashed: the exact value, "
         f"{number_text(exact, '.2f')}",
-    )  # fmt: skip
+    )
     return figure
 
 
@@ -197,8 +198,9 @@ def draw_exact(d, s, problem):
     """Variance against L, variance against S, and the mean of each estimate against S."""
     figure, axes = new_figure(17.0, 5.4, 1, 3)
     L = np.unique(np.geomspace(1, 100, 25).astype(int))
-    curves = {name: [gaussian_variances(d, s, n)[name] for n in L] for name in
-              gaussian_variances(d, s, 1)}  # fmt: skip
+    curves = {
+        name: [gaussian_variances(d, s, n)[name] for n in L] for name in gaussian_variances(d, s, 1)
+    }
     styles = ("-", BLUE), ("-.", ORANGE), ("--", GREEN), (":", PURPLE)
     for (name, values), (line, colour) in zip(curves.items(), styles, strict=True):
         axes[0, 0].plot(L, np.broadcast_to(values, L.shape), line, color=colour, lw=2.5, label=name)
@@ -209,10 +211,12 @@ def draw_exact(d, s, problem):
     moments = [exact_moments(q, f, score, n) for n in counts]
     gradient = moments[0]["none"][0]
     styles = {
-        "none": ("-.", "o", ORANGE), "running mean": ("--", "s", YELLOW),
-        "leave one out": ("-", "D", GREEN), "optimal constant": (":", "^", PURPLE),
+        "none": ("-.", "o", ORANGE),
+        "running mean": ("--", "s", YELLOW),
+        "leave one out": ("-", "D", GREEN),
+        "optimal constant": (":", "^", PURPLE),
         "own sample included": ("-", "v", "black"),
-    }  # fmt: skip
+    }
     for name, (line, marker, colour) in styles.items():
         how = {"color": colour, "marker": marker, "ls": line, "lw": 2, "ms": 7, "label": name}
         variance = [m[name][1].sum() for m in moments]

@@ -215,9 +215,10 @@ def draw_bars(shapes, rows, traces, truth):
     ax.legend(fontsize=TICK_SIZE, frameon=False, loc="lower right")
     describe(ax, "Spike and slab by EM", "iterations", "log p(x) (nats)")
     add_caption(
-        figure, "numbers: |cos| with the true bar; unit vectors: violet is positive, white 0, "
+        figure,
+        "numbers: |cos| with the true bar; unit vectors: violet is positive, white 0, "
         "orange negative",
-    )  # fmt: skip
+    )
     return figure
 
 
@@ -252,8 +253,10 @@ def main():
     em = ProbabilisticPCA(L).fit_em(x, 30 if quick else 200)
     vae = linear_vae(x, 4 if quick else 100)
     print(f"probabilistic PCA, {L} components: maximum of log p(x) {best:.4f} nats")
-    print(f"    EM, {len(em) - 1} iterations: {best - em[-1]:.1e} below, smallest step "
-          f"{np.diff(em).min():.1e}")  # fmt: skip
+    print(
+        f"    EM, {len(em) - 1} iterations: {best - em[-1]:.1e} below, smallest step "
+        f"{np.diff(em).min():.1e}"
+    )
     print(f"    linear VAE, {len(vae) - 1} epochs: {best - vae[-1]:.1e} below")
 
     x, shapes = bars(200 if quick else 500, rng)
@@ -266,9 +269,11 @@ def main():
         "spike\nand slab": match(model.weights, shapes),
         "PCA": match(ProbabilisticPCA(2 * SIDE - 1).fit(x).weights, shapes),
     }
-    print(f"bars: log p(x) {traces[:, -1].max():.3f} nats from the best start, "
-          f"{traces[:, -1].min():.3f} from the worst, {truth_log_px:.3f} with the true "
-          "parameters")  # fmt: skip
+    print(
+        f"bars: log p(x) {traces[:, -1].max():.3f} nats from the best start, "
+        f"{traces[:, -1].min():.3f} from the worst, {truth_log_px:.3f} with the true "
+        "parameters"
+    )
     for name, (_, cosine) in rows.items():
         text = ", ".join(f"{c:.2f}" for c in cosine)
         print("    |cos| with the bars,", name.replace("\n", " ") + ":", text)
@@ -279,12 +284,16 @@ def main():
     mixture.fit(digits, epochs, 128, rng)
     one = VAE(64, hidden_dims=(320,), **settings)
     one.fit(digits, epochs, optimizer=Adam(3e-3), verbose=False)
-    bounds = [m(digits_test, np.random.default_rng(1)).mean() for m in
-              (lambda x, r: mixture.bound(x, r, 20), lambda x, r: one.elbo(x, 20, r))]  # fmt: skip
+    bounds = [
+        m(digits_test, np.random.default_rng(1)).mean()
+        for m in (lambda x, r: mixture.bound(x, r, 20), lambda x, r: one.elbo(x, 20, r))
+    ]
     r = mixture.responsibilities(digits)
     purity = sum(np.bincount(labels[r.argmax(axis=1) == k], minlength=10).max() for k in range(10))
-    print(f"digits, L = 2: test bound {bounds[0]:.2f} nats of ten VAEs with 32 hidden units, "
-          f"{bounds[1]:.2f} of one with 320")  # fmt: skip
+    print(
+        f"digits, L = 2: test bound {bounds[0]:.2f} nats of ten VAEs with 32 hidden units, "
+        f"{bounds[1]:.2f} of one with 320"
+    )
     print(
         f"    an image's largest responsibility is {r.max(axis=1).mean():.3f} on average; "
         f"{100 * purity / len(labels):.0f} % of the images are in an expert of their own class"

@@ -79,8 +79,10 @@ def draw(vae, x, encoded, refined, values, index, names):
     ax = axes[0, 1]
     for i, name in enumerate(names):
         encoder, best, log_px = (v.mean() for v in values[name])
-        parts = (("approximation", log_px - best, GREY, ""),
-                 ("amortisation", best - encoder, ORANGE, "//"))  # fmt: skip
+        parts = (
+            ("approximation", log_px - best, GREY, ""),
+            ("amortisation", best - encoder, ORANGE, "//"),
+        )
         bottom = 0.0
         for label, gap, colour, hatch in parts:
             how = {"color": colour, "hatch": hatch, "edgecolor": "white"}
@@ -116,9 +118,11 @@ def main():
         elbos = [elbo_of(vae, x, q, rng) for q in (encoded, refined)]
         log_px = vae.log_likelihood(x, method="quadrature")
         values[name] = *elbos, log_px
-        print(f"{name}: ELBO {elbos[0].mean():.2f}, refined {elbos[1].mean():.2f}, log p(x) "
-              f"{log_px.mean():.2f} nats; the largest amortisation gap is "
-              f"{(elbos[1] - elbos[0]).max():.1f}")  # fmt: skip
+        print(
+            f"{name}: ELBO {elbos[0].mean():.2f}, refined {elbos[1].mean():.2f}, log p(x) "
+            f"{log_px.mean():.2f} nats; the largest amortisation gap is "
+            f"{(elbos[1] - elbos[0]).max():.1f}"
+        )
     # The last set's: a digit whose gap is large, and not the very largest.
     gap = values[name][1] - values[name][0]
     index = int(np.argsort(gap)[int(0.9 * len(gap))])

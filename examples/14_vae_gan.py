@@ -78,8 +78,10 @@ class VAEGAN(Model):
 
         # The critic's own loss stops at the images.
         for dd, fc, dc in (
-            (-sigmoid(-d_x), fc_x, dc_x), (sigmoid(d_z), fc_z, dc_z), (sigmoid(d_p), fc_p, dc_p)
-        ):  # fmt: skip
+            (-sigmoid(-d_x), fc_x, dc_x),
+            (sigmoid(d_z), fc_z, dc_z),
+            (sigmoid(d_p), fc_p, dc_p),
+        ):
             df = self.head.backward(params, grads, dd / n, dc)
             self.features.backward_params(params, grads, df, fc)
 

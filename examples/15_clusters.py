@@ -36,10 +36,12 @@ def k_means(z, n_clusters, rng, n_steps=50):
         means = np.concatenate([means, z[rng.choice(len(z), 1, p=nearest / nearest.sum())]])
     for _ in range(n_steps):
         labels = ((z[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
-        means = np.stack([
-            z[labels == k].mean(axis=0) if (labels == k).any() else means[k]
-            for k in range(n_clusters)
-        ])  # fmt: skip
+        means = np.stack(
+            [
+                z[labels == k].mean(axis=0) if (labels == k).any() else means[k]
+                for k in range(n_clusters)
+            ]
+        )
     return means, labels
 
 

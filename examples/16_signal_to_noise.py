@@ -101,9 +101,10 @@ def draw(counts, rows, n, best):
     for ax in axes[0, :2]:
         ax.set_yscale("log")
     add_caption(
-        figure, f"gradient of the encoder's mean, 20 dimensions; from {n[0]:,} draws at S = 1 "
+        figure,
+        f"gradient of the encoder's mean, 20 dimensions; from {n[0]:,} draws at S = 1 "
         f"down to {n[-1]:,} at S = {counts[-1]}",
-    )  # fmt: skip
+    )
     return figure
 
 
@@ -121,8 +122,10 @@ def main():
     counts = np.array([1, 4, 16, 64, 256])
     n = (20_000 if arguments.quick else 2_000_000) // (10 * np.sqrt(counts)).astype(int)
     rows = [measure(x, mean, s, m, rng) for s, m in zip(counts, n, strict=True)]
-    print(f"log p(x) {log_px(x):.3f} nats; for S = 1 the gradient has length "
-          f"{np.linalg.norm(x - 2 * mean):.4f}")  # fmt: skip
+    print(
+        f"log p(x) {log_px(x):.3f} nats; for S = 1 the gradient has length "
+        f"{np.linalg.norm(x - 2 * mean):.4f}"
+    )
     for s, (moments, bound) in zip(counts, rows, strict=True):
         text = "; ".join(
             f"{name} {np.mean(np.abs(m) / sd):.3f}, {np.linalg.norm(m):.4f}"
@@ -131,8 +134,10 @@ def main():
         print(f"S = {s:3}: bound {bound:.3f}; signal / noise, length of the mean: {text}")
     exact = samples(x, x / 2, rng.standard_normal((1, 8, D)), variance=0.5)
     largest = {name: np.abs(values).max() for name, values in gradients(*exact)[0].items()}
-    print("where q is the exact posterior, largest entry for one draw: " + ", ".join(
-        f"{name} {value:.1e}" for name, value in largest.items()))  # fmt: skip
+    print(
+        "where q is the exact posterior, largest entry for one draw: "
+        + ", ".join(f"{name} {value:.1e}" for name, value in largest.items())
+    )
 
     path = arguments.folder / "example_16_signal_to_noise.png"
     draw(counts, rows, n, log_px(x)).savefig(path, dpi=150)

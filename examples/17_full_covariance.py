@@ -150,11 +150,15 @@ def main():
         W = turned(angle)
         for kind, found in gaps.items():
             found.append(gap(best(kind, W), x, W).mean())
-        print(f"{angle:2} degrees: {price(W):.4f}, {abs(gaps[VAE][-1]):.4f}, "
-              f"{abs(gaps[FullCovarianceVAE][-1]):.4f}")  # fmt: skip
+        print(
+            f"{angle:2} degrees: {price(W):.4f}, {abs(gaps[VAE][-1]):.4f}, "
+            f"{abs(gaps[FullCovarianceVAE][-1]):.4f}"
+        )
     learned, before, after = prices_while_learning(x, turned(45), 5 if arguments.quick else 60)
-    print(f"W learned from 45 degrees: price {learned[0]:.4f} before, {learned[-1]:.4f} after; "
-          f"log p(x) {before:.3f} before, {after:.3f} after")  # fmt: skip
+    print(
+        f"W learned from 45 degrees: price {learned[0]:.4f} before, {learned[-1]:.4f} after; "
+        f"log p(x) {before:.3f} before, {after:.3f} after"
+    )
 
     path = arguments.folder / "example_17_price.png"
     draw(x[0], angles, gaps, learned).savefig(path, dpi=150)

@@ -64,9 +64,11 @@ def draw(x, drawn, correlations):
         describe(ax, title, "dimension d")
     ax = axes[0, 4]
     lags = np.arange(len(correlations["truth"]))
-    styles = {"truth": ("0.5", "-", "", f"truth, {PHI}$^k$"),
-              STRUCTURED: (BLUE, "--", "o", "draws, structured"),
-              WHITE: (ORANGE, "-.", "D", "draws, white")}  # fmt: skip
+    styles = {
+        "truth": ("0.5", "-", "", f"truth, {PHI}$^k$"),
+        STRUCTURED: (BLUE, "--", "o", "draws, structured"),
+        WHITE: (ORANGE, "-.", "D", "draws, white"),
+    }
     for name, (colour, line, marker, label) in styles.items():
         ax.plot(lags, correlations[name], line, marker=marker, color=colour, lw=2, label=label)
     ax.grid(color="0.92")
@@ -74,9 +76,10 @@ def draw(x, drawn, correlations):
     ax.legend(fontsize=TICK_SIZE, frameon=False, loc="upper right")
     describe(ax, "Residuals of draws", "lag k", "correlation of $r_d$ and $r_{d+k}$")
     add_caption(
-        figure, "test data, z at its posterior mean; each kind of residual of its own model, the "
+        figure,
+        "test data, z at its posterior mean; each kind of residual of its own model, the "
         "mean shown of the structured one; grey lines: 0 of each example",
-    )  # fmt: skip
+    )
     return figure
 
 
@@ -90,16 +93,20 @@ def main():
     x, x_test = waves(rng, 2000), waves(rng, 500)
 
     drawn, correlations = {}, {"truth": PHI ** np.arange(9)}
-    for name, likelihood in ((STRUCTURED, StructuredGaussian(1)),
-                             (WHITE, Gaussian("per_dimension"))):  # fmt: skip
+    for name, likelihood in (
+        (STRUCTURED, StructuredGaussian(1)),
+        (WHITE, Gaussian("per_dimension")),
+    ):
         vae = VAE(D, 2, (64,), "tanh", likelihood, seed=0)
         vae.fit(x, 3 if arguments.quick else 150, optimizer=Adam(3e-3), verbose=False)
         mean, sample = mean_and_draw(vae, x_test.astype(vae.dtype), rng)
         drawn[name] = mean[:4], sample[:4]
         correlations[name] = autocorrelation(sample - mean)
-        print(f"{name} residuals: test ELBO {vae.elbo(x_test, 10).mean():.2f} nats, correlation of "
-              f"neighbours in draws {correlations[name][1]:.3f}, in what the mean leaves of the "
-              f"data {autocorrelation(x_test - mean)[1]:.3f}")  # fmt: skip
+        print(
+            f"{name} residuals: test ELBO {vae.elbo(x_test, 10).mean():.2f} nats, correlation of "
+            f"neighbours in draws {correlations[name][1]:.3f}, in what the mean leaves of the "
+            f"data {autocorrelation(x_test - mean)[1]:.3f}"
+        )
     path = arguments.folder / "example_18_residuals.png"
     draw(x_test[:4], drawn, correlations).savefig(path, dpi=150)
     print(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""The `numpyvae` command: train, evaluate, sample, check, exercises.
+"""The `numpyvae` command: train, evaluate, sample, explore, check, exercises.
 
 What the user got wrong is one line on standard error and exit code 2; a run that gives no result is
 exit code 1, Ctrl-C 130.
@@ -25,6 +25,7 @@ from numpyvae import evaluation, proofs, run_data, runs, train_command, train_pl
 from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
+from numpyvae.explore_command import explore
 from numpyvae.gradient_check import check_files
 from numpyvae.interrupts import INTERRUPTED
 from numpyvae.model_options import ours
@@ -37,10 +38,11 @@ from numpyvae.options import (
     Parser,
     add_check,
     add_evaluate,
+    add_explore,
     add_sample,
     add_train,
 )
-from numpyvae.run_files import MODEL, in_shell, open_run, shown
+from numpyvae.run_files import MODEL, file_to_write, in_shell, open_run, shown
 from numpyvae.run_labels import AtLabels, class_of, coded, data_of
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.validation import memory_for, positive_int
@@ -115,8 +117,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
         missed = np.mean(vae.classify(x[y >= 0]) != y[y >= 0]) if (y >= 0).any() else None
     print(f"{name}: {vae!r}")
     if train_plan.is_unfinished(vae, config):
-        print(f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
-              f"numpyvae train --resume {in_shell(arguments.run)} goes on")  # fmt: skip
+        print(
+            f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
+            f"numpyvae train --resume {in_shell(arguments.run)} goes on"
+        )
     print(f"means over {what}")
     for line in evaluation.lines(measured, len(x), n):
         print(f"  {line}")
@@ -137,8 +141,10 @@ def _is_ordinary(vae: Model, x: Array) -> bool:
 
 
 def _no_finite(name: str, what: str) -> int:
-    _fail(f"{name}/{MODEL}: its parameters give no finite {what}: train it anew, with a smaller "
-          "--learning-rate or --standardize")  # fmt: skip
+    _fail(
+        f"{name}/{MODEL}: its parameters give no finite {what}: train it anew, with a smaller "
+        "--learning-rate or --standardize"
+    )
     return NO_RESULT
 
 
@@ -182,11 +188,8 @@ def _evaluation_data(
 
 def sample(arguments: argparse.Namespace) -> int:
     """Write E[x|z] at draws z from the prior: a picture (.png), or the numbers (.npy, .csv)."""
-    path = Path(arguments.out or Path(arguments.run) / f"samples_seed{arguments.seed}.png")
-    if (suffix := path.suffix.lower()) not in (".png", ".npy", ".csv"):
-        raise ValueError(f"{shown(path)}: expected a name that ends in .png, .npy or .csv")
-    if arguments.out and path.is_file() and not arguments.overwrite:
-        raise FileExistsError(f"{shown(path)} exists: add --overwrite to replace it")
+    path = file_to_write(arguments, f"samples_seed{arguments.seed}.png", (".png", ".npy", ".csv"))
+    suffix = path.suffix.lower()
     model, config = open_run(arguments.run)
     if not hasattr(model, "sample"):
         what = f"{type(model).__name__} has no p(z) to draw from"
@@ -299,6 +302,7 @@ def _parser(model: str = "VAE") -> Parser:
     add_train(commands, train, model)
     add_evaluate(commands, evaluate)
     add_sample(commands, sample)
+    add_explore(commands, explore)
     add_check(commands, check)
     exercises.add_to(commands)
     return parser

@@ -90,9 +90,11 @@ class SaltAndPepper:
 
     def config(self) -> dict[str, Any]:
         return {
-            "name": "SaltAndPepper", "probability": self.probability,
-            "low": self.low, "high": self.high,
-        }  # fmt: skip
+            "name": "SaltAndPepper",
+            "probability": self.probability,
+            "low": self.low,
+            "high": self.high,
+        }
 
 
 CORRUPTIONS: dict[str, type[Corruption]] = {

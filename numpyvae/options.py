@@ -11,7 +11,10 @@ from numpyvae.likelihoods import LIKELIHOODS, Likelihood, likelihood_from_text
 from numpyvae.model_options import model_options, ours
 from numpyvae.models import MODELS
 
-__all__ = ["BAD_INPUT", "OPTIONS", "Parser", "add_check", "add_evaluate", "add_sample", "add_train"]
+__all__ = [
+    "BAD_INPUT", "OPTIONS", "Parser",
+    "add_check", "add_evaluate", "add_explore", "add_sample", "add_train",
+]  # fmt: skip
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -69,8 +72,27 @@ def add_sample(commands: Any, run: Command) -> None:
                      help="of a model with labels: draw this class alone, called by its label or "
                           "by its number from 0; may be repeated")  # fmt: skip
     add.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
-    add.add_argument("--out", metavar="FILE",
-                     help=".png, .npy or .csv (default: RUN/samples_seedSEED.png)")  # fmt: skip
+    add.add_argument(
+        "--out", metavar="FILE", help=".png, .npy or .csv (default: RUN/samples_seedSEED.png)"
+    )
+    add.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add.set_defaults(command=run)
+
+
+def add_explore(commands: Any, run: Command) -> None:
+    """`numpyvae explore`, done by `run`."""
+    add = commands.add_parser(
+        "explore",
+        help="write a page to open in a browser: latent plane, gradient path, training",
+        description="Write one HTML file that shows a trained VAE in a browser, without a network: "
+        "drag z over its latent plane, follow one example through the lines of vae.py and back, "
+        "train it further. `train` writes it, too.",
+    )
+    add.add_argument("run", metavar="RUN", help="a run folder, of the model VAE")
+    add.add_argument(
+        "--data", metavar="SOURCE", help="where the run's data are, if they have moved"
+    )
+    add.add_argument("--out", metavar="FILE", help=".html (default: RUN/explore.html)")
     add.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     add.set_defaults(command=run)
 

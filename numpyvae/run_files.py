@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import csv
 import json
 import math
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from numpyvae.storage import open_npz, parse_description
 from numpyvae.training import History
 from numpyvae.validation import memory_for
 
-__all__ = ["CONFIG", "HISTORY", "MODEL", "in_shell", "open_run", "open_stopped_run", "shown"]
+__all__ = [
+    "CONFIG",
+    "HISTORY",
+    "MODEL",
+    "file_to_write",
+    "in_shell",
+    "open_run",
+    "open_stopped_run",
+    "shown",
+]
 
 MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
 MAY_DIFFER = {"data", "versions"}
@@ -47,6 +57,18 @@ def in_shell(path: str | Path) -> str:
         for c in text
     )
     return f"$'{''.join(escaped)}'"
+
+
+def file_to_write(arguments: argparse.Namespace, name: str, suffixes: Sequence[str]) -> Path:
+    """--out, or `name` in the run's folder, which may be replaced; else --overwrite must say so."""
+    path = Path(arguments.out or Path(arguments.run) / name)
+    if path.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{shown(path)}: expected a name that ends in {expected}")
+    if arguments.out and path.is_file() and not arguments.overwrite:
+        raise FileExistsError(f"{shown(path)} exists: add --overwrite to replace it")
+    return path
 
 
 def open_run(folder: str | Path) -> tuple[Model, dict[str, Any]]:

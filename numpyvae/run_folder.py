@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from numpyvae.data.files import atomic_write
+from numpyvae.explore import PAGE
 from numpyvae.locking import Lock
 from numpyvae.models import Model
 from numpyvae.numerics import Array
@@ -32,7 +33,7 @@ __all__ = ["PICTURES", "RunFolder", "next_folder"]
 
 PICTURES = (
     *(f"{name}.png" for name in ("learning_curves", "reconstructions", "samples", "latent_space")),
-    *("manifold.png", "film.png", "film.gif"),
+    *("manifold.png", "film.png", "film.gif", PAGE),
 )
 FILES = (MODEL, CONFIG, HISTORY, *PICTURES)
 SAMPLES = re.compile(r"samples_seed\d+\.png")

@@ -19,6 +19,7 @@ import numpyvae
 from numpyvae import plots
 from numpyvae.data.files import atomic_write
 from numpyvae.drawing import tile_shape
+from numpyvae.explore import PAGE, explore_page, why_no_page
 from numpyvae.film import Film
 from numpyvae.model_options import model_arguments, ours
 from numpyvae.models import Model
@@ -38,6 +39,7 @@ __all__ = [
     "plain_matplotlib",
     "samples_figure",
     "save_figure",
+    "write_page",
     "write_pictures",
 ]
 
@@ -105,6 +107,13 @@ def write_pictures(
     return missing
 
 
+def write_page(path: Path, model: Model, data: RunData) -> None:
+    """Write the page of `numpyvae explore`, whole or not at all."""
+    text = explore_page(model, data, path.absolute().parent.name)
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with atomic_write(path) as file:
@@ -135,12 +144,14 @@ def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
         "manifold": "axis_posterior",
     }
     figures = {
-        name: figure for name, figure in figures.items()
+        name: figure
+        for name, figure in figures.items()
         if name not in needs or hasattr(vae, needs[name])
-    }  # fmt: skip
+    }
     if not hasattr(vae, "decode"):
         figures.pop("manifold", None)
-    return {f"{name}.png": partial(_draw, figure) for name, figure in figures.items()}
+    page = {} if why_no_page(model) else {PAGE: partial(write_page, model=model, data=data)}
+    return {**{f"{name}.png": partial(_draw, figure) for name, figure in figures.items()}, **page}
 
 
 def _film(film: Film) -> dict[str, Callable[[Path], None]]:

@@ -74,8 +74,9 @@ class Standardization:
         """ValueError unless it is made for D columns."""
         for name, values in (("shift", self.shift), ("scale", self.scale)):
             if values.ndim and len(values) != data_dim:
-                raise ValueError(f"{name} must have one value for each of {data_dim} columns, "
-                                 f"got {len(values)}")  # fmt: skip
+                raise ValueError(
+                    f"{name} must have one value for each of {data_dim} columns, got {len(values)}"
+                )
 
     def check_rounding(self, x: Array, dtype: DTypeLike, first_row: int = 0) -> None:
         """EntryError if x (N, D) loses, in `dtype`, the variation that `scale` is to show."""

@@ -14,6 +14,7 @@ from signal import SIGINT
 from typing import Any, NamedTuple
 
 from numpyvae import evaluation, run_data, runs
+from numpyvae.explore import PAGE, why_no_page
 from numpyvae.interrupts import INTERRUPTED, Interrupted, Interrupts
 from numpyvae.models import Model
 from numpyvae.run_files import in_shell, shown
@@ -246,9 +247,10 @@ class _Training:
             result = f"test {', '.join(parts)} nats"
         best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
         pictures = [name for name in PICTURES if (self.folder.path / name).exists()]
+        no_page = f"; no {PAGE}: {reason}" if (reason := why_no_page(vae)) else ""
         return (
             f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: {result}.\n"
-            f"Pictures: {name}/ ({', '.join(pictures) or 'none'})"
+            f"Pictures: {name}/ ({', '.join(pictures) or 'none'}{no_page})"
         )
 
 

@@ -132,8 +132,10 @@ def _notes(data: run_data.RunData, vae: Model, is_guess: bool) -> list[str]:
     if data.guess and is_guess:
         notes.append(data.guess)
     if vae.likelihood.standardization is not None:
-        notes.append("the columns are standardised in the model; nats and samples are in the "
-                     "data's own units (--no-standardize leaves them as they are)")  # fmt: skip
+        notes.append(
+            "the columns are standardised in the model; nats and samples are in the "
+            "data's own units (--no-standardize leaves them as they are)"
+        )
     return notes
 
 

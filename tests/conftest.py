@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import runpy
+import shutil
 import signal
 import sys
 import time
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "docs"))
+import make_gallery
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault(
@@ -108,6 +112,33 @@ def kept_forks():
     assert not any(FORKER in command for command in children().values())
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+OF_BROWSERS = ("playwright", "chrom")  # in the command lines of its processes
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, as long as a module's tests run; without one they are skipped, but not on CI."""
+
+    def missing(what):
+        if os.environ.get("CI"):
+            pytest.fail(f"no browser: {what}", pytrace=False)
+        pytest.skip(f"no browser: {what}")
+
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        missing("pip install '.[browser]'")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        try:
+            launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except Error as error:
+            missing(f"install Chromium ({str(error).splitlines()[0]})")
+        yield launched
+        launched.close()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def adopt_orphans():
     """Let the children of a child that has ended be ours: `children` finds them, too."""
@@ -119,11 +150,14 @@ def adopt_orphans():
 @pytest.fixture(autouse=True)
 def no_process_is_left_behind(request, adopt_orphans):
     """Fail a test that ends before the processes that it has started, and end them."""
-    kept = FORKER if "kept_forks" in request.fixturenames else None
+    names = request.fixturenames
+    kept = ((FORKER,) if "kept_forks" in names else ()) + (
+        OF_BROWSERS if "browser" in names else ()
+    )
 
     def left():
         return {process: command for process, command in children().items()
-                if kept is None or kept not in command}  # fmt: skip
+                if not any(words in command for words in kept)}  # fmt: skip
 
     yield
     patience = time.monotonic() + 60  # for those that are about to end, on however busy a machine
@@ -148,6 +182,7 @@ def run_example(tmp_path, monkeypatch, capsys):
         runpy.run_path(str(example), run_name="__main__")
         out, err = capsys.readouterr()
         assert err == ""
+        make_gallery.hold(example.stem, out)
         pictures = sorted(tmp_path.glob("*.png"))
         assert out.count("wrote ") == len(pictures)
         for picture in pictures:

@@ -14,7 +14,7 @@ from numpyvae import (
     Gaussian,
     LinearAutoencoder,
     NoisyAutoencoder,
-)  # fmt: skip
+)
 from numpyvae.corruptions import (
     GaussianNoise,
     Masking,

@@ -34,7 +34,8 @@ def test_train_evaluate_sample(here, capsys):
     assert out[-1].startswith("Pictures: runs/digits-1/")
     first = here / "runs" / "digits-1"
     assert {p.name for p in first.iterdir()} == {
-        "model.npz", "config.json", "history.csv", *(f"{name}.png" for name in PICTURES)
+        "model.npz", "config.json", "history.csv", "explore.html",
+        *(f"{name}.png" for name in PICTURES),
     }  # fmt: skip
     for name in PICTURES:
         assert (first / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -84,9 +84,7 @@ def test_no_file_is_replaced_unasked(suffix, run, capsys, monkeypatch):
     path.write_bytes(b"mine")
     arguments = ["sample", run, "--n", "2", "--out", str(path)]
     assert main(arguments) == 2
-    assert one_line(capsys) == (
-        f"numpyvae: mine.{suffix} exists: add --overwrite to replace it\n"
-    )  # fmt: skip
+    assert one_line(capsys) == (f"numpyvae: mine.{suffix} exists: add --overwrite to replace it\n")
     assert path.read_bytes() == b"mine"
     assert main([*arguments, "--overwrite"]) == 0
     assert path.read_bytes() != b"mine"
@@ -362,7 +360,7 @@ def test_an_unfinished_run_says_how_far_it_is(name, here, x, capsys, monkeypatch
     assert first.startswith(f"{shown(name)}: VAE(")
     assert second == (
         f"2 of 5 epochs are trained: numpyvae train --resume {in_shell(name)} goes on"
-    )  # fmt: skip
+    )
     assert third.startswith("means over")
     assert main(["train", "--resume", name]) == 0
     capsys.readouterr()

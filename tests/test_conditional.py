@@ -203,8 +203,9 @@ def test_labels_in_the_encoder_alone_condition_nothing(rng):
 
 
 def test_a_saved_model_comes_back_and_trains_on_to_the_same_bits(tmp_path, rng, data):
-    whole, part = (ConditionalVAE(D, L, K, (4,), likelihood=Binomial(4), prior_network=True)
-                   for _ in range(2))  # fmt: skip
+    whole, part = (
+        ConditionalVAE(D, L, K, (4,), likelihood=Binomial(4), prior_network=True) for _ in range(2)
+    )
     whole.fit(*data, epochs=4, verbose=False)
     part.fit(*data, epochs=2, verbose=False)
     part.save(tmp_path / "m.npz")

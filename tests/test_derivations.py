@@ -22,10 +22,11 @@ FENCE = re.compile(
 )
 DERIVATIONS = ROOT / "docs" / "derivations"
 MISTAKES = ROOT / "docs" / "gradient_checks_did_not_catch.md"
+QUESTIONS = ROOT / "docs" / "faq.md"
 CHAPTERS = {path.name: path.read_text(encoding="utf-8") for path in DERIVATIONS.iterdir()}
-PAGES = {  # by their paths: the contents, the chapters, and the mistakes
+PAGES = {  # by their paths: the contents, the chapters, the mistakes and the questions
     page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
-    for page in (CONTENTS, *sorted(DERIVATIONS.iterdir()), MISTAKES)
+    for page in (CONTENTS, *sorted(DERIVATIONS.iterdir()), MISTAKES, QUESTIONS)
 }
 BLOCKS = [
     (m["kind"], m["path"], m["body"], f"{page}:{text.count(chr(10), 0, m.start()) + 1}")

@@ -1,9 +1,13 @@
 """The examples with figures: each runs, writes the pictures it names, prints what it promises."""
 
 import re
+import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from numpyvae import VAE
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -16,6 +20,32 @@ def line_with(text, start):
     """The numbers after `start` on the line that begins with it."""
     (line,) = (line.strip() for line in text.splitlines() if line.strip().startswith(start))
     return numbers(line[len(start) :])
+
+
+def test_the_whole_screen_in_plain_numpy(capsys):
+    """The page's lines are the script's (tests/test_derivations.py), and the script's are right."""
+    script = runpy.run_path(str(EXAMPLES / "00_the_whole_screen.py"))
+    page = (EXAMPLES.parent / "docs" / "derivations" / "sample.md").read_text(encoding="utf-8")
+    (quoted,) = re.findall(r"^def loss_and_grads\(.*?(?=^```)", page, re.M | re.S)
+    assert quoted in (EXAMPLES / "00_the_whole_screen.py").read_text(encoding="utf-8")
+
+    rng = np.random.default_rng(6)
+    vae = VAE(7, 3, hidden_dims=(4,), activation="tanh", beta=0.7, dtype=np.float64)
+    theta = rng.normal(0.0, 0.6, vae.layout.size)
+    x, noise = rng.integers(0, 2, (5, 7)).astype(float), vae.draw_noise(rng, 5)
+    loss, grads = script["loss_and_grads"](vae.layout.views(theta), x, noise, 0.7)
+    value, grad = vae.loss_and_grad(theta, x, noise)
+    assert loss == pytest.approx(value, rel=1e-13)
+    assert grads.keys() == vae.layout.shapes.keys()
+    for name, expected in vae.layout.views(grad).items():
+        np.testing.assert_allclose(grads[name], expected, rtol=1e-12, atol=1e-15, err_msg=name)
+
+    script["main"].__globals__["EPOCHS"] = 2
+    script["main"]()
+    out = capsys.readouterr().out
+    assert line_with(out, "largest difference from numpyvae's gradient:")[0] < 1e-12
+    assert line_with(out, "epoch   2: loss")[0] < line_with(out, "epoch   1: loss")[0]
+    assert sum(line.strip(" .:o#") == "" and "o" in line for line in out.splitlines()) >= 6
 
 
 def test_from_autoencoder_to_vae(run_example):

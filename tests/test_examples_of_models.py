@@ -268,8 +268,9 @@ def test_a_model_that_starts_from_a_vae_has_its_networks_and_its_clusters():
     np.testing.assert_array_equal(model.encode(x)[0], vae.encode(x)[0])
     assert np.exp(model.params["prior.logits"]).sum() == pytest.approx(1, rel=1e-6)
     pi = np.exp(model.params["prior.logits"])
-    np.testing.assert_allclose(pi @ model.params["prior.mean"], vae.encode(x)[0].mean(axis=0),
-                               atol=1e-4)  # fmt: skip
+    np.testing.assert_allclose(
+        pi @ model.params["prior.mean"], vae.encode(x)[0].mean(axis=0), atol=1e-4
+    )
 
 
 # 17: the price of a diagonal posterior. 18: residuals with structure.

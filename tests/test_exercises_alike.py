@@ -133,8 +133,10 @@ def test_the_command_tells_the_teacher_alone(tmp_path, capsys):
     assert "alike.csv: 3 pairs to look at" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "out" / "alike.csv").read_text().splitlines()))
     assert {(r["student"], r["is like"]) for r in rows} == {
-        ("ann", "bob"), ("ann", alike.PUBLISHED), ("bob", alike.PUBLISHED)
-    }  # fmt: skip
+        ("ann", "bob"),
+        ("ann", alike.PUBLISHED),
+        ("bob", alike.PUBLISHED),
+    }
     assert "ex4 kl_to_standard_normal_backward 100%" in rows[0]["functions"]
     for name, text in before.items():
         assert (tmp_path / "out" / name).read_text() == text, name

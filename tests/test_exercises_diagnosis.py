@@ -1,11 +1,10 @@
 """Mistakes are called by their names, right solutions are called nothing."""
 
-import itertools
 import os
 
 import numpy as np
 import pytest
-from zoo_students import NAMES, ZOO, student
+from bug_zoo import BUGS, OWN, student_of
 
 from numpyvae.exercises.judge import reference
 from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
@@ -18,7 +17,8 @@ from numpyvae.exercises.judge.tasks import calls_of
 from numpyvae.exercises.sandbox.perform import perform
 from numpyvae.exercises.sandbox.runner import Note, Outcome
 
-SEEDS = int(os.environ.get("NUMPYVAE_SEEDS", "4"))  # at twenty, too, all of these tests passed
+SEEDS = int(os.environ.get("NUMPYVAE_SEEDS", "2"))  # at twenty, too, all of these tests passed
+ONE = 1  # seed, where one will do: what is calculated for it is kept
 
 
 def outcome_of(exercise, functions, seed):
@@ -46,33 +46,19 @@ def judge_text(exercise, source, seed):
     return judge(exercise, reference.perform_trusted(exercise, source, points), seed)
 
 
-@pytest.fixture(scope="module")
-def first_names():
-    """(bug, seed) -> the first name that is given to it."""
-    found = {}
-    for seed, bug in itertools.product(range(SEEDS), ZOO):
-        verdict = judge_functions(*student(bug), seed)
-        assert verdict.status == "fail", (bug.id, seed)
-        found[bug.id, seed] = verdict.named[0].name if verdict.named else None
-    return found
+KEPT_WRONGLY = [bug for bug in BUGS if bug.mistake in OWN]
 
 
-def test_the_zoo_is_all_there():
-    """All 51 numbers, and three of the bugs that no gradient check can see."""
-    assert {bug.number for bug in ZOO} == set(range(52))
-    assert len(ZOO) == 69
-    assert {m.name for m in MISTAKES}.issuperset(
-        set(NAMES.values())
-        - {"not deterministic", "accumulates", "changes its cache", "weight updated before use",
-           "stale cache", "integer", "float32", None}
-    )  # fmt: skip
-
-
-def test_the_first_name_is_right_for_every_bug_of_the_zoo(first_names):
-    """The bugs are functions of their own, not the changed solutions that they are held against."""
-    for bug in ZOO:
-        right = sum(first_names[bug.id, seed] == NAMES[bug.id] for seed in range(SEEDS))
-        assert right >= 0.95 * SEEDS, (bug.id, bug.name)
+@pytest.mark.parametrize("bug", KEPT_WRONGLY, ids=lambda bug: bug.name)
+def test_what_is_kept_wrongly_has_its_name(bug):
+    """The rest of the zoo are mistakes of the exercises, whose names `lint` proves."""
+    assert len(KEPT_WRONGLY) == len(OWN)
+    is_slow = bug.name == "secretly numeric"
+    for seed in [ONE] if is_slow else range(SEEDS):
+        verdict = judge_functions(*student_of(bug), seed)
+        assert verdict.status == "fail"
+        named = [n.name for n in verdict.named[:1]]
+        assert named == ([] if is_slow else [bug.name]), seed
 
 
 # Right solutions written in other ways: other formulas, loops, other caches.
@@ -178,17 +164,62 @@ def test_right_solutions_are_called_nothing():
             verdict = judge(exercise, outcome, seed)
             assert verdict.status == "pass", (seed, exercise.file, verdict.faults)
             faults = [Fault(name, "value", "") for name in exercise.marks]
-            if exercise.number in (0, 1, 3, 6) or seed < 1:  # the others have many pairs
+            if exercise.number in (0, 1, 3, 6) or seed == ONE:  # the others have many pairs
                 assert name_mistakes(exercise, outcome, seed, faults) == []
             judged += 1
     assert judged == 17 * SEEDS
 
 
+def relu_of_the_output(dy, y):
+    return dy * (dy > 0)
+
+
+def kl_with_sigma(d, cache):
+    mean, less = cache
+    return d[:, None] * mean, d[:, None] * 0.5 * (np.sqrt(less + 1) - 1)
+
+
+def adam_rootless(theta, grad, m, v, t, learning_rate, beta1, beta2, epsilon):
+    m, v = m + (1 - beta1) * (grad - m), v + (1 - beta2) * (grad * grad - v)
+    step = m * (1 - beta2**t) / (1 - beta1**t) / (v + epsilon * (1 - beta2**t))
+    return theta - learning_rate * step, m, v
+
+
+def dense_backward_by_rows(dy, cache):
+    x, W = cache["x"], cache["W"]
+    return np.stack([W @ row for row in dy]), sum(map(np.outer, x, dy)), sum(dy) / len(dy)
+
+
+@pytest.mark.parametrize(
+    ("way", "wrong", "name"),
+    [
+        (0, {"dense_backward": dense_backward_by_rows}, "db averaged"),
+        (1, {"relu_backward": relu_of_the_output}, "relu mask of dy"),
+        (1, {"tanh_backward": lambda dy, x: dy - dy * np.tanh(x)}, "tanh slope not squared"),
+        (2, {"bernoulli_log_prob_backward": lambda d, c: -d.reshape(-1, 1) * (c[1] - c[0]) * 2},
+         "stray factor 2"),
+        (3, {"reparameterize_backward": lambda dz, c: (dz, 2 * dz * c[0] * c[1])}, "half missing"),
+        (3, {"reparameterize_backward": lambda dz, c: (dz, 2 * dz * c[0] * c[1] ** 2)},
+         "variance for sigma"),
+        (4, {"kl_to_standard_normal_backward": kl_with_sigma}, "sigma for sigma^2 in log_var"),
+        (5, {"adam_step": adam_rootless}, "root missing"),
+        (6, {"gaussian_log_prob_backward": lambda d, c: (
+            d[:, None] * c[0] * c[1], d @ (c[0] ** 2 * c[1]) - d.sum())},
+         "half missing in the variance"),
+    ],
+)  # fmt: skip
+def test_a_mistake_has_its_name_however_it_is_written(way, wrong, name):
+    """In other words and with another cache than those of the solution that it is held against."""
+    number, right = OTHER_WAYS[way]
+    for seed in range(SEEDS):
+        assert [n.name for n in judge_functions(number, {**right, **wrong}, seed).named] == [name]
+
+
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
 def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
-    """A hundred pairs or so. One name alone would send a student the wrong way."""
-    seed, pairs, both_named = 5, 0, 0
-    apart = 4 if len(mistakes_of(exercise)) < 30 else 10
+    """Two or three hundred pairs in all. One name alone would send a student the wrong way."""
+    seed, pairs, both_named = ONE, 0, 0
+    apart = max(1, 20 // SEEDS)
     for i, (first, wrong) in enumerate(mistakes_of(exercise)):
         for second, _ in mistakes_of(exercise)[i + 1 :: apart]:
             source = plant(wrong, second)
@@ -245,9 +276,10 @@ def test_a_named_and_an_unnamed_mistake_at_once_are_not_named():
         functions = {
             "reparameterize": reparameterize_by_square_root,
             "reparameterize_backward": lambda dz, c, noise=noise: (
-                dz * (1 + noise**2), 2 * c[0] * c[1] * dz
+                dz * (1 + noise**2),
+                2 * c[0] * c[1] * dz,
             ),
-        }  # fmt: skip
+        }
         verdict = judge_functions(3, functions, seed)
         assert verdict.status == "fail"
         assert verdict.named == ()
@@ -276,7 +308,7 @@ def test_coefficients_are_read_off():
         "reparameterize": lambda m, v, e: (m + np.exp(0.5 * v) * e, (m, v, e)),
         "reparameterize_backward": backward,
     }
-    says = [named.says for named in judge_functions(3, functions, 2).named]
+    says = [named.says for named in judge_functions(3, functions, ONE).named]
     assert says == [
         "dlog_var contains 3 times dz noise sigma/2, where 1 is right",
         "dlog_var contains 0.5 times dz mean/2, where 0 is right",
@@ -288,7 +320,7 @@ def test_coefficients_are_read_off_inside_the_whole_model():
     source = solution("ex5_elbo.py").replace(
         "dlog_var = dlog_var_z + dlog_var_kl", "dlog_var = 3.0 * dlog_var_z - 2.0 * dlog_var_kl"
     )
-    says = [named.says for named in judge_text(EXERCISES[5], source, 4).named]
+    says = [named.says for named in judge_text(EXERCISES[5], source, ONE).named]
     assert says == [
         "dlog_var contains 3 times dz noise sigma/2, where 1 is right",
         "dlog_var contains -2 times beta sigma^2/(2N), where 1 is right",
@@ -296,11 +328,17 @@ def test_coefficients_are_read_off_inside_the_whole_model():
     ]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES[::2], ids=lambda m: f"{m.function}: {m.name}")
+# One is named from the error that it ends in, whatever the numbers are.
+BY_RESULTS = [m for m in MISTAKES if (m.function, m.name) != ("train", "t counted from 0")]
+
+
+@pytest.mark.parametrize(
+    "mistake", BY_RESULTS[:: max(1, 8 // SEEDS)], ids=lambda m: f"{m.function}: {m.name}"
+)
 def test_nothing_is_named_that_is_off_by_a_thousandth(mistake):
     """Explained to 1e-6 or not at all: a mistake, and all its results off by 0.1 % of noise."""
     exercise = next(e for e in EXERCISES if mistake.function in e.marks)
-    points = draw_points(exercise, 5)
+    points = draw_points(exercise, ONE)
     wrong = plant(solution(exercise.file), mistake)
     outcome = reference.perform_trusted(exercise, wrong, points)
     rng = np.random.default_rng(6)
@@ -314,12 +352,12 @@ def test_nothing_is_named_that_is_off_by_a_thousandth(mistake):
                                       for r in ("again", "later"))):  # fmt: skip
                     if other in outcome.arrays:
                         outcome.arrays[other] = outcome.arrays[other] * factor
-    verdict = judge(exercise, outcome, 5)
+    verdict = judge(exercise, outcome, ONE)
     habits = {"changes an argument"}
     assert {named.name for named in verdict.named} <= habits
 
 
-def changed(number, *changes, head="", seed=1):
+def changed(number, *changes, head="", seed=ONE):
     """The names that a solution has with some of its text changed, and each one's function."""
     source = solution(EXERCISES[number].file)
     start = source.index("import numpy as np\n")
@@ -377,8 +415,10 @@ def test_epsilons_elsewhere_are_named_whatever_their_size(number, change, name):
     assert [named for named, _ in changed(number, change)] == [name]
 
 
-KEEPS = [("m = beta1", "global M, V\n    m, v = M, V\n    m = beta1"),
-         ("return theta, m, v", "M, V = m, v\n    return theta, m, v")]  # fmt: skip
+KEEPS = [
+    ("m = beta1", "global M, V\n    m, v = M, V\n    m = beta1"),
+    ("return theta, m, v", "M, V = m, v\n    return theta, m, v"),
+]
 DROPOUT = ("logits, _ = dense(h", "h = h * (RNG.random(h.shape) < 0.5)\n    logits, _ = dense(h")
 DRAWN = "RNG.standard_normal(noise.shape)"
 RANDOM = "RNG = np.random.default_rng(0)\n"
@@ -407,7 +447,7 @@ RANDOM = "RNG = np.random.default_rng(0)\n"
     ],
 )  # fmt: skip
 def test_what_differs_from_call_to_call_is_called_what_it_is(number, head, changes, name, function):
-    for seed in range(3 if number < 9 else 1):
+    for seed in range(SEEDS) if number < 9 else [ONE]:
         assert changed(number, *changes, head=head, seed=seed) == [(name, function)]
 
 
@@ -431,10 +471,3 @@ def test_a_weight_that_is_updated_too_early_is_named_in_the_whole_model():
     assert changed(5, ("    return grads", late)) == [
         ("changes an argument", "negative_elbo_backward")
     ]
-
-
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
-def test_every_mistake_has_its_name_at_another_seed(exercise):
-    """`numpyvae exercises lint --seed` does the same for a seed; at twenty all had theirs."""
-    for mistake, wrong in mistakes_of(exercise):
-        assert [n.name for n in judge_text(exercise, wrong, "a").named] == [mistake.name]

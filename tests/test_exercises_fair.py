@@ -177,7 +177,7 @@ def test_a_backward_may_call_its_forward_row_by_row():
 def test_what_looks_numerical_is_for_the_teacher_to_look_at_and_costs_nothing_by_itself():
     verdict = dense(COMPLEX_STEP)
     assert (verdict.total, verdict.named) == (7, ())
-    said = "dense_backward looks numerical, have a look: it calls with complex numbers"
+    said = "dense_backward looks numerical, have a look: it calls forward with complex numbers"
     assert verdict.look == (said,)
     grade = Grade("ann", "ann", "0", (verdict,))
     assert f"ex0 {said}" in table([grade])
@@ -185,7 +185,7 @@ def test_what_looks_numerical_is_for_the_teacher_to_look_at_and_costs_nothing_by
     assert "numerical" not in grade.text() + str(results(grade))
     verdict = dense(DIFFERENCES)
     assert verdict.marks["dense"] == 2
-    assert "71 times a little beside" in verdict.look[0]
+    assert "71 of them very close" in verdict.look[0]
     assert "numerical" not in Grade("ann", "ann", "0", (verdict,)).text()
 
 

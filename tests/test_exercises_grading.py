@@ -70,7 +70,8 @@ def the_class():
         "student06": {**right(0), **begins(1, "import sys\nsys.exit()")},
         "student07": {**right(1), **begins(0, "x = (")},
         "student08": {
-            **right(0), **edited(3, "mean + sigma * noise", "(mean + sigma * noise).astype('f4')")
+            **right(0),
+            **edited(3, "mean + sigma * noise", "(mean + sigma * noise).astype('f4')"),
         },
         "student09": {**right(0), **begins(3, "print('x' * 10**8)")},
         "student10": {**right(0), **edited(3, "return z, (sigma, noise)", "return z")},
@@ -104,7 +105,7 @@ def the_class():
         "student38": wrong("t stands still", "logits for probabilities"),
         "student39": {**right(7), **edited(3, "0.5 * dz * noise * sigma", "np.sin(dz) * noise")},
         "student40": {**right(6), **begins(5, "import os\nos.abort()")},
-    }  # fmt: skip
+    }
 
 
 def hand_in(folder, files):

@@ -81,7 +81,7 @@ def test_one_file_for_an_exercise_is_taken_whatever_was_done_to_its_name(tmp_pat
     for read in in_every_wrapping(tmp_path, {name: THREE}):
         assert (read.sources, read.problems, read.problem) == ({FILES[3]: THREE}, {}, "")
         base = name.split("/")[-1]
-        said = [] if base == FILES[3] else [f"{base} is taken for {FILES[3]}"]
+        said = [] if base == FILES[3] else [f"{base} is read as {FILES[3]}"]
         assert list(read.notes) == said
 
 
@@ -98,8 +98,7 @@ def test_of_copies_the_one_without_a_number_is_taken_then_the_last(tmp_path):
     for read in in_every_wrapping(tmp_path, copies):
         assert read.sources == {FILES[3]: "10"}
         assert (
-            "(10).py is taken for ex3_reparameterize.py, ex3_reparameterize (1).py"
-            in (read.notes[0])
+            "(10).py is read as ex3_reparameterize.py, ex3_reparameterize (1).py" in (read.notes[0])
         )
     read = submissions.read_one(hand_in(tmp_path / "a", {FILES[3]: "0"}))
     assert read.sources == {FILES[3]: "0"}
@@ -110,7 +109,7 @@ def test_two_files_that_may_both_be_meant_are_named(tmp_path):
     for read in in_every_wrapping(tmp_path, both):
         assert read.sources == {FILES[0]: "0"}
         assert read.problems[FILES[3]].startswith(
-            f"ann_{FILES[3]} and bob_{FILES[3]} may both be meant: expected one file"
+            f"cannot choose between ann_{FILES[3]} and bob_{FILES[3]}: keep one file"
         )
     same = {f"ann_{FILES[3]}": "1", f"bob_{FILES[3]}": "1"}
     assert submissions.read_one(hand_in(tmp_path / "same", same)).sources == {FILES[3]: "1"}
@@ -121,7 +120,7 @@ def test_a_folder_for_each_exercise_and_a_folder_of_old_files(tmp_path):
     old = {f"old/{FILES[0]}": "old", "site-packages/x/ex1_activations.py": "a library's"}
     for read in in_every_wrapping(tmp_path, {**each, **old}):
         assert read.sources == {FILES[n]: str(n) for n in range(10)}
-        assert read.notes == ("not taken: old/, where the same exercises are",)
+        assert read.notes == ("ignored: old/, which hold the same exercises",)
 
 
 def test_a_flat_folder_holds_a_submission_for_each_student(tmp_path):
@@ -132,9 +131,11 @@ def test_a_flat_folder_holds_a_submission_for_each_student(tmp_path):
     (tmp_path / "dan_79_3_hw.zip").write_bytes(zipped({FILES[1]: "d1"}))
     found, ignored = submissions.find(tmp_path)
     assert {s.name: s.sources for s in found} == {
-        "annlee_12": {FILES[3]: "a3", FILES[0]: "a0"}, "bob_77": {FILES[3]: "b3"},
-        "cy_78": {}, "dan_79_3_hw": {FILES[1]: "d1"},
-    }  # fmt: skip
+        "annlee_12": {FILES[3]: "a3", FILES[0]: "a0"},
+        "bob_77": {FILES[3]: "b3"},
+        "cy_78": {},
+        "dan_79_3_hw": {FILES[1]: "d1"},
+    }
     assert "not recognised: cy_78_2_three.py" in found[2].problem
     assert ignored == ["notes.txt"]
 
@@ -180,7 +181,7 @@ def test_a_notebook_is_taken_with_what_its_functions_use(tmp_path, name):
         (notebook("x = " + "not " * 30_000 + "x", "(" * 40_000), "no cell of it defines"),
         (notebook("f" + "()" * 24_000), "no cell of it defines"),
     ],
-)  # fmt: skip
+)
 def test_a_notebook_without_the_functions_says_so(tmp_path, text, says):
     read = submissions.read_one(hand_in(tmp_path / "a", {"ex3_reparameterize.ipynb": text}))
     assert says in read.problems[FILES[3]]
@@ -360,10 +361,10 @@ def test_a_rar_is_named_and_its_row_is_there(tmp_path, capsys):
     rows = list(csv.DictReader((tmp_path / "out" / "class.csv").read_text().splitlines()))
     said = {row["student"]: row["other failures"] for row in rows}
     assert list(said) == ["ann", "bob", "cy_78", "dan"]
-    assert said["ann"].endswith("hw.rar is not read: expected a .zip")
-    assert said["bob"] == "bob.7Z is not read: expected a .zip"
-    assert said["cy_78"].endswith("cy_78_2_hw.rar is not read: expected a .zip")
-    assert "old.rar is not read" in (tmp_path / "out" / "dan.txt").read_text()
+    assert said["ann"].endswith("hw.rar cannot be read: expected a .zip")
+    assert said["bob"] == "bob.7Z cannot be read: expected a .zip"
+    assert said["cy_78"].endswith("cy_78_2_hw.rar cannot be read: expected a .zip")
+    assert "old.rar cannot be read" in (tmp_path / "out" / "dan.txt").read_text()
     assert capsys.readouterr().err == ""
 
 

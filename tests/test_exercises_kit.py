@@ -203,7 +203,7 @@ def test_what_a_failure_says(solved):
         ("the argument m is changed in place",),
         ("SystemExit",),
         ("dense_backward: expected dx, dW, db, got 2 results",),
-        ("expected (value, cache), got None: is there a return at the end?",),
+        ("expected (value, cache), got None: is a return missing at the end?",),
     ]  # fmt: skip
     for said, parts in zip(texts, expected, strict=True):
         flat = " ".join(said.split())

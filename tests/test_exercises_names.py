@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_exercises_diagnosis import judge_text
+from test_exercises_diagnosis import ONE, SEEDS, judge_text
 from test_exercises_said import said
 
 from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
@@ -10,7 +10,7 @@ from numpyvae.exercises.judge.mistakes import MISTAKES, plant
 from numpyvae.exercises.judge.reference import results_with
 
 
-def verdict_on(number, *changes, head="", seed=1):
+def verdict_on(number, *changes, head="", seed=ONE):
     """The verdict on a solution with the first place of each text changed."""
     source = solution(EXERCISES[number].file)
     for old, new in changes:
@@ -20,7 +20,7 @@ def verdict_on(number, *changes, head="", seed=1):
     return judge_text(EXERCISES[number], source, seed)
 
 
-def names(number, *changes, head="", seed=1):
+def names(number, *changes, head="", seed=ONE):
     return [n.name for n in verdict_on(number, *changes, head=head, seed=seed).named]
 
 
@@ -37,7 +37,7 @@ def names(number, *changes, head="", seed=1):
     ],
 )
 def test_what_is_not_broadcast_is_named(number, changes, what):
-    for seed in range(3):
+    for seed in range(SEEDS):
         (named,) = verdict_on(number, *changes, seed=seed).named
         assert named.name == "not broadcast"
         assert named.says.startswith(f"{what} has the shape (")
@@ -144,8 +144,10 @@ def test_noise_that_is_made_of_the_noise_is_not_called_another(noise):
 
 
 KEPT = "KEPT = {}\n"
-LATEST = [("return y, (x, W)", "KEPT['cache'] = x, W\n    return y, None"),
-          ("x, W = cache", "x, W = KEPT['cache']")]  # fmt: skip
+LATEST = [
+    ("return y, (x, W)", "KEPT['cache'] = x, W\n    return y, None"),
+    ("x, W = cache", "x, W = KEPT['cache']"),
+]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ LATEST = [("return y, (x, W)", "KEPT['cache'] = x, W\n    return y, None"),
     ],
 )  # fmt: skip
 def test_names_of_what_students_write(number, head, changes, expected):
-    for seed in range(3 if number < 9 else 1):
+    for seed in range(SEEDS) if number < 9 else [ONE]:
         verdict = verdict_on(number, *changes, head=head, seed=seed)
         assert verdict.status == "fail"
         assert [n.name for n in verdict.named] == expected, seed
@@ -227,3 +229,12 @@ def test_the_epsilon_of_the_machine_is_not_called_a_bound(eps):
     assert names(2, (LOG_PROB, f"{clip}\n    {BY_LOGS}")) == ["probabilities clipped"]
     added = ("np.exp(0.5 * log_var)\n", f"np.exp(0.5 * log_var) + {eps}\n")
     assert names(3, added) == ["epsilon added to sigma"]
+
+
+def test_a_constant_is_not_read_off_results_of_another_shape():
+    """Of (N, L) numbers where (N,) should be; an error would cost every other name."""
+    points, right = draw_points(EXERCISES[4], ONE), {"1/kl": np.zeros(5)}
+    fits = [m for m in MISTAKES if m.fit and m.function == "kl_to_standard_normal"]
+    assert len(fits) > 3
+    for mistake in fits:
+        assert mistake.fitted(points, {"1/kl": np.zeros((5, 3))}, right) is None

@@ -125,7 +125,7 @@ def test_lint_proves_the_template_and_finds_what_is_broken(said, tmp_path):
     code, text = said(*lint)
     assert code == 1
     assert "'rows not weighted' is not caught" in text
-    assert "cross_entropy_backward has no hints in three steps" in text
+    assert "cross_entropy_backward does not have three hints" in text
     edited(tmp_path / "own" / "ex1_softmax.py", "-log_p[np", "-log_p[0 * np")
     assert said(*lint)[0] == 1
 

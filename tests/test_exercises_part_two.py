@@ -61,7 +61,7 @@ def test_the_numbers_and_marks():
     assert sum(sum(e.marks.values()) for e in PART_TWO) == 100
     text = (stubs.TEXTS / "student_readme_part_two.md").read_bytes()
     readme = stubs.filled(text, COURSES[2]).decode()
-    assert "\nFour files on what was made" in readme
+    assert "\nFour files on models that extend" in readme
     for e in PART_TWO:
         assert f"| `{e.file}` | {e.title} | {sum(e.marks.values())} |" in readme
 
@@ -175,8 +175,9 @@ def test_the_command_line(tmp_path, capsys):
     alone = tmp_path / "alone"
     said("start", alone, "--part", 2)
     assert {path.name for path in alone.iterdir()} == {
-        "README_PART_TWO.md", *(e.file for e in PART_TWO)
-    }  # fmt: skip
+        "README_PART_TWO.md",
+        *(e.file for e in PART_TWO),
+    }
     assert "0 of 4 exercises pass, 0 of 100 marks" in said("check", alone)[1]
     assert "there is no exercise 3: expected 10 to 13" in said("check", alone, 3)[1]
     assert "ex10_condition.py" in said("hint", alone)[1]

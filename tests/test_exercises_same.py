@@ -91,7 +91,7 @@ CASES = {  # name -> exercise, files
     },
     **{
         m.name: (e.number, {e.file: source})
-        for e in EXERCISES[:5] for m, source in [*mistakes_of(e)][::4]
+        for e in EXERCISES[:5] for m, source in mistakes_of(e)[:1]  # all fail in both
     },
 }  # fmt: skip
 
@@ -132,8 +132,10 @@ def kit_says(tmp_path, cases):
     folder = tmp_path / kit.FOLDER
     for exercise in EXERCISES:
         (folder / exercise.file).write_text(solution(exercise.file), encoding="utf-8")
-    given = [[n, {name: as_bytes(text).decode("latin-1") for name, text in files.items()}]
-             for n, files in cases]  # fmt: skip
+    given = [
+        [n, {name: as_bytes(text).decode("latin-1") for name, text in files.items()}]
+        for n, files in cases
+    ]
     code = CHECK.replace("NUMPY", repr(str(Path(np.__file__).parent.parent)))
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, text=True,
                           input=json.dumps(given), capture_output=True, timeout=600)  # fmt: skip

@@ -93,8 +93,10 @@ def test_nan_explains_nothing_by_itself():
     verdict = changed(9, ("m, v, i + 1, learning_rate", "m, v, i + 1, np.sqrt(-1.0)"))
     assert names(verdict) == []
     for seed in range(8):
-        naive = ("np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))",
-                 "np.log(1 + np.exp(logits))")  # fmt: skip
+        naive = (
+            "np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))",
+            "np.log(1 + np.exp(logits))",
+        )
         assert names(changed(2, naive, seed=seed)) == ["softplus overflows"]
 
 
@@ -106,13 +108,17 @@ FIRST_LINE = "    sigma, noise = cache\n"
     [
         ("accumulates", (FIRST_LINE, FIRST_LINE + "    KEPT.append(dz)\n    dz = sum(KEPT)\n")),
         ("changes its cache", (FIRST_LINE, FIRST_LINE + "    noise = noise.copy()\n")),
-        ("not deterministic", (FIRST_LINE, FIRST_LINE
-                               + "    noise = RNG.standard_normal(noise.shape)\n")),
+        (
+            "not deterministic",
+            (FIRST_LINE, FIRST_LINE + "    noise = RNG.standard_normal(noise.shape)\n"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_habit_and_an_unnamed_mistake_are_not_named_alone(habit, change):
-    state = ("import numpy as np\n", "import numpy as np\nKEPT = []\n"
-             "RNG = np.random.default_rng(1)\n")  # fmt: skip
+    state = (
+        "import numpy as np\n",
+        "import numpy as np\nKEPT = []\nRNG = np.random.default_rng(1)\n",
+    )
     wrong = ("dmean = dz\n", "dmean = dz + 0.1 * dz**2\n")
     verdict = changed(3, state, change, wrong)
     assert verdict.status == "fail"
@@ -179,7 +185,7 @@ def test_an_estimator_by_numerical_differentiation_is_shown_to_the_teacher():
     five = " + ".join(f"{w} * {at.format(k, k)}" for k, w in weights)
     for step, derivative, marks, sign in (
         ("1e-30j", f"(lambda x, e, m: {at.format(1, 1)}.imag / 1e-30)", 4, "complex numbers"),
-        ("1e-3", f"(lambda x, e, m: ({five}) / 12e-3)", 0, "a little beside"),
+        ("1e-3", f"(lambda x, e, m: ({five}) / 12e-3)", 0, "very close to the previous call"),
     ):
         body = STENCIL.replace("STEP", step).replace("DERIVATIVE", derivative)
         verdict = judge_text(EXERCISES[8], source[:start] + body + "\n\n" + source[end:], 7)

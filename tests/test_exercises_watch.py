@@ -189,7 +189,7 @@ def test_several_files_at_once_and_the_end(tmp_path):
         solve(folder, 0)
         session.see("All ten exercises pass.", "10 of 10 exercises pass, 100 of 100 marks")
         session.type("h")
-        session.see("ex0_dense.py passes: there is nothing to hint at.")
+        session.see("ex0_dense.py passes: it needs no hint.")
         says = err(folder, 4, "dkl forgotten")
         session.see("fail", "ex4_gaussian_kl.py", says)
         assert "All ten" not in session.page
@@ -249,9 +249,11 @@ def test_plain_lines_through_pipes(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["nothing"], "nothing: no such folder; numpyvae exercises start nothing writes one"),
-     ([".", "10"], "there is no exercise 10: expected 0 to 9")],
-)  # fmt: skip
+    [
+        (["nothing"], "nothing: no such folder; numpyvae exercises start nothing writes one"),
+        ([".", "10"], "there is no exercise 10: expected 0 to 9"),
+    ],
+)
 def test_what_cannot_be_watched(tmp_path, arguments, message):
     run = subprocess.run(
         [*COMMAND, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True

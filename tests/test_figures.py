@@ -250,8 +250,9 @@ def test_the_legend_tells_the_last_value_that_there_is():
     history[1]["validation_loss"] = -3.26
     (ax,) = plots.learning_curves(history).axes
     assert [t.get_text() for t in ax.get_legend().get_texts()] == [
-        "train, 1.0 at the end", "test, \u22123.3 at the end",
-    ]  # fmt: skip
+        "train, 1.0 at the end",
+        "test, \u22123.3 at the end",
+    ]
 
 
 def test_columns_of_different_units_do_not_share_a_scale(rng):

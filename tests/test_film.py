@@ -47,8 +47,10 @@ def test_axes_and_scales_are_the_same_in_every_frame():
     codes = [frame.codes for frame in film._frames()]
     assert np.mean([np.abs(c).max(axis=1) < reach for c in codes]) > 0.98
     assert [ax.get_title(loc="left").split("\n")[0] for ax in columns[0]] == [
-        "epoch 1", "epoch 2", "epoch 4"
-    ]  # fmt: skip
+        "epoch 1",
+        "epoch 2",
+        "epoch 4",
+    ]
 
 
 @pytest.mark.parametrize(("data_dim", "latent_dim"), [(2, 2), (5, 1), (2, 1), (16, 3)])
@@ -86,8 +88,9 @@ def test_the_command_draws_the_film_of_what_it_trains(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **how: file.write(b"a sketch"))
     epochs = []
-    monkeypatch.setattr(Film, "save", lambda film, path: (epochs.append(film.epochs),
-                                                          path.write_bytes(b"GIF")))  # fmt: skip
+    monkeypatch.setattr(
+        Film, "save", lambda film, path: (epochs.append(film.epochs), path.write_bytes(b"GIF"))
+    )
     assert main(["train", "--epochs", "3", "--out", "run", "--film"]) == 0
     assert "film.png, film.gif)" in capsys.readouterr().out
     assert main(["train", "--resume", "run", "--epochs", "5"]) == 0

@@ -99,8 +99,9 @@ def check_zeros_below_the_diagonal_are_the_vae(rng):
             assert loss == expected
             for ours, theirs in zip(
                 model.elbo_terms(model.theta, x, noise),
-                vae.elbo_terms(vae.theta, x, noise), strict=True,
-            ):  # fmt: skip
+                vae.elbo_terms(vae.theta, x, noise),
+                strict=True,
+            ):
                 np.testing.assert_array_equal(ours, theirs)
             ours, theirs = model.layout.views(grad), vae.layout.views(vae_grad)
             for name, view in ours.items():

@@ -150,7 +150,9 @@ def test_theta_decides_the_dtype(dtype, rng):
         x = proofs.draw_data(pair_vae.likelihood, (3, 5), rng)  # float64 data
         loss, grad = pair_vae.loss_and_grad(pair_vae.theta, x, rng.standard_normal((3, 2)))
         assert loss.dtype == grad.dtype == dtype
-        assert all(term.dtype == dtype for term in pair_vae.elbo_terms(
-            pair_vae.theta, x, rng.standard_normal((3, 2))))  # fmt: skip
+        assert all(
+            term.dtype == dtype
+            for term in pair_vae.elbo_terms(pair_vae.theta, x, rng.standard_normal((3, 2)))
+        )
         complex_loss = pair_vae.loss(pair_vae.theta.astype(complex), x, np.zeros((3, 2)))
         assert complex_loss.dtype == np.complex128

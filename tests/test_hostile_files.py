@@ -200,7 +200,7 @@ ONES = [  # theta, and what is said of it
     (header("(" * 5000), "header cannot be read"),
     (header("-" * 9000 + "1"), "header cannot be read"),
     (b"", "header cannot be read"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("theta", "message"), ONES, ids=lambda value: str(value)[:30])
@@ -221,9 +221,10 @@ def zeros_of(n_bytes, path, description, compression):
 
 
 @pytest.mark.parametrize(
-    "compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
+    "compression",
+    [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
     ids=["deflate", "bzip2", "lzma"],
-)  # fmt: skip
+)
 def test_zeros_that_expand_a_thousandfold_are_not_expanded(compression, tmp_path, cheap):
     """Also if the description agrees; also a description that is a long list."""
     n = 3 * 2**18
@@ -394,8 +395,10 @@ def test_descriptions_that_are_almost_right(model, tmp_path, cheap):
     """Each loads or is refused in a line, and none costs more than a few megabytes."""
     rng, path = random.Random(type(model).__name__), tmp_path / "model.npz"
     description = {
-        "model": type(model).__name__, "arguments": model.config(), "epochs_trained": 1,
-    }  # fmt: skip
+        "model": type(model).__name__,
+        "arguments": model.config(),
+        "epochs_trained": 1,
+    }
     theta, refused = np.zeros(model.layout.size, np.float32), 0
     for _ in range(60):
         changed = mutated(description, rng)

@@ -51,9 +51,11 @@ def dense_log_prob(z, logits, mean, log_var):
 def drawn(rng, n_components, n=6):
     shape = (n_components, L)
     return (
-        rng.standard_normal((n, L)), rng.standard_normal(n_components),
-        rng.standard_normal(shape), 0.5 * rng.standard_normal(shape),
-    )  # fmt: skip
+        rng.standard_normal((n, L)),
+        rng.standard_normal(n_components),
+        rng.standard_normal(shape),
+        0.5 * rng.standard_normal(shape),
+    )
 
 
 # The density.

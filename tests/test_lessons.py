@@ -8,6 +8,7 @@ import itertools
 import sys
 from pathlib import Path
 
+import make_gallery
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ def run(module, folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [module.__name__, str(folder), "--quick"])
     module.main()
     out = capsys.readouterr().out
+    make_gallery.hold(module.__name__, out)
     wrote = [Path(line.removeprefix("wrote ")) for line in out.splitlines() if "wrote " in line]
     assert sorted(wrote) == sorted(folder.iterdir())
     for picture in wrote:

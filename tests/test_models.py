@@ -373,8 +373,10 @@ def test_backward_input_is_backward_without_the_parameters(rng):
 
 
 def test_the_joint_and_its_derivative(rng):
-    for model in (VAE(4, 2, (5,), "tanh", Binomial(3), dtype=np.float64),
-                  VAE(4, 2, (5,), "tanh", Gaussian("shared"), dtype=np.float64)):  # fmt: skip
+    for model in (
+        VAE(4, 2, (5,), "tanh", Binomial(3), dtype=np.float64),
+        VAE(4, 2, (5,), "tanh", Gaussian("shared"), dtype=np.float64),
+    ):
         params = model.layout.views(0.3 * rng.standard_normal(model.layout.size))
         x, z, weight = model.draw_data(rng, 6), rng.standard_normal((6, 2)), rng.standard_normal(6)
         _, cache = model.log_joint(params, x, z)

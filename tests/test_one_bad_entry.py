@@ -225,9 +225,11 @@ def test_a_bad_minibatch_of_validation_data_alone(rng):
 @pytest.mark.parametrize("make", [SGD, Momentum, Adam])
 def test_vectors_of_one_length_are_stepped_and_nothing_else(make):
     for theta, grad in (
-        (np.ones((2, 3)), np.ones((2, 3))), (np.ones(()), np.ones(())),
-        (np.ones(3), np.ones(2)), (np.ones(3), np.ones((3, 1))),
-    ):  # fmt: skip
+        (np.ones((2, 3)), np.ones((2, 3))),
+        (np.ones(()), np.ones(())),
+        (np.ones(3), np.ones(2)),
+        (np.ones(3), np.ones((3, 1))),
+    ):
         before = theta.copy()
         with pytest.raises(ValueError, match="vectors of one length, got"):
             make().step(theta, grad)

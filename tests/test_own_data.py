@@ -406,10 +406,11 @@ def test_columns_are_chosen_by_name_or_number(choice, names, here):
     np.testing.assert_array_equal(read.x, np.array(NUMBERS)[:, ["abc".index(n) for n in names]])
     np.save("x.npy", np.array(NUMBERS))
     numbers = {
-        key: str("abc".index(value) + 1) if isinstance(value, str) and value in "abc" else
-        [str("abc".index(v) + 1) if v in "abc" else v for v in value]
+        key: str("abc".index(value) + 1)
+        if isinstance(value, str) and value in "abc"
+        else [str("abc".index(v) + 1) if v in "abc" else v for v in value]
         for key, value in choice.items()
-    }  # fmt: skip
+    }
     np.testing.assert_array_equal(read_table("x.npy", **numbers).x, read.x)
 
 
@@ -539,8 +540,9 @@ def test_evaluate_takes_all_of_another_file_in_the_units_and_columns_of_the_run(
 
     out, value = elbo()
     assert "means over 24 test examples" in out
-    assert value == pytest.approx(expected(load_data(
-        "x.csv", label_column="species", drop=["volt"]).x_test), abs=2e-3)  # fmt: skip
+    assert value == pytest.approx(
+        expected(load_data("x.csv", label_column="species", drop=["volt"]).x_test), abs=2e-3
+    )
     other = [",".join(map(repr, row[[3, 1, 0]].tolist())) for row in x[:50]]
     write("other.csv", "year,price,age", *other)
     np.save("other.npy", kept[:50])

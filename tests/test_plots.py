@@ -317,8 +317,10 @@ class TestLatentSpace:
     def test_axes_say_how_many_nats_a_dimension_carries(self, models):
         vae, x = models["digits"]
         (ax,) = plots.latent_space(vae, x).axes
-        told = [float(label.split("KL ")[1].split(" nats")[0])
-                for label in (ax.get_xlabel(), ax.get_ylabel())]  # fmt: skip
+        told = [
+            float(label.split("KL ")[1].split(" nats")[0])
+            for label in (ax.get_xlabel(), ax.get_ylabel())
+        ]
         kl, _ = kl_to_standard_normal(*vae.encode(x))
         assert sum(told) == pytest.approx(kl.mean(), abs=0.011)
 
@@ -418,8 +420,9 @@ class TestManifold:
         line = plots.prior_grid(8, 1, (0,))[:, 0]
         for axis, where in ((ax.xaxis, np.arange(8) + 0.5), (ax.yaxis, 7.5 - np.arange(8))):
             positions = axis.get_ticklocs()
-            told = [float(t.get_text().replace("\N{MINUS SIGN}", "-"))
-                    for t in axis.get_ticklabels()]  # fmt: skip
+            told = [
+                float(t.get_text().replace("\N{MINUS SIGN}", "-")) for t in axis.get_ticklabels()
+            ]
             assert len(told) >= 5
             order = np.argsort(where)
             between = np.interp(positions, where[order], line[order])

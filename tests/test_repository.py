@@ -105,8 +105,10 @@ def test_import_loads_nothing_heavy(statement):
     )
     before = subprocess.run(
         [sys.executable, "-c", code.replace(statement, "import numpy")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -265,8 +265,9 @@ def test_it_learns_from_few_labels_what_the_classes_are(rng):
 
 
 def test_a_saved_model_comes_back_and_trains_on_to_the_same_bits(tmp_path, data):
-    whole, part = (SemiSupervisedVAE(D, L, K, (4,), likelihood=Binomial(4), alpha=2.0)
-                   for _ in range(2))  # fmt: skip
+    whole, part = (
+        SemiSupervisedVAE(D, L, K, (4,), likelihood=Binomial(4), alpha=2.0) for _ in range(2)
+    )
     whole.fit(*data, epochs=4, verbose=False)
     part.fit(*data, epochs=2, verbose=False)
     part.save(tmp_path / "m.npz")

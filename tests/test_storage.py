@@ -118,8 +118,9 @@ def test_objects_are_not_written(tmp_path):
 def test_the_description_is_plain_json(saved):
     with np.load(saved, allow_pickle=False) as file:
         assert json.loads(str(file["description"]))["arguments"]["likelihood"] == {
-            "name": "Gaussian", "variance": "shared",
-        }  # fmt: skip
+            "name": "Gaussian",
+            "variance": "shared",
+        }
 
 
 @pytest.mark.parametrize(("key", "value"), [

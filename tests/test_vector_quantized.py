@@ -254,8 +254,9 @@ def test_the_prior_is_no_path_to_the_encoder(x):
 
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_a_saved_model_comes_back_and_trains_on_to_the_same_bits(tmp_path, x, ema):
-    whole, part = (VectorQuantizedVAE(D, M, d, K, (6,), likelihood=Binomial(4), ema=ema)
-                   for _ in range(2))  # fmt: skip
+    whole, part = (
+        VectorQuantizedVAE(D, M, d, K, (6,), likelihood=Binomial(4), ema=ema) for _ in range(2)
+    )
     whole.fit(x, epochs=4, batch_size=4, verbose=False)
     part.fit(x, epochs=2, batch_size=4, verbose=False)
     part.save(tmp_path / "m.npz")

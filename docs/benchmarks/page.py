@@ -10,40 +10,44 @@ from timing import BLOCK, PAUSE
 PAGE = """\
 # Benchmarks
 
-    python -m pip install ".[benchmark]"
-    python docs/benchmarks/run.py
-
-The second command measures all that is below and writes this page and its figure. No number in a
-table is typed by hand.
-
-Measured on {cores} cores of {processor} with {memory_size}: {versions}.
+How long a training step and an epoch of `fit` take, beside PyTorch and JAX on the same machine:
+{cores} cores of {processor} with {memory_size}. {versions}.
 
 ## In short
 
-{verdicts}
+{answers}
+
+[Aims that were missed](#aims-that-were-missed) are at the end.
 
 ![Time of a step against batch size, parameters and data](figures/benchmarks.png)
+
+To measure it on your machine, and to write this page and its figure:
+
+    python -m pip install ".[benchmark]"
+    python docs/benchmarks/run.py
+
+No number in a table is typed by hand.
 
 ## One training step
 
 A step draws noise and computes loss, gradient and Adam, in float32, on {cores} cores. All
 contenders do the same work: Bernoulli likelihood on logits, one ReLU layer each side, analytic
-KL. The tests prove that their losses and gradients agree. Every library chooses its kernels for
-this processor: OPENBLAS_CORETYPE and its like are not set.
+KL. The tests prove that their losses and gradients agree. Every library chooses its own kernels for
+this processor: no variable such as OPENBLAS_CORETYPE is set.
 
 {aims}
 
-A ratio is our time divided by theirs, so that less is better for us. Medians in milliseconds:
+A ratio is numpyvae's time divided by the other's: below 1, numpyvae is faster. Medians in ms:
 
 {steps}
 
-How it is measured: each contender has its own process. They take turns, {block:g} s of steps
-each, with a pause of {pause:g} s in which the threads of the one before fall asleep. Each block
+How it is measured: each contender runs in its own process. They take turns, {block:g} s of steps
+each, with a pause of {pause:g} s in which the previous contender's threads fall asleep. Each block
 gives a median. A ratio is the median of the ratios of blocks in the same round. In the least
 steady row the middle half of a contender's blocks spans {spread:.0%} of their median.
 
-The matrix products are those of the step, by `np.matmul(..., out=)`. No code on NumPy's own
-products can be faster; JAX and PyTorch bring products of their own.
+"Matrix products" are the products of the step alone, by `np.matmul(..., out=)`. No code that uses
+NumPy's products can be faster; JAX and PyTorch have their own.
 
 ### Where our time goes
 
@@ -53,9 +57,9 @@ the loss, Python's own time, and what has to be fetched from memory anew in a wh
 {parts}
 
 Adam takes {adam:.2f} ns a parameter in the largest case: ten passes over blocks in the cache; the
-square root is about a third of it. At batch 20 it is about half of a step, and the reason for what
-is missed against JAX, whose compiler makes one pass of the ten and shares it between the cores.
-NumPy has no way to do either. The smallest case is bound by its calls, about a hundred of them.
+square root is about a third of it. At batch 20 it is about half of a step, and the reason why
+JAX is faster there: its compiler makes one pass of the ten and shares it between the cores.
+NumPy can do neither. In the smallest case the time goes into about a hundred calls of NumPy.
 
 ## Whole epochs
 
@@ -69,17 +73,16 @@ the sum of the losses.
 
 {late_examples:,} binarised images of MNIST, ({late_case}), batch {late_batch}: the first epoch, and
 the median of epochs {late_first} to {late_last}. Where a gradient stays zero, the moments of Adam
-shrink until they are subnormal, and many processors take a hundred times as long for such numbers;
-[the chapter on Adam](derivations/adam.md) tells what ours does about it. PyTorch and JAX are as
-their users run them, which is without flushing such numbers to zero.
+shrink until they are subnormal, and many processors are a hundred times slower on such numbers;
+[the chapter on Adam](derivations/adam.md) says what numpyvae's Adam does about it. PyTorch and
+JAX run with their defaults, which do not flush such numbers to zero.
 
 {late}
 
 ## Memory
 
-How far the resident memory of a process rises above what it was with library, data and model in
-place. That includes gradients and Adam's moments. The last column counts NumPy's arrays alone, to
-the byte.
+The rise of a process's resident memory once library, data and model are loaded. It includes
+gradients and Adam's moments. The last column counts only NumPy's arrays, exactly.
 
 {memory}
 
@@ -104,6 +107,10 @@ From ({largest}) on: wider hidden layers up to {wider:.0f} times its parameters,
 dimensions, and more examples. Batch 128.
 
 {scaling}
+
+## Aims that were missed
+
+{verdicts}
 """
 
 
@@ -117,6 +124,7 @@ def markdown(results: Results) -> str:
         processor=machine.processor,
         memory_size=machine.memory,
         versions=versions,
+        answers=report.answers(results),
         verdicts=report.verdicts(results),
         aims=report.aim_table(summarise(results.steps)),
         steps=report.step_table(results.steps),

@@ -147,13 +147,17 @@ class _Wish(NamedTuple):
         for j, name in enumerate(names):
             if INDEX_NAME.fullmatch(name) or (j == 0 and name == "" and n > 1):
                 out.add(j)
-                notes.append(f"{f'column {name!r}' if name else 'the column without a name'} "
-                             "numbers the rows and is left out")  # fmt: skip
+                notes.append(
+                    f"{f'column {name!r}' if name else 'the column without a name'} "
+                    "numbers the rows and is left out"
+                )
         if label is None and self.noticing:
             label = self._noticed_label(names, out)
             if label is not None:
-                notes.append(f"column {names[label]!r} gives the labels, for colours, and is left "
-                             "out of the data")  # fmt: skip
+                notes.append(
+                    f"column {names[label]!r} gives the labels, for colours, and is left "
+                    "out of the data"
+                )
         return self._some([j for j in range(n) if j not in out | {label}]), label, notes
 
     def _noticed_label(self, names: list[str], out: set[int]) -> int | None:
@@ -168,8 +172,10 @@ class _Wish(NamedTuple):
         if names.count(name) == 1:
             return names.index(name)
         if name in names:
-            raise ValueError(f"{self.where}: {names.count(name)} columns are called {name!r}: "
-                             "give the number of one, counted from 1")  # fmt: skip
+            raise ValueError(
+                f"{self.where}: {names.count(name)} columns are called {name!r}: "
+                "give the number of one, counted from 1"
+            )
         if name.isdecimal() and 1 <= int(name) <= n:
             return int(name) - 1
         known = ", ".join(filter(None, names[:10])) + (", ..." if len(names) > 10 else "")
@@ -205,8 +211,10 @@ def _read_csv_table(path: Path, wish: _Wish) -> Table:
         return table._replace(notes=(*table.notes, note))
     if names and all(name.isdecimal() for name in names[1:]) and names[-1].isdecimal():
         shown = ", ".join(filter(None, names[:4])) + (", ..." if len(names) > 4 else "")
-        notes.append(f"its first row ({shown}) names the columns: to have it as an example, put a "
-                     "line of names above it")  # fmt: skip
+        notes.append(
+            f"its first row ({shown}) names the columns: to have it as an example, put a "
+            "line of names above it"
+        )
     named = names[kept[0]].lower() if names else ""
     if wish.columns is None and x.shape[1] > 1 and named in ROW_NAMES and _counts_rows(x[:, 0]):
         x, kept = x[:, 1:], kept[1:]
@@ -230,8 +238,9 @@ def _labels_of(path: Path, name: str, n: int) -> Array:
     """The array `name` of an .npz file, if it holds one label for each of n rows."""
     labels = read_npz(path, name)
     if labels.size != n or len(labels) != n:
-        raise ValueError(f"{path}: expected one label for each of {n} rows in {name!r}, "
-                         f"got shape {labels.shape}")  # fmt: skip
+        raise ValueError(
+            f"{path}: expected one label for each of {n} rows in {name!r}, got shape {labels.shape}"
+        )
     return _as_labels(labels.reshape(n))
 
 

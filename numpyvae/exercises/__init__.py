@@ -1,9 +1,9 @@
 """Coursework: exercises on backprop through sampling that name the student's mistake.
 
-Four rooms, each of which imports only from those before it:
+Four rooms, and each imports only from those above it:
 
 - `sandbox`: a student's file, read and run in a process of its own, without trust
-- `judge`: the exercises, what is right, what differs, and which mistake it is
+- `judge`: the exercises, the right results, what differs, and which mistake it is
 - `student`: stubs, the verdict in words, hints, the live page of `watch`
 - `teacher`: submissions, grading, Gradescope, notebooks, the kit, lint
 

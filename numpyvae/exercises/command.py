@@ -12,13 +12,14 @@ from numpyvae.exercises.judge.catalogue import COURSES, Exercise, exercise_numbe
 from numpyvae.exercises.judge.judging import judge_file
 from numpyvae.exercises.sandbox.process import FORKERS
 from numpyvae.exercises.sandbox.runner import Limits
-from numpyvae.exercises.student import hints, report, stubs
+from numpyvae.exercises.student import hints, notebook, own_model, report, stubs
 from numpyvae.exercises.student.courses import add_course, course_of, courses_of, in_words
 
 __all__ = ["add_to"]
 
 COMMANDS = (
     "student.watch",
+    "student.derive",
     *(f"teacher.{m}" for m in ("grading", "gradescope", "kit", "lint", "template")),
 )
 
@@ -30,12 +31,15 @@ def add_to(commands: Any) -> None:
         "exercises",
         help=f"coursework: {count} exercises on backprop through sampling, checked and graded",
         description=f"{count.capitalize()} exercises on backprop through sampling. A student: "
-        "start, check, watch, hint. A teacher: grade, autograder, export, lint; template, for "
-        "exercises of your own.",
+        "start, check, watch, hint, derive. A teacher: grade, autograder, export, lint; template, "
+        "for exercises of your own.",
     )
     own = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = own.add_parser("start", help="write a folder of files to fill in")
     add.add_argument("folder", type=Path, metavar="FOLDER")
+    add.add_argument(
+        "--notebook", action="store_true", help="one notebook instead, with a check under each"
+    )
     add_course(add)
     add.set_defaults(command=start)
 
@@ -46,10 +50,10 @@ def add_to(commands: Any) -> None:
         add = own.add_parser(name, help=text)
         add.add_argument("folder", type=Path, metavar="FOLDER")
         add.add_argument(
-            "number", type=int, nargs="?", metavar="EXERCISE", help="its number; without it: "
+            "number", type=int, nargs="?", metavar="EXERCISE", help="its number; default: "
             + ("all" if name == "check" else "the first that does not pass"),
         )  # fmt: skip
-        add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
+        add.add_argument("--seed", default="0", help="of the numbers used for the check")
         add_course(add, part=False)
         add.set_defaults(command=function)
     for module in COMMANDS:
@@ -59,9 +63,15 @@ def add_to(commands: Any) -> None:
 def start(arguments: argparse.Namespace) -> int:
     """Write a student's folder."""
     course = course_of(arguments)
-    written, kept = stubs.start(arguments.folder, course)
+    if arguments.notebook:
+        written, kept = stubs.write(arguments.folder, notebook.files(course))
+    else:
+        written, kept = stubs.start(arguments.folder, course)
     print(f"{arguments.folder}/: {len(written)} files written" + (
-        f", {len(kept)} kept as they are" if kept else ""))  # fmt: skip
+        f", {len(kept)} kept unchanged" if kept else ""))  # fmt: skip
+    if arguments.notebook:
+        print(f"Open {arguments.folder / notebook.NAMES[course.part]} in Jupyter.")
+        return 0
     first, own = course.exercises[0], arguments.exercises
     print(f"Begin with {first.file}, and check it: "
           f"numpyvae exercises check {arguments.folder} {first.number}"
@@ -76,9 +86,13 @@ def check(arguments: argparse.Namespace) -> int:
         for exercise in _chosen(arguments):
             verdicts.append(judge_file(exercise, folder, seed, Limits()))
             text = report.verdict_text(verdicts[-1], folder, sys.stdout.isatty(), seed)
-            print(text, flush=True)
-    if len(verdicts) > 1:
-        print(report.summary(verdicts))
+            built = report.built_text(exercise) if verdicts[-1].status == "pass" else ""
+            print("\n".join(filter(None, [text, built])), flush=True)
+        if len(verdicts) > 1:
+            print(f"{report.bar(verdicts)}  {report.summary(verdicts)}", flush=True)
+        passes = {v.exercise.file: v.status == "pass" for v in verdicts if not v.exercise.folder}
+        if passes.get(own_model.WHOLE.file):
+            print(f"\n{own_model.drawn(folder, passes, seed)}")
     return 0 if all(v.status == "pass" for v in verdicts) else 1
 
 
@@ -90,12 +104,12 @@ def hint(arguments: argparse.Namespace) -> int:
             print(f"{exercise.file}, {exercise.title}")
             print(hints.next_hint(arguments.folder, verdict))
             return 0
-    print("All exercises pass: there is nothing to hint at.")
+    print("All exercises pass: no hint is needed.")
     return 0
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Exercise]:
-    """The exercise that was asked for, or all that the folder is for. ValueError if it is none."""
+    """The exercise asked for, or all in the folder. ValueError if there is none of that number."""
     there = stubs.exercises_in(stubs.existing(arguments.folder), courses_of(arguments))
     number = arguments.number
     return list(there) if number is None else [exercise_numbered(number, there)]

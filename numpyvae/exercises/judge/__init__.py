@@ -1,1 +1,1 @@
-"""What is asked, what is right, what is wrong with a student's results, and which mistake it is."""
+"""The exercises, the right results, what differs in a student's, and which mistake it is."""

@@ -1,10 +1,9 @@
-"""The exercises of both parts: their functions, marks, and the places where they are tried.
+"""The exercises of both parts: functions, marks, and the numbers they are called with.
 
-The text of an exercise and its solution stand in one file of `solutions/`; the stub that a student
+An exercise's text and its solution are one file of `solutions/`; the stub that a student
 gets is that file without the bodies of the functions listed here.
 
-Part one, `EXERCISES`, is the course. Part two is for whoever goes on: nothing in part one needs it,
-and it is there only where it is asked for.
+Part one, `EXERCISES`, is the course. Part two is optional: nothing in part one needs it.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.exercises.judge import places
+from numpyvae.exercises.judge.built import BUILT
 from numpyvae.exercises.judge.places import BETA, Arrays, D, L, N, Rng, elementwise
 from numpyvae.numerics import Array
 
@@ -43,7 +43,7 @@ SOLUTIONS = Path(__file__).parent / "solutions"
 
 
 class Function(NamedTuple):
-    """A function to write, with the backward that belongs to it, if one does.
+    """A function to write, with its backward, if it has one.
 
     With a backward, `f(*arguments) -> (value, cache)` and
     `f_backward(dvalue, cache) -> gradients`. Without, `f(*arguments) -> outputs`.
@@ -81,6 +81,8 @@ class Exercise:
     hints: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
     mistakes: Sequence[Any] = ()
     sizes: Mapping[str, float] = field(default_factory=lambda: SIZES, compare=False)
+    built: str = ""  # what a student has built who passes, a sentence
+    derivation: Sequence[str] = ()  # where that is derived: files with a heading, or addresses
     folder: str = ""  # where it was read, "" for those in this package
     source: str = ""  # the solution's text, if it was read from there
 
@@ -105,7 +107,8 @@ class Exercise:
 
 
 def _exercise(number: int, slug: str, title: str, *functions: Function) -> Exercise:
-    return Exercise(number, slug, title, functions)
+    built, derivation = BUILT[slug]
+    return Exercise(number, slug, title, functions, built=built, derivation=derivation)
 
 
 def _quantized(
@@ -162,7 +165,7 @@ EXERCISES = (
 
 _MIXTURE = ("z", "logits", "mean", "log_var")
 PART_TWO = (
-    _exercise(10, "condition", "a model that is told the class",
+    _exercise(10, "condition", "a model that is given the class",
         Function("condition", ("x", "y", "W", "b", "W_y"), ("pre",), ("dx", "dW", "db", "dW_y"),
                  places.condition, (2, 6)),
         Function("every_class", ("x", "W", "b", "W_y"), ("pre",), ("dx", "dW", "db", "dW_y"),
@@ -217,7 +220,7 @@ COURSES = {1: Course(1, EXERCISES), 2: Course(2, PART_TWO)}
 
 
 def exercise_numbered(number: int, exercises: Sequence[Exercise] = EXERCISES) -> Exercise:
-    """One of the exercises. ValueError if there is none of that number."""
+    """The exercise of that number. ValueError if it does not exist."""
     for exercise in exercises:
         if exercise.number == number:
             return exercise
@@ -240,7 +243,7 @@ def _seed(exercise: int, seed: str) -> int:
 
 
 def draw_points(exercise: Exercise, seed: int | str) -> Arrays:
-    """All arrays an exercise is tried with, named "function/place/argument" and, for an argument
+    """All arrays an exercise is called with, named "function/place/argument" and, for an argument
     that is a dict, "function/place/argument/key". The same seed (of any text) gives the same bytes.
     """
     rng = np.random.default_rng(_seed(exercise.number, str(seed)))

@@ -45,7 +45,9 @@ def faults_of(exercise: Exercise, outcome: Outcome, right: Outcome) -> list[Faul
             own = _faults(f, f.names[1], outcome, right)
             if blocked and all(fault.kind == "absent" for fault in own):
                 kind = "not done" if blocked in UNDONE else "blocked"
-                own = [Fault(f.names[1], kind, f"needs the cache of {f.name}, which comes first")]
+                own = [
+                    Fault(f.names[1], kind, f"needs the cache of {f.name}: write {f.name} first")
+                ]
             faults += own
     return faults
 
@@ -90,7 +92,7 @@ def _compare(
                 f"{place}/{shown}",
             )
         elif truth.dtype.kind == "f" and (yours.dtype.kind in "biu" or yours.dtype.itemsize < 8):
-            yield "type", f"{shown} is an array of {yours.dtype}, expected float64", ""
+            yield "type", f"{shown} has dtype {yours.dtype}, expected float64", ""
         else:
             yield from _compare_values(shown, place, yours, truth, tolerance)
 
@@ -117,7 +119,7 @@ def _compare_values(
     if small:
         text += f": close, but not exact; the relative error is {error.max() / scale:.0e}"
     if place == "1":
-        text += ", at the second, harder place"
+        text += ", for the second, harder set of numbers"
     yield "inexact" if small else "value", text, f"{place}/{name}{index}"
 
 
@@ -128,7 +130,7 @@ def _number(value: float) -> str:
 def _state_faults(
     f: Function, is_backward: bool, outcome: Outcome, right: Outcome
 ) -> Iterator[Found]:
-    """What no function may do: keep something from call to call, or change what others own."""
+    """What no function may do: keep state between calls, or change its arguments or cache."""
     arrays = outcome.arrays
     results = f.gradients if is_backward else f.outputs
     for name in right.arrays:
@@ -163,7 +165,7 @@ def _compare_again(
     elif close(first, truth, EXACT):
         yield "changes its cache", f"a second call {call}does not give the same {result}", ""
     else:
-        yield "not deterministic", f"two equal calls do not give the same {result}", ""
+        yield "not deterministic", f"two equal calls give a different {result}", ""
 
 
 def _compare_later(
@@ -171,7 +173,7 @@ def _compare_later(
 ) -> Iterator[Found]:
     """The same call after a forward pass at another place."""
     if close(again, first, 1e-12) and not close(later, first, 1e-12):
-        text = f"after another forward pass, the same cache does not give the same {result}"
+        text = f"after another forward pass the same cache gives a different {result}"
         yield "stale cache", text, ""
     elif (
         elsewhere is not None
@@ -179,7 +181,7 @@ def _compare_later(
         and _proportional(first, elsewhere)
         and not _proportional(truth, elsewhere)
     ):
-        yield "stale cache", f"{result} belongs to an earlier forward pass", ""
+        yield "stale cache", f"{result} comes from an earlier forward pass", ""
 
 
 def _proportional(a: Array, b: Array) -> bool:
@@ -190,19 +192,23 @@ def _proportional(a: Array, b: Array) -> bool:
 
 
 def looks_numerical(exercise: Exercise, outcome: Outcome, faults: Sequence[Fault]) -> list[str]:
-    """Signs in what ran that a gradient was not derived: for a teacher to look at, and no fault."""
+    """Signs that a gradient was not derived by hand: for the teacher to look at, no fault."""
     signs = []
     for f in exercise.functions:
         name = f.names[-1]
         seen = [
-            a for n, a in outcome.arrays.items() if _belongs(n, f.name, "forward calls")
+            a
+            for n, a in outcome.arrays.items()
+            if _belongs(n, f.name, "forward calls")
             if a.shape == (3,) and np.isfinite(a).all()
-        ]  # fmt: skip
+        ]
         calls, close_by, complex_ones = (int(n) for n in np.max([np.zeros(3), *seen], axis=0))
         if complex_ones:
-            signs.append(f"{name} looks numerical, have a look: it calls with complex numbers")
+            signs.append(
+                f"{name} looks numerical, have a look: it calls forward with complex numbers"
+            )
         elif close_by or calls > FORWARD_CALLS:
-            moved = f", {close_by} times a little beside the call before" if close_by else ""
+            moved = f", {close_by} of them very close to the previous call" if close_by else ""
             signs.append(f"{name} looks numerical, have a look: {calls} forward calls{moved}")
         elif (f.gradients or f.is_gradient) and any(
             fault.kind == "inexact" and fault.function == name for fault in faults

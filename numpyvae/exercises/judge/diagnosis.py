@@ -1,4 +1,4 @@
-"""Which mistake is it? A name is given only to what is explained exactly, to 1e-6.
+"""Which mistake is it? A mistake is named only if it explains the results, to 1e-6.
 
 Four questions, in this order; the first that explains all of a function's results answers.
 
@@ -176,7 +176,7 @@ def _same(yours: Results, wrong: Results, right: Arrays, overflows: bool) -> boo
 
 
 def _explains_digits(yours: Arrays, wrong: Arrays, right: Arrays) -> bool:
-    """Whether a mistake explains differences below 1e-6, to a thousandth, and leaves no other."""
+    """Whether a mistake explains all differences below 1e-6, to a thousandth of their size."""
     seen = False
     for name, r in right.items():
         a, b = yours[name], wrong[name]
@@ -190,7 +190,7 @@ def _explains_digits(yours: Arrays, wrong: Arrays, right: Arrays) -> bool:
 
 
 def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
-    """Two results are right, but in each other's place."""
+    """Two results are right, but in the wrong order."""
     if yours.keys() != right.keys():
         return []
     wrong = [n for n in right if not close(yours[n], right[n], EXACT)]
@@ -198,13 +198,17 @@ def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     if len(names) != 2:
         return []
     a, b = names
-    other = {n: n.replace(f"/{a}", f"/{b}") if n.endswith(f"/{a}") else n.replace(f"/{b}", f"/{a}")
-             for n in wrong}  # fmt: skip
+    other = {
+        n: n.replace(f"/{a}", f"/{b}") if n.endswith(f"/{a}") else n.replace(f"/{b}", f"/{a}")
+        for n in wrong
+    }
     if not all(other[n] in right and close(yours[n], right[other[n]], EXACT) for n in wrong):
         return []
     order = ", ".join(f.gradients or f.outputs)
-    says = f"{a} and {b} are exchanged in what is returned: the order is {order}"
-    return [Named("results exchanged", says, f"In which order must {order} be?", f.names[-1])]
+    says = f"{a} and {b} are returned in the wrong order: the order is {order}"
+    return [
+        Named("results exchanged", says, f"In which order must {order} be returned?", f.names[-1])
+    ]
 
 
 def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays) -> list[Named]:
@@ -230,7 +234,7 @@ def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays)
         Named(
             f"{result} times {factor}",
             f"{result} is the right one times {factor}",
-            f"Which factor {factor} could come in, or be left out, on the way to {result}?",
+            f"Which factor {factor} could be added or missing on the way to {result}?",
             f.names[-1] if result.split("/")[0] in f.gradients else f.name,
         )
         for result, factor in off.items()

@@ -1,7 +1,7 @@
-"""Mistakes in the way of calculating, whatever is calculated: state, types, shapes.
+"""Mistakes of method, in any function: state, types, shapes.
 
-`compare` has seen what differs from call to call. Here it gets its name, if the name accounts for
-the results: one of two mistakes is never named alone.
+`compare` has found what differs between calls. Here it is named, if the name explains all results:
+one of two mistakes is never named alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FIRST = "0/"  # the results of the first place, which no call before can have sp
 
 
 class Habit(NamedTuple):
-    """A way of calculating that is wrong."""
+    """A mistake of method."""
 
     kind: str
     says: str
@@ -39,16 +39,16 @@ class Habit(NamedTuple):
 
 HABITS = {  # kind -> says, asks
     "accumulates": (
-        "gradients are added to those of the call before: start from zero in every call",
+        "gradients are added to those of the previous call: start from zero in every call",
         "What is left in your arrays from the last call?",
     ),
     "stale cache": (
-        "an earlier or later forward pass is used in place of the cache that backward is given",
-        "If forward runs twice before backward does, which of the two does your backward use?",
+        "backward uses an earlier or later forward pass instead of the cache it is given",
+        "If forward runs twice before backward, which of the two runs does your backward use?",
     ),
     "changes its cache": (
-        "backward changes its cache in place: a second call with it must give the same",
-        "Which of your lines write into an array that came out of the cache?",
+        "backward changes its cache in place: a second call with it must give the same result",
+        "Which of your lines write into an array from the cache?",
     ),
     "changes an argument": (
         "an argument is changed in place: the caller still needs it as it was",
@@ -59,21 +59,21 @@ HABITS = {  # kind -> says, asks
         "Which sample is this the gradient of: the one that forward used?",
     ),
     "noise not used": (
-        "the noise that is used is not the one handed over: noise is an argument, use it",
-        "Who draws the noise: your function, or whoever calls it?",
+        "the noise passed in is not used: use the argument",
+        "Who draws the noise: your function, or its caller?",
     ),
     "kept from call to call": (
         "something is kept from one call to the next, for example in a global variable: a call may "
-        "use its arguments alone",
+        "use only its arguments",
         "What would your function return if it were called twice for the same step?",
     ),
     "differs from call to call": (
-        "two equal calls give different results: they must depend on the arguments alone, on "
-        "nothing drawn at random or kept from the call before",
+        "two equal calls give different results: they must depend only on the arguments, not "
+        "on random numbers or on earlier calls",
         "What does your function use besides its arguments: random numbers, a global variable?",
     ),
     "float32": (
-        "results pass through float32, which keeps 7 digits: calculate in float64 throughout",
+        "results pass through float32, which keeps 7 digits: compute in float64 throughout",
         "Which of your arrays is not float64? Print its dtype.",
     ),
     "integer": (
@@ -81,15 +81,15 @@ HABITS = {  # kind -> says, asks
         "Which of your arrays has an integer dtype? np.zeros(n, int) and np.zeros_like(labels) do.",
     ),
     "not broadcast": (
-        "{what} has the shape {one} and meets an array {many}: to weigh its rows, make it a "
-        "column, {what}[:, None], of shape {column}",
-        "NumPy lines up the last axes. Which shape must {what} have to weigh each row of {many}?",
+        "{what} has the shape {one} and meets an array {many}: to multiply row by row, "
+        "make it a column, {what}[:, None], of shape {column}",
+        "NumPy aligns the last axes. Which shape must {what} have to multiply each row of {many}?",
     ),
     "weight updated before use": (
         "W is updated before the gradient goes back through it: dx needs the W of the forward pass",
-        "Which W did y depend on, the old or the new one?",
+        "Which W does y depend on, the old one or the new one?",
     ),
-}  # fmt: skip
+}
 
 
 def results_of(f: Function, outcome: Outcome) -> Arrays:

@@ -19,11 +19,11 @@ from numpyvae.exercises.sandbox.process import Trouble
 from numpyvae.exercises.sandbox.runner import LIMITS, NO_SHAPES, Limits, Outcome, Shapes
 from numpyvae.exercises.sandbox.submitted import read_submitted
 
-__all__ = ["Verdict", "judge", "judge_file", "judge_source"]
+__all__ = ["Verdict", "judge", "judge_file", "judge_source", "source_of"]
 
 
 class Verdict(NamedTuple):
-    """What came of one exercise."""
+    """The result of judging one exercise."""
 
     exercise: Exercise
     status: str  # "pass", "fail" or "not done"
@@ -42,12 +42,12 @@ class Verdict(NamedTuple):
 
     @property
     def out_of(self) -> int:
-        """Marks that there are."""
+        """Marks available."""
         return sum(self.exercise.marks.values())
 
 
 def judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
-    """What a student's results are worth. A function earns its marks whole, or not at all.
+    """Judge a student's results. A function earns all its marks or none.
 
     What was written is not read: what counts is what ran.
     """
@@ -67,8 +67,9 @@ def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
     if status == "fail":
         with contextlib.suppress(Exception):  # whatever the numbers are, it costs a name, no marks
             named = name_mistakes(exercise, outcome, seed, faults)
-    explained = {name for n in named for f in exercise.functions
-                 if n.function in f.names for name in f.names}  # fmt: skip
+    explained = {
+        name for n in named for f in exercise.functions if n.function in f.names for name in f.names
+    }
     unexplained = [fault for fault in faults if fault.function not in explained]
     return Verdict(
         exercise,
@@ -86,7 +87,7 @@ def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
 def judge_source(
     exercise: Exercise, source: str, seed: int | str = 0, limits: Limits = LIMITS
 ) -> Verdict:
-    """Run a student's source in a process of its own, and judge what comes back."""
+    """Run a student's source in a separate process and judge its results."""
     try:
         outcome = run(exercise, source, draw_points(exercise, seed), limits)
     except Trouble as error:
@@ -94,13 +95,17 @@ def judge_source(
     return judge(exercise, outcome, seed)
 
 
+def source_of(exercise: Exercise, folder: Path) -> str:
+    """The text of the exercise's file in a student's folder. OSError, ValueError if unreadable."""
+    return as_python(read_submitted(folder / exercise.file), exercise.marks, exercise.file)
+
+
 def judge_file(
     exercise: Exercise, folder: Path, seed: int | str = 0, limits: Limits = LIMITS
 ) -> Verdict:
-    """The verdict on the exercise's file in a student's folder, also where there is none."""
+    """The verdict on the exercise's file in a student's folder, even if the file is missing."""
     try:
-        source = read_submitted(folder / exercise.file)
-        source = as_python(source, exercise.marks, exercise.file)
+        source = source_of(exercise, folder)
     except FileNotFoundError:
         near = sorted(p.name for p in folder.iterdir() if meant(p.name, (exercise.file,)))
         there = f"; there is {near[0]}: rename it" if near else ""

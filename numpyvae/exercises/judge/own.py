@@ -153,6 +153,7 @@ def _read(folder: Path, exercise: Exercise) -> Exercise:
         exercise,
         functions=functions,
         mistakes=tuple(exercise.mistakes),
+        derivation=tuple(exercise.derivation),
         folder=str(folder),
         source=source,
     )

@@ -1,4 +1,4 @@
-"""Is the noise that was handed over used, or noise of the function's own?
+"""Does a function use the noise it was given, or does it draw its own?
 
 The noise can be read out of what a function returns. It is another's if it is not the one handed
 over, has the size of noise, and explains the backward exactly.
@@ -29,8 +29,10 @@ def own_noise(
     if f.name != "negative_elbo" or yours.keys() != right.keys():
         return False
     start = "negative_elbo/0/"
-    noise = _noise_of_model({n[len(start) :]: a for n, a in points.items() if n.startswith(start)},
-                            {n[2:]: a for n, a in yours.items() if n.startswith("0/")})  # fmt: skip
+    noise = _noise_of_model(
+        {n[len(start) :]: a for n, a in points.items() if n.startswith(start)},
+        {n[2:]: a for n, a in yours.items() if n.startswith("0/")},
+    )
     given = points[f"{start}noise"]
     if not is_noise(noise) or noise is None or _made_of(noise, given):
         return False

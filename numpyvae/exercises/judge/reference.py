@@ -1,4 +1,4 @@
-"""What the right solution gives, and each wrong one. Our own code, so it runs in this process."""
+"""The results of the right solution and of each wrong one: trusted code, run in this process."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ __all__ = [
     "at_first_place",
     "distance",
     "fitted_mistakes",
+    "loaded",
     "pairs_of_mistakes",
     "perform_here",
     "perform_trusted",
@@ -65,7 +66,7 @@ Made = tuple[tuple[tuple[Mistake, ...], Results], ...]  # mistakes, the results 
 def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTaker) -> Arrays:
     """What `tasks.run` brings back, but from this process: for sources that are trusted."""
     arrays: Arrays = {}
-    with _loaded(exercise, source) as names:
+    with loaded(exercise, source) as names:
         perform(
             names,
             calls_of(exercise, points),
@@ -77,7 +78,7 @@ def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTake
 
 
 @contextlib.contextmanager
-def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
+def loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
     """The names of a source, with `given` and the files before it as long as they are needed."""
     modules = ["given", *{e.file.removesuffix(".py") for e in (*ALL, exercise)}]
     before = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
@@ -93,7 +94,7 @@ def _loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
 @lru_cache(maxsize=32)
 def _imported(exercise: Exercise, head: str) -> dict[str, Any]:
     """The names that a solution begins with: what it imports. They are made once."""
-    with _loaded(exercise, head) as names:
+    with loaded(exercise, head) as names:
         return dict(names)
 
 
@@ -217,8 +218,10 @@ def fitted_mistakes(
     fits = [mistake.fitted(points, yours, truth) for mistake in own]
     alone = [one for fit in fits if fit for one in make(*fit)]
     yield from (one[1:] for one in nearest_first(alone))
-    others = [(m, _outputs_fit(f, yours, made.arrays))
-              for (m,), made in single_mistakes(exercise, f, seed)]  # fmt: skip
+    others = [
+        (m, _outputs_fit(f, yours, made.arrays))
+        for (m,), made in single_mistakes(exercise, f, seed)
+    ]
     both: list[Fitted] = []
     for constant, (mistake,), made in alone:
         explains = _outputs_fit(f, yours, made.arrays)

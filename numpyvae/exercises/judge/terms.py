@@ -1,4 +1,4 @@
-"""The few terms that a gradient can contain, and the coefficients that a student's has.
+"""The few terms that a gradient can contain, and their coefficients in a student's gradient.
 
 A wrong gradient is nearly always made of the right ingredients. At a generic place they are
 linearly independent and fewer than the gradient's entries, so that a least-squares fit reads off
@@ -123,7 +123,7 @@ def heads_of(p: Arrays, yours: Arrays) -> tuple[Array, Array]:
 
 
 def _solve(a: Array, b: Array) -> Array:
-    """X of a X = b, where there is one."""
+    """X of a X = b, if it exists."""
     x: Array = np.linalg.lstsq(a, b, rcond=None)[0]
     return x
 

@@ -1,1 +1,1 @@
-"""A student's file, read and run without trust: in a process of its own, which knows no answer."""
+"""A student's file, read and run without trust: in a separate process that holds no answers."""

@@ -6,6 +6,7 @@ Cells are parsed and never run. This file is in the students' kit, too, and impo
 import ast
 import json
 import re
+import symtable
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -36,9 +37,10 @@ def as_python(text: str, names: Iterable[str], file: str) -> str:
         return text
     try:
         cells = [
-            "".join(cell["source"]) for cell in json.loads(text)["cells"]
+            "".join(cell["source"])
+            for cell in json.loads(text)["cells"]
             if cell["cell_type"] == "code"
-        ]  # fmt: skip
+        ]
     except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(f"{file} is a damaged notebook: expected a .py file") from None
     names, table = list(names), definitions(["", *cells])
@@ -72,7 +74,7 @@ def definitions(cells: Iterable[str]) -> dict[str, Definition]:
     for number, cell in zip(range(CELLS), cells, strict=False):
         left -= len(cell)
         for node, text, line in _statements(cell) if left >= 0 else ():
-            uses = tuple(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+            uses = _uses(node, text)
             given, changed = _names(node)
             for name in given | (changed & found.keys()):
                 anew = name in given and name != "*" and isinstance(node, PLAIN)
@@ -128,6 +130,23 @@ def _statements(cell: str) -> Iterator[tuple[ast.stmt, str, int]]:
             first = min(n.lineno for n in (node, *getattr(node, "decorator_list", ())))
             yield node, "\n".join(lines[first - 1 : node.end_lineno]) + "\n", first + above
         return
+
+
+def _uses(node: ast.stmt, text: str) -> tuple[str, ...]:
+    """The names that a statement may need: of a function or a class, not those of its own."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        try:
+            tables = [symtable.symtable(text, "cell", "exec")]
+        except (SyntaxError, RecursionError):  # it cannot be compiled, or not within this stack
+            tables = []
+        needed: dict[str, None] = {}
+        for table in tables:  # it grows
+            tables += table.get_children()
+            for s in table.get_symbols():
+                if s.is_referenced() if table is tables[0] else s.is_global():
+                    needed[s.get_name()] = None
+        return tuple(needed)
+    return tuple(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
 
 
 def _names(node: ast.stmt) -> tuple[set[str], set[str]]:

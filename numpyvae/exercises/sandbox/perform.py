@@ -78,7 +78,7 @@ def perform(
     so that wrongly kept state shows: forward again ("again"), backward twice with one cotangent,
     and once more after a forward pass at the next place ("later"). Arguments are handed out as they
     are after each call ("after", "after backward"), and so is what was seen of forward calls while
-    a gradient was calculated ("forward calls").
+    a gradient was calculated ("forward calls"). A call marked "once" gives its value and no more.
     """
     count, file = _Counter(names, calls), names.get("__file__", "")
     for call in calls:
@@ -93,7 +93,7 @@ def perform(
             here.backward(backward, count, cache, "again/")
             work[(work.index(here) + 1) % len(work)].forward(f, None)
             here.backward(backward, count, cache, "later/")
-        for here in good if not call["gradients"] else ():
+        for here in good if not (call["gradients"] or call.get("once")) else ():
             here.forward(f, "again/")
     _note_missing(names, calls, note)
 
@@ -223,7 +223,8 @@ class _Work:
         if value is not None:
             if self.call["derives"] and not self.call["gradients"]:
                 self._emit(f"{self.start}forward calls", count.seen)
-            self.look_at("after", arguments)
+            if not self.call.get("once"):
+                self.look_at("after", arguments)
         return value is not None
 
     def forward(self, f: Any, repeat: str | None) -> tuple[Any, Any, Any]:
@@ -273,7 +274,7 @@ class _Work:
         except Exception as error:
             return self._say(name, "error", describe(error, self._file))
         if returned is None:
-            self._say(name, "form", "a result, got None: is there a return at the end?")
+            self._say(name, "form", "a result, got None: is a return missing at the end?")
         return returned
 
     def _hand_out(self, name: str, results: Any, values: Any, repeat: str, returned: Any) -> None:

@@ -54,6 +54,6 @@ def course_of(arguments: argparse.Namespace) -> Course:
 
 
 def exercises_of(files: Container[str], courses: Courses = COURSES) -> tuple[Exercise, ...]:
-    """The exercises of the courses of which there is a file; of the first if there is none."""
+    """The exercises of the courses that have a file among `files`; of the first if none has."""
     there = [c.exercises for c in courses.values() if any(e.file in files for e in c.exercises)]
     return tuple(e for own in there for e in own) or next(iter(courses.values())).exercises

@@ -1,4 +1,4 @@
-"""Hints in steps: a question, what to look at, and at last the line of the derivation.
+"""Hints in steps: a question, what to look at, and finally the line of the derivation.
 
 The diagnosis chooses: a mistake with a name begins with its own question, and goes on with the
 steps of the function it is in. Which step a student has reached is kept in the folder
@@ -31,7 +31,7 @@ _FINITE = "docs/derivations/finite.md, Numbers that stay finite"
 HINTS: dict[str, tuple[str, str, str]] = {
     "dense": (
         "Which shape must y have, and which product of x (N, n_in) and W (n_in, n_out) has it?",
-        "b (n_out,) is added to every row: NumPy does that by itself.",
+        "b (n_out,) is added to every row: NumPy broadcasts it.",
         f"y[n, k] = sum_i x[n, i] W[i, k] + b[k], so y = x @ W + b. ({_DENSE})",
     ),
     "dense_backward": (
@@ -43,12 +43,11 @@ HINTS: dict[str, tuple[str, str, str]] = {
     "relu": (
         "Which entries of x stay, and which become 0?",
         "np.where(condition, a, b) takes a where the condition holds, else b.",
-        "relu(x) = x where x > 0, else 0; keep what backward needs to know where that was. "
-        f"({_ACTIVATION})",
+        f"relu(x) = x where x > 0, else 0; keep in the cache where x > 0. ({_ACTIVATION})",
     ),
     "relu_backward": (
         "What is the slope of relu at x = 2, and at x = -2?",
-        "Each entry acts by itself: dx is dy times the slope at that entry of x.",
+        "Each entry is independent: dx is dy times the slope at that entry of x.",
         f"dx = dy where x > 0, else 0. ({_ACTIVATION})",
     ),
     "tanh": (
@@ -58,12 +57,12 @@ HINTS: dict[str, tuple[str, str, str]] = {
     ),
     "tanh_backward": (
         "What is the derivative of sinh(x) / cosh(x)?",
-        "Each entry acts by itself: dx is dy times the slope, and cosh^2 - sinh^2 = 1.",
+        "Each entry is independent: dx is dy times the slope, and cosh^2 - sinh^2 = 1.",
         f"dx = dy (1 - y^2), y = tanh(x). ({_ACTIVATION})",
     ),
     "sigmoid": (
         "Which of e^x and e^-x overflows at x = 10,000, and which at -10,000?",
-        "There is a function of NumPy that never overflows and has the same shape as the sigmoid.",
+        "One of NumPy's functions has the same S shape as the sigmoid and never overflows.",
         f"1 / (1 + e^-x) = (1 + tanh(x/2)) / 2. ({_FINITE})",
     ),
     "sigmoid_backward": (
@@ -80,7 +79,7 @@ HINTS: dict[str, tuple[str, str, str]] = {
     "bernoulli_log_prob_backward": (
         "What is the derivative of log(1 + e^a) with respect to a?",
         "Each logit is in one term of one example, so there is nothing to sum. Each row is "
-        "then weighted by its dlog_prob: what shape must that have to be multiplied onto (N, D)?",
+        "then weighted by its dlog_prob: what shape must that have to multiply an (N, D) array?",
         f"dlogits = dlog_prob (x - sigmoid(logits)), row by row. ({_LIKELIHOOD})",
     ),
     "reparameterize": (
@@ -94,33 +93,33 @@ HINTS: dict[str, tuple[str, str, str]] = {
         f"d mean = dz, d log_var = dz noise sigma / 2, with forward's own noise. ({_SAMPLE})",
     ),
     "kl_to_standard_normal": (
-        "What must come out at mean = 0, log_var = 0?",
+        "What must the KL be at mean = 0, log_var = 0?",
         "sigma^2 = exp(log_var), log sigma^2 = log_var; the sum goes over the latent dimensions.",
         "KL = 1/2 sum_l (mean^2 + exp(log_var) - 1 - log_var). "
         "(docs/derivations/forward.md, The KL in closed form)",
     ),
     "kl_to_standard_normal_backward": (
         "Which of the four terms contain the mean, and which contain log_var?",
-        "Differentiate each term; d exp(log_var) / d log_var = exp(log_var). Then weigh each row "
-        "with its dkl, (N, 1).",
+        "Differentiate each term; d exp(log_var) / d log_var = exp(log_var). Then multiply each "
+        "row by its dkl, (N, 1).",
         f"d mean = dkl mean, d log_var = dkl (exp(log_var) - 1) / 2. ({_KL})",
     ),
     "negative_elbo": (
-        "The task lists the way down line by line. Which piece of `given` is each line?",
-        "heads (N, 2L): the first L columns are mean. Every piece returns (value, cache).",
+        "The task lists the forward pass line by line. Which function of `given` is each line?",
+        "heads (N, 2L): the first L columns are mean. Every function returns (value, cache).",
         f"loss = mean_n(beta KL_n - log p(x_n|z_n)). ({_SCREEN})",
     ),
     "negative_elbo_backward": (
-        "By how many routes does log_var act on the loss? And the mean?",
-        "Go through forward from the bottom up; each line becomes its _backward, with its own "
-        "cache. loss = mean_n(...): what is d loss / d log_px[n], and d loss / d kl[n]? Where two "
-        "routes meet, add.",
+        "By how many routes does log_var affect the loss? And the mean?",
+        "Go through forward from the last line to the first; each becomes its _backward, with its "
+        "own cache. loss = mean_n(...): what is d loss / d log_px[n], and d loss / d kl[n]? Add "
+        "the gradients of both routes.",
         f"dlog_px = -dloss/N, dkl = beta dloss/N, d heads = (dz-route + KL-route). ({_SCREEN})",
     ),
     "adam_step": (
-        "After the first step from m = 0, how far is m from the gradient? What mends that?",
-        "Four lines, in the order of the formula: m, v, the two corrected ones, theta. What is "
-        "returned is m and v, not the corrected ones.",
+        "After the first step from m = 0, how far is m from the gradient? What corrects that?",
+        "Four lines, in the order of the formula: m, v, the two corrected ones, theta. Return "
+        "m and v, not the corrected ones.",
         f"theta - learning_rate m_hat / (sqrt(v_hat) + epsilon). ({_ADAM})",
     ),
     "gaussian_log_prob": (
@@ -129,7 +128,7 @@ HINTS: dict[str, tuple[str, str, str]] = {
         f"-1/2 sum_d (log(2 pi) + log_var_d + (x_d - mean_d)^2 exp(-log_var_d)). ({_GAUSSIAN})",
     ),
     "gaussian_log_prob_backward": (
-        "Which two terms contain log_var? Does every example use the same log_var?",
+        "Which two terms contain log_var? Do all examples share log_var?",
         "d exp(-log_var) / d log_var = -exp(-log_var). The log-variances are shared by N examples.",
         "d mean = dlog_prob (x - mean)/sigma^2, d log_var = sum_n dlog_prob_n ((x - mean)^2/"
         f"sigma^2 - 1)/2. ({_GAUSSIAN})",
@@ -146,7 +145,7 @@ HINTS: dict[str, tuple[str, str, str]] = {
         f"value_s (z_s - mean)/sigma^2 and value_s ((z_s - mean)^2/sigma^2 - 1)/2. ({_SCORE})",
     ),
     "pathwise_gradient": (
-        "Which exercise was this? df plays the part of dz.",
+        "Which earlier exercise is this? df takes the place of dz.",
         "z = mean + sigma noise: d z / d mean = 1, d z / d log_var = noise sigma/2.",
         f"df and df noise sigma/2. ({_SAMPLE})",
     ),
@@ -157,13 +156,13 @@ HINTS: dict[str, tuple[str, str, str]] = {
     ),
     "train": (
         "What must be remembered from one step to the next?",
-        "Three things go on from step to step: the parameters, and for each its m and v. t counts "
+        "Keep three things from step to step: the parameters, and the m and v of each. t counts "
         "from 1. Work on a copy of the dict.",
         f"loss, then gradient, then adam_step for each parameter, with t = i + 1. ({_ADAM})",
     ),
     "decode": (
         "It is the second half of exercise 5's forward pass. What makes a logit a probability?",
-        "dense, tanh, dense, sigmoid; each piece of `given` returns (value, cache).",
+        "dense, tanh, dense, sigmoid; each function of `given` returns (value, cache).",
         "sigmoid(dense(tanh(dense(z)))). "
         "(docs/derivations/forward.md, The decoder and log p(x given z))",
     ),
@@ -184,7 +183,7 @@ def ladder(verdict: Verdict) -> list[str]:
     first = verdict.faults[0]
     if first.kind in ("error", "form", "stopped", "absent") and not verdict.named:
         return [
-            f"Before the formula, mend this: {first.text}",
+            f"Before the formula, fix this: {first.text}",
             *steps_of(verdict.exercise, first.function)[1:],
         ]
     asked = [named.asks for named in verdict.named]
@@ -201,7 +200,7 @@ def next_hint(folder: Path, verdict: Verdict) -> str:
     """
     steps = ladder(verdict)
     if not steps:
-        passes = "passes: there is nothing to hint at" if not verdict.faults else "has no hints"
+        passes = "passes: it needs no hint" if not verdict.faults else "has no hints"
         return f"{verdict.exercise.file} {passes}."
     path, number = folder / ".hints.json", str(verdict.exercise.number)
     reached = _reached(path)

@@ -14,12 +14,12 @@ _MOVING = "docs/derivations/vector_quantized.md, A codebook without a gradient"
 
 HINTS: dict[str, tuple[str, str, str]] = {
     "condition": (
-        "Which row of W_y does an example of class 2 get?",
+        "Which row of W_y is added for an example of class 2?",
         "W_y[y] takes a row for each example: it has the shape (N, H).",
         f"pre = x @ W + b + W_y[y]. ({_LABEL})",
     ),
     "condition_backward": (
-        "Which examples does the row W_y[k] act on, and what if there is none?",
+        "Which examples does the row W_y[k] affect, and what is its gradient if there are none?",
         "dx, dW and db are those of exercise 0. A one-hot matrix np.eye(K)[y] (N, K) makes W_y[y] "
         "a matrix product, too.",
         f"dW_y[k] = sum of dpre_n over the examples of class k = one_hot^T dpre. ({_LABEL})",
@@ -39,7 +39,7 @@ HINTS: dict[str, tuple[str, str, str]] = {
         "The same z with another label is the same style with another class. A pixel is drawn, not "
         "rounded: np.where(uniform < probabilities, 1.0, 0.0).",
         "pre = z W + b + W_y[y], tanh, a dense layer, 1/(1 + exp(-logits)); x = 1 where uniform is "
-        f"below. ({_LABEL})",
+        f"smaller. ({_LABEL})",
     ),
     "gaussian_mixture_log_prob": (
         "What is the density of a mixture at z, before any logarithm?",
@@ -86,7 +86,7 @@ HINTS: dict[str, tuple[str, str, str]] = {
         f"dlog_weight_ns = dbound_n w_ns, the normalised weight. ({_BOUND})",
     ),
     "log_importance_weight": (
-        "Which three densities are in the weight, and which of them is divided by?",
+        "Which three densities are in the weight, and which is in the denominator?",
         "Each is a sum over the L dimensions for each sample; log_var[:, None] is the same for all "
         "samples of an example.",
         "log_px - 1/2 sum_l (log(2 pi) + z^2) + 1/2 sum_l (log(2 pi) + log_var + noise^2). "
@@ -94,8 +94,8 @@ HINTS: dict[str, tuple[str, str, str]] = {
     ),
     "log_importance_weight_backward": (
         "Which of the terms contain z, and which log_var?",
-        "log_px has the factor 1, z stands in log p(z) alone, and log_var in -log q alone. log_var "
-        "(N, L) acts on all S samples.",
+        "log_px has the factor 1, z appears only in log p(z), and log_var only in -log q. log_var "
+        "(N, L) affects all S samples.",
         f"dlog_px = dlog_weight, dz = -dlog_weight z, dlog_var = 1/2 sum_s dlog_weight. ({_LOG_Q})",
     ),
     "doubly_reparameterized": (
@@ -113,22 +113,23 @@ HINTS: dict[str, tuple[str, str, str]] = {
         f"index = argmin_k ||z_e - codebook_k||^2. ({_STEP})",
     ),
     "quantize": (
-        "What do the codebook term and the commitment differ in: their values, or their gradients?",
+        "Do the codebook term and the commitment differ in their values, or in their gradients?",
         "sg[a] has the value of a: both terms are the same sum of squares, one of them times beta.",
         f"z_q = codebook[index], cost = (1 + beta) sum ||z_e - z_q||^2 over M and d. ({_STEP})",
     ),
     "quantize_gradient": (
         "Which of the three terms move z_e, and which the codebook?",
-        "z_e gets dz_q as it stands and the derivative of the commitment. A code gets that of the "
+        "z_e gets dz_q unchanged, plus the derivative of the commitment. A code gets that of the "
         "codebook term, from every vector that chose it: np.add.at adds where an index repeats.",
         "dz_e = dz_q + 2 beta (z_e - z_q)/N; dcodebook_k = sum of 2 (z_q - z_e)/N over the "
         f"vectors of code k. ({_STEP})",
     ),
     "moving_codebook": (
-        "If decay is 0, what is a code: of which vectors the mean?",
+        "If decay is 0, of which vectors is a code the mean?",
         "Count the vectors of each code and sum them: np.eye(K)[index.ravel()] (N M, K) makes both "
         "matrix products.",
-        "new = decay old + (1 - decay) batch's, for counts and sums; codebook = sums / counts. "
+        "new = decay * old + (1 - decay) * the batch's, for counts and sums; codebook = sums / "
+        "counts. "
         f"({_MOVING})",
     ),
 }

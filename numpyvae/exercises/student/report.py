@@ -8,12 +8,14 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from numpyvae.exercises.judge.catalogue import Exercise
 from numpyvae.exercises.judge.compare import Fault
 from numpyvae.exercises.judge.judging import Verdict
 
-__all__ = ["paint", "summary", "verdict_text"]
+__all__ = ["bar", "built_text", "paint", "summary", "verdict_text"]
 
 COLOURS = {"pass": "32", "fail": "33", "not done": "2", "name": "1"}  # green, yellow, faint, bold
+CELLS = {"pass": "#", "fail": "x", "not done": "."}
 WIDTH = 96
 
 
@@ -30,7 +32,7 @@ def verdict_text(
     seed: int | str = "0",
     width: int = WIDTH,
 ) -> str:
-    """One line for what passes or is not done; for a failure what, which mistake, how to see it."""
+    """One line, and for a failure also what is wrong, which mistake it is, and how to see it."""
     e = verdict.exercise
     status = paint(f"{verdict.status:<9}", verdict.status, coloured)
     lines = [f"{status} {verdict.total:>3}/{verdict.out_of:<3} {e.file:<24} {e.title}"]
@@ -68,12 +70,13 @@ def _what_is_wrong(verdict: Verdict) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="     ",
-                         break_long_words=False)  # fmt: skip
+    return textwrap.wrap(
+        text, width, initial_indent="  ", subsequent_indent="     ", break_long_words=False
+    )
 
 
 def _reproduction(verdict: Verdict, folder: Path | str, seed: int | str) -> list[str]:
-    """How to get at the number in Python."""
+    """How to reproduce the number in Python."""
     numbers = "" if str(seed) == "0" else f", seed={json.dumps(str(seed), ensure_ascii=False)}"
     own = verdict.exercise.folder
     numbers += f', exercises="{own}"' if own else ""
@@ -92,8 +95,24 @@ def _printed(text: str) -> list[str]:
     return [*shown, f"    ... ({len(lines) - 8} more lines)"] if len(lines) > 8 else shown
 
 
+def built_text(exercise: Exercise, width: int = WIDTH) -> str:
+    """What was built, once an exercise passes, and where it is derived; "" if nobody says."""
+    files = [*dict.fromkeys(place.partition(", ")[0] for place in exercise.derivation)]
+    files[1:] = [Path(file).name for file in files[1:]]
+    own = f" --exercises {exercise.folder}" if exercise.folder else ""
+    command = f"numpyvae exercises derive {exercise.number}{own}"
+    said = [exercise.built, f"Its derivation: {command} ({', '.join(files)})." if files else ""]
+    return "\n".join(line for text in said for line in _wrapped(text, width))
+
+
+def bar(verdicts: Sequence[Verdict], current: int | None = None) -> str:
+    """A cell for each exercise, the one that is shown in brackets."""
+    cells = [(v.exercise.number, CELLS[v.status]) for v in verdicts]
+    return "".join(f"[{c}]" if number == current else f" {c} " for number, c in cells)
+
+
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """How far it has come: exercises and marks."""
+    """The progress: exercises passed and marks."""
     passed = sum(v.status == "pass" for v in verdicts)
     marks, out_of = sum(v.total for v in verdicts), sum(v.out_of for v in verdicts)
     return f"{passed} of {len(verdicts)} exercises pass, {marks} of {out_of} marks"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpyvae
 from numpyvae.data.digits import load_digits
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises.judge.catalogue import COURSES, Course, Exercise, solution
+from numpyvae.exercises.student import pictures
 from numpyvae.exercises.student.courses import Courses, exercises_of, in_words
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "start",
     "stub",
     "student_files",
+    "write",
 ]
 
 TEXTS = Path(__file__).parent / "texts"
@@ -76,6 +78,7 @@ def student_files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
     if course.part != 1:
         return
     yield "given.py", solution("given.py").encode()
+    yield "pictures.py", Path(pictures.__file__).read_bytes()
     yield "digits.npz", digits_npz()
     yield "DIGITS_LICENSE.md", DIGITS_LICENCE.read_bytes()
 
@@ -91,7 +94,7 @@ def digits_npz() -> bytes:
 
 
 def existing(folder: Path) -> Path:
-    """A student's folder. ValueError if there is none."""
+    """A student's folder. ValueError if it does not exist."""
     if folder.is_file():
         raise ValueError(f"{folder} is a file: expected the folder that the exercises are in")
     if not folder.is_dir():
@@ -105,17 +108,22 @@ def exercises_in(folder: Path, courses: Courses = COURSES) -> tuple[Exercise, ..
 
 
 def start(folder: Path, course: Course = COURSES[1]) -> tuple[list[str], list[str]]:
-    """Write a course into a student's folder. What is there already stays.
+    """Write a course into a student's folder: see `write`."""
+    name, text = READMES[course.part]
+    readme = (name, filled((TEXTS / text).read_bytes(), course))
+    return write(folder, (readme, *student_files(course)))
 
-    Returns the names of what was written, and of what was kept.
+
+def write(folder: Path, files: Iterable[tuple[str, bytes]]) -> tuple[list[str], list[str]]:
+    """Write files into a student's folder; files that exist are kept.
+
+    Returns the names of the files written, and of those kept.
     """
     if folder.is_file():
         raise ValueError(f"{folder} is a file: expected the name of a folder to write")
     folder.mkdir(parents=True, exist_ok=True)
-    name, text = READMES[course.part]
-    readme = (name, filled((TEXTS / text).read_bytes(), course))
     written, kept = [], []
-    for name, content in (readme, *student_files(course)):
+    for name, content in files:
         if (folder / name).exists():
             kept.append(name)
             continue

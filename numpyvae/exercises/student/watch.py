@@ -25,7 +25,6 @@ __all__ = ["Files", "add_to"]
 PAUSE = 0.15  # seconds between two looks at the files
 SETTLES = 0.5  # seconds for which a file may be gone or empty: some editors save like that
 COARSE = 3.0  # seconds: how far apart two times must be for every file system to tell them apart
-CELLS = {"pass": "#", "fail": "x", "not done": "."}
 FINISHED = "You have written a variational autoencoder by hand, gradients and all."
 KEYS = "h hint  n next  q quit      # passes  x fails  . not done"
 
@@ -35,18 +34,18 @@ def add_to(commands: Any) -> None:
     add = commands.add_parser("watch", help="check an exercise whenever its file is saved")
     add.add_argument("folder", type=Path, metavar="FOLDER")
     add.add_argument(
-        "number", type=int, nargs="?", metavar="EXERCISE", help="where to begin; without "
-        "it: the first that does not pass",
+        "number", type=int, nargs="?", metavar="EXERCISE", help="where to start; default: "
+        "the first that does not pass",
     )  # fmt: skip
-    add.add_argument("--seed", default="0", help="of the numbers that it is checked with")
+    add.add_argument("--seed", default="0", help="of the numbers used for the check")
     add_course(add, part=False)
     add.set_defaults(command=watch)
 
 
 def watch(arguments: argparse.Namespace) -> int:
-    """Check all exercises, then each that is saved, until q is typed or nobody reads on.
+    """Check all exercises, then each that is saved, until q is typed or the output is closed.
 
-    ValueError if there is no such folder or exercise.
+    ValueError if the folder or the exercise does not exist.
     """
     folder = stubs.existing(arguments.folder)
     there, number = stubs.exercises_in(folder, courses_of(arguments)), arguments.number
@@ -126,7 +125,7 @@ def _look(path: Path) -> _Look:
 
 
 class _Watched:
-    """Where a student stands: the verdicts, the exercise that is shown, the hints it got."""
+    """A student's state: the verdicts, the exercise shown, the hints given for it."""
 
     def __init__(
         self, folder: Path, exercises: tuple[Exercise, ...], seed: str, screen: Plain | Live
@@ -142,18 +141,20 @@ class _Watched:
         self.prepared: set[int] = set()
 
     def begin(self, first: Exercise | None) -> None:
-        """Check everything, and stand on `first`, or else on the first that does not pass."""
+        """Check everything, then show `first`, or else the first exercise that does not pass."""
         for i, exercise in enumerate(self.exercises, start=1):
             self.screen.busy(f"Checking {exercise.file} ({i} of {len(self.exercises)})")
             self.verdicts[exercise.number] = self._verdict(exercise)
         self.current = first or self._next_open(self.exercises[-1]) or self.exercises[0]
         self._show()
         if not self.screen.live:
-            self.screen.busy("\nSave a file and it is checked. h, n or q and Enter: "
-                             "a hint, the next exercise, quit.")  # fmt: skip
+            self.screen.busy(
+                "\nSave a file and it is checked. h, n or q and Enter: "
+                "a hint, the next exercise, quit."
+            )
 
     def go_on(self) -> bool:
-        """One look at keys and files. False if it is the end."""
+        """Look at keys and files once. False if the student quits."""
         typed = self.screen.keys(PAUSE)
         for key in typed:
             if key == "q":
@@ -179,7 +180,7 @@ class _Watched:
         return verdict
 
     def _recheck(self, saved: list[Exercise]) -> None:
-        """Check what was saved, and stand on it; if it passes, on the next that does not."""
+        """Check what was saved and show it; if it passes, show the next that does not."""
         shown = self.current if self.current in saved else saved[0]
         before = self.current, hints.ladder(self.verdicts[self.current.number])
         for exercise in sorted(saved, key=lambda e: e != shown):
@@ -225,7 +226,7 @@ class _Watched:
         self._show(hint)
 
     def _prepare(self) -> None:
-        """Work out, while nothing else happens, what the diagnosis will want: a second for some."""
+        """While idle, compute what the diagnosis will need, which takes up to a second."""
         number = self.current.number
         if number not in self.prepared:
             self.prepared.add(number)
@@ -249,18 +250,13 @@ class _Watched:
             self.seed,
             self.screen.width,
         )
-        foot = f"{self._bar()}  {report.summary([*self.verdicts.values()])}"
+        verdicts = [*self.verdicts.values()]
+        foot = f"{report.bar(verdicts, number)}  {report.summary(verdicts)}"
         if self.screen.live:
             foot += "\n" + self._paint(KEYS, "not done")
         self.screen.show(
             Page("\n".join(news), f"{head}\n\n{verdict}", "\n".join(self.hints), foot), new
         )
-
-    def _bar(self) -> str:
-        """A cell for each exercise, the one that is shown in brackets."""
-        cells = {number: CELLS[verdict.status] for number, verdict in self.verdicts.items()}
-        return "".join(f"[{c}]" if number == self.current.number else f" {c} "
-                       for number, c in cells.items())  # fmt: skip
 
     def _paint(self, text: str, colour: str) -> str:
         return report.paint(text, colour, self.screen.live)

@@ -101,7 +101,7 @@ def _published(exercises: Sequence[Exercise]) -> Forms:
 
 
 def table(pairs: Sequence[Pair]) -> str:
-    """A row for each pair, as CSV."""
+    """The pairs as CSV, one row each."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     writer.writerow(["student", "is like", "uncommon forms in both", "functions"])

@@ -40,7 +40,7 @@ class Grade(NamedTuple):
 
     @property
     def out_of(self) -> int:
-        """Marks that there are in the course."""
+        """The marks available in the course."""
         return self.course.marks
 
     @property
@@ -60,7 +60,7 @@ class Grade(NamedTuple):
 
     @property
     def unnamed(self) -> list[str]:
-        """What else failed, one text for each function or pair that no name explains."""
+        """Other failures, one text for each function or pair that no named mistake explains."""
         found = []
         for verdict in self.verdicts:
             named = {named.function for named in verdict.named}
@@ -78,7 +78,7 @@ class Grade(NamedTuple):
 
     @property
     def look(self) -> list[str]:
-        """What a teacher may want to look at, "ex3 ... looks numerical, have a look"."""
+        """What a teacher should look at: "ex3 ... looks numerical, have a look"."""
         return [f"ex{v.exercise.number} {text}" for v in self.verdicts for text in v.look]
 
     def line(self) -> str:
@@ -87,7 +87,7 @@ class Grade(NamedTuple):
         return f"{self.name:<20} {self.total:>3}/{self.out_of}  {text:.100}".rstrip()
 
     def record(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """The result, for JSON."""
         return {
             "student": self.name,
             "total": self.total,
@@ -99,7 +99,7 @@ class Grade(NamedTuple):
         }
 
     def text(self) -> str:
-        """All of it, for reading."""
+        """The result, as text for the student."""
         lines = [f"{self.name}: {summary(self.verdicts)}", f"checked with seed {self.seed}", ""]
         if self.problem:
             return "\n".join([*lines, self.problem, ""])
@@ -152,7 +152,7 @@ def table(grades: Sequence[Grade]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, in one line."""
+    """One line of text that no spreadsheet interprets as a formula."""
     text = " ".join(text.split())
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
@@ -202,7 +202,7 @@ class Writer:
             raise failed
 
     def figure(self, grades: Sequence[Grade]) -> str:
-        """Draw class.png; ", class.png" if it was drawn. No result depends on it."""
+        """Draw class.png and return ", class.png" if that worked. No result depends on it."""
         try:
             from numpyvae.exercises.teacher.class_figure import mistakes_figure
 

@@ -1,4 +1,4 @@
-"""Which exercise a file is meant for, by its name, which downloads and platforms change."""
+"""Which exercise a file is meant for, from its name, which downloads and platforms change."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def meant(name: str, files: Files = FILES) -> Name | None:
 
 
 def student_of(name: str, files: Files = FILES) -> str:
-    """Whose file it is, in a folder where files of many students are; "" if it does not say."""
+    """Whose file it is, in a folder with files of many students; "" if the name does not say."""
     canvas = CANVAS.fullmatch(name) if len(name) <= NAME_CHARACTERS else None
     if canvas:
         return canvas["student"] + canvas["user"]
@@ -73,7 +73,7 @@ def choose(
             passed_over.append(f"{folder}/" if folder != "." else "the outermost folder")
         else:
             chosen |= folders[folder]
-    said = [f"not taken: {_some(passed_over)}, where the same exercises are"] if passed_over else []
+    said = [f"ignored: {_some(passed_over)}, which hold the same exercises"] if passed_over else []
     for file in sorted(chosen):
         found = chosen[file]
         ranks = [_rank(entry, file) for entry in found]
@@ -81,7 +81,7 @@ def choose(
         left = [e.name for e, rank in zip(found, ranks, strict=True) if rank != min(ranks)]
         if chosen[file][0].name != file or left:
             not_taken = f", {_some(left)} is not" if left else ""
-            said.append(f"{chosen[file][0].name} is taken for {file}{not_taken}")
+            said.append(f"{chosen[file][0].name} is read as {file}{not_taken}")
     return chosen, said
 
 
@@ -97,7 +97,7 @@ def _rank(entry: Entry, file: str) -> tuple[bool, bool, bool, int]:
 
 
 def others(entries: Iterable[Entry], files: Files = FILES) -> str:
-    """What else a submission holds: a misnamed file is easily seen there."""
+    """The other files of a submission, so that a misnamed file is easy to see."""
     unknown = (e for e in entries if is_code(e.name) and not meant(e.name, files))
     return _some(sorted({e.name for e in unknown if not {*KIT} & {*e.path.parts}}))
 

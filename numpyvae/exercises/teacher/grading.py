@@ -40,13 +40,13 @@ INTERRUPTED = 130
 LEAST_MEMORY = 512  # MiB: with less, NumPy itself may not start
 JUDGING = threading.Lock()  # the reference's results are made with modules of this process
 UNCONFINED = (
-    "numpyvae: this system has no system-call filter for what students wrote: run the grader in a "
+    "numpyvae: this system has no system-call filter for student code: run the grader in a "
     "container (docs/coursework.md, Is student code safe to run?)"
 )
 
 
 class Run(NamedTuple):
-    """What all students of a run have in common."""
+    """The settings that all students of a run share."""
 
     seed: str
     limits: Limits = LIMITS
@@ -59,7 +59,7 @@ def add_to(commands: Any) -> None:
     """Add `grade` to the commands of `numpyvae exercises`."""
     add = commands.add_parser(
         "grade",
-        help="grade a class: marks and named mistakes, a table, a figure",
+        help="grade a class: marks, named mistakes, a table and a figure",
         description="Grade a folder that holds a folder or a .zip for each student, or a single "
         "submission. Each student gets OUT/NAME.txt to read and OUT/NAME.json; the class gets "
         "OUT/class.csv and OUT/class.png.",
@@ -69,22 +69,28 @@ def add_to(commands: Any) -> None:
     option("--out", type=Path, default=Path("results"), metavar="FOLDER",
            help="where the results go (default: %(default)s)")  # fmt: skip
     add_course(add)
-    option("--seed", help="of the numbers that all are checked with (default: drawn, and printed)")
+    option(
+        "--seed", help="seed of the numbers used for the check (default: drawn anew, and printed)"
+    )
     option("--jobs", type=int, default=_processors(), metavar="N",
-           help="students at a time (default: %(default)s, the processors)")  # fmt: skip
+           help="students graded at a time (default: %(default)s, the processors)")  # fmt: skip
     option("--seconds", type=int, default=LIMITS.seconds, metavar="S",
-           help="of the processor, for each exercise (default: %(default)s)")  # fmt: skip
+           help="seconds of processor time for each exercise (default: %(default)s)")  # fmt: skip
     option("--memory", type=int, default=LIMITS.memory // 2**20, metavar="MIB",
            help="for each exercise (default: %(default)s)")  # fmt: skip
     option("--compare", action="store_true",
-           help="write OUT/alike.csv, too: which submissions are alike, to look at")  # fmt: skip
-    option("--gradescope", action="store_true", help="write results.json for Gradescope, too")
-    option("--single", action="store_true", help="SUBMISSIONS is one submission, whatever it holds")
+           help="also write OUT/alike.csv: submissions that look alike")  # fmt: skip
+    option("--gradescope", action="store_true", help="also write results.json for Gradescope")
+    option(
+        "--single",
+        action="store_true",
+        help="treat SUBMISSIONS as one submission, whatever it holds",
+    )
     add.set_defaults(command=grade)
 
 
 def grade(arguments: argparse.Namespace) -> int:
-    """Grade, print a line for each student, write everything; 130 after Ctrl-C."""
+    """Grade, print a line for each student, write all results; exit code 130 after Ctrl-C."""
     run = Run(
         arguments.seed or secrets.token_hex(8),
         Limits(
@@ -101,7 +107,7 @@ def grade(arguments: argparse.Namespace) -> int:
     unread = submissions.unread(ignored)
     for name in ignored:
         if not name.lower().endswith(UNREAD):
-            _warn(f"numpyvae: {name} is neither a folder nor a .zip or .tar.gz, and is passed over")
+            _warn(f"numpyvae: skipping {name}: expected a folder, a .zip or a .tar.gz")
     found = sorted([*found, *unread], key=lambda submission: submission.name)
     out.mkdir(parents=True, exist_ok=True)
     alone = arguments.single or submissions.is_one(path, expected)
@@ -126,7 +132,7 @@ def grade(arguments: argparse.Namespace) -> int:
 def _grade_and_show(
     found: Sequence[Submission], run: Run, writer: class_results.Writer
 ) -> tuple[list[Grade], bool]:
-    """The grades that were reached, sorted by name, and whether Ctrl-C ended it."""
+    """The grades so far, sorted by name, and whether Ctrl-C ended the run."""
     grades: list[Grade] = []
     warned = interrupted = False
     try:
@@ -166,7 +172,7 @@ def grade_class(found: Sequence[Submission], run: Run) -> Generator[Grade, None,
 def grade_one(
     submission: Submission, file_name: str, run: Run, stop: threading.Event | None = None
 ) -> Grade:
-    """All exercises of one submission. Whatever happens in one of them costs that one alone."""
+    """Judge all exercises of one submission. A failure in one does not affect the others."""
     started = time.perf_counter()
     verdicts = []
     for exercise in run.course.exercises:
@@ -203,7 +209,7 @@ def _not_run(exercise: Exercise, status: str, kind: str, text: str) -> Verdict:
 
 
 def _processors() -> int:
-    """Those that this process may use."""
+    """The number of processors this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 

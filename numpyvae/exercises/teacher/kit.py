@@ -39,7 +39,7 @@ TEXTS = Path(__file__).parent / "texts"
 CHECKER = Path(numpyvae.__file__).parent / "gradient_check"
 
 ESTIMATORS = tuple(f.name for e in ALL for f in e.functions if f.is_gradient)
-"""Functions whose values are gradients: nothing is handed out, check.py differentiates."""
+"""Functions whose values are gradients: the kit has no values of them, check.py differentiates."""
 
 DIGITS = 10
 """Of an expected value, significant in the largest entry. check.py compares to 1e-8."""
@@ -49,14 +49,14 @@ def add_to(commands: Any) -> None:
     """Add `export` to the commands of `numpyvae exercises`."""
     add = commands.add_parser(
         "export",
-        help="a kit for students who have only NumPy: stubs and a checker, and no solution",
+        help="a kit for students who have only NumPy: stubs and a checker, no solution",
         description="Write a .zip with the files to fill in, check.py and the gradient checker. "
-        "There is no solution in it. The same seed gives the same bytes.",
+        "It holds no solution. The same seed gives the same bytes.",
     )
     add.add_argument("kit", type=Path, metavar="KIT.zip")
     add.add_argument(
         "--seed", default="0", metavar="ID",
-        help="of the numbers in it, any text: a student's id, say (default: %(default)s)",
+        help="seed of its numbers, any text: for example a student's id (default: %(default)s)",
     )  # fmt: skip
     add_course(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
@@ -81,7 +81,7 @@ def check_target(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() != ".zip":
         raise ValueError(f"{path}: expected a name that ends in .zip")
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already: --overwrite replaces it")
+        raise FileExistsError(f"{path} exists: --overwrite replaces it")
 
 
 def build(seed: int | str = "0", course: Course = COURSES[1]) -> bytes:

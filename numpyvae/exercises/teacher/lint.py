@@ -1,4 +1,4 @@
-"""Proof that the exercises hold together, for whoever changes one.
+"""Proof that the exercises are consistent, for anyone who changes one.
 
 Every stub is "not done" and gives its own message; every solution passes, also in a process of its
 own; every mistake fits into its solution, is caught, and is called by its name; every function and
@@ -27,13 +27,13 @@ def add_to(commands: Any) -> None:
     add = commands.add_parser(
         "lint", help="prove that stubs fail, solutions pass and every mistake is caught by name"
     )
-    add.add_argument("--seed", default="0", help="of the numbers that all is checked with")
+    add.add_argument("--seed", default="0", help="seed of the numbers used for the check")
     add_course(add, part=False)
     add.set_defaults(command=lint)
 
 
 def lint(arguments: argparse.Namespace) -> int:
-    """Print a line for each exercise and one for each problem; exit code 1 if there is one."""
+    """Print a line for each exercise and each problem; exit code 1 if there is a problem."""
     found = 0
     for exercise in (e for course in courses_of(arguments).values() for e in course.exercises):
         problems = list(problems_of(exercise, arguments.seed))
@@ -60,11 +60,11 @@ def problems_of(exercise: Exercise, seed: int | str = 0) -> Iterator[str]:
     for function in exercise.marks:
         steps = steps_of(exercise, function)
         if len(steps) != 3 or not all(steps):
-            yield f"{function} has no hints in three steps"
+            yield f"{function} does not have three hints"
     for mistake in listed_for(exercise):
         if mistake.function in exercise.marks:
             if plant(right, mistake) is None:
-                yield f"{mistake.name!r} does not fit into the solution"
+                yield f"{mistake.name!r} cannot be planted: its line is not in the solution"
             if not mistake.says or not mistake.asks:
                 yield f"{mistake.name!r} has no sentence or no question"
     for mistake, wrong in mistakes_of(exercise):

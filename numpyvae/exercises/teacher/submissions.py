@@ -49,7 +49,7 @@ class Submission(NamedTuple):
     sources: dict[str, str]  # file -> its text
     problems: dict[str, str]  # file -> why it could not be read
     problem: str = ""  # why nothing could be read
-    notes: tuple[str, ...] = ()  # which files were taken for others
+    notes: tuple[str, ...] = ()  # which files were read as others
 
 
 def find(
@@ -94,7 +94,7 @@ def find(
 
 
 def is_one(path: Path, exercises: Exercises = ALL) -> bool:
-    """Whether a path is a submission itself, and no folder of submissions."""
+    """Whether a path is a submission itself, not a folder of submissions."""
     if path.is_file():
         return True
     files = _files(exercises)
@@ -122,7 +122,7 @@ def read_one(path: Path, exercises: Exercises = ALL) -> Submission:
 
 
 def _read_flat(student: str, files: Sequence[Path], exercises: Exercises) -> Submission:
-    """The files of one student out of a folder where the files of all are."""
+    """The files of one student, from a folder that holds the files of all."""
     if len(files) == 1 and _is_archive(files[0]):
         return read_one(files[0], exercises)
     try:
@@ -142,7 +142,7 @@ def _submission(
 
 
 def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Read:
-    """The files for the exercises, or those in the one archive that is there instead."""
+    """The exercises' files, or those in the single archive found instead."""
     chosen, said = choose(entries, _files(exercises))
     archives = [entry for entry in entries if _is_archive(entry.path)]
     if not chosen and archives and depth < PACKED:
@@ -157,11 +157,11 @@ def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Rea
             texts = {_code(entry, file, marks[file]) for entry in found}
             if len(texts) > 1:
                 names = " and ".join(sorted(entry.name for entry in found)[:3])
-                raise ValueError(f"{names} may both be meant: expected one file {file}")
+                raise ValueError(f"cannot choose between {names}: keep one file, {file}")
             sources[file] = texts.pop()
         except (OSError, ValueError) as error:
             problems[file] = _text(str(error))
-    said = [text for text in said if not any(f"taken for {file}" in text for file in problems)]
+    said = [text for text in said if not any(f"read as {file}" in text for file in problems)]
     said += [_not_read(e.name) for e in entries if e.name.lower().endswith(UNREAD)][:5]
     all_of_them = exercises_of(chosen) if exercises == ALL else exercises
     missing = [e.file for e in all_of_them if e.file not in chosen]
@@ -171,13 +171,13 @@ def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Rea
 
 
 def unread(names: Iterable[str]) -> list[Submission]:
-    """The .rar and .7z files among `names`, as submissions of which nothing can be read."""
+    """The .rar and .7z files among `names`, as submissions that cannot be read."""
     return [Submission(name.rpartition(".")[0], {}, {}, _not_read(name))
             for name in names if name.lower().endswith(UNREAD)]  # fmt: skip
 
 
 def _not_read(name: str) -> str:
-    return f"{name} is not read: expected a .zip"
+    return f"{name} cannot be read: expected a .zip"
 
 
 def _read_archive(entry: Entry, exercises: Exercises, depth: int = 0) -> Read:
@@ -189,7 +189,7 @@ def _read_archive(entry: Entry, exercises: Exercises, depth: int = 0) -> Read:
 
 
 def _content(entry: Entry, most: int) -> bytes:
-    """A file's bytes. ValueError if it is no ordinary file, damaged, or has more bytes."""
+    """A file's bytes. ValueError if it is not an ordinary file, is damaged, or is too large."""
     if isinstance(entry.source, Path):
         status = entry.source.lstat()
         if not stat.S_ISREG(status.st_mode):
@@ -204,7 +204,7 @@ def _content(entry: Entry, most: int) -> bytes:
 
 
 def _code(entry: Entry, file: str, functions: Iterable[str]) -> str:
-    """The text of the Python in a student's file. ValueError, in words, if it has none."""
+    """The Python text of a student's file. ValueError if it holds none."""
     if ".ipynb" in entry.name.lower():
         text = _content(entry, NOTEBOOK_BYTES).decode("utf-8-sig", "replace")
         return as_python(text, functions, entry.name)
@@ -225,13 +225,13 @@ def _is_archive(path: Path | PurePosixPath) -> bool:
 
 
 def _text(name: str) -> str:
-    """A file's name as text that every encoding and terminal can take."""
+    """A file's name as text that every encoding and terminal can show."""
     name = name.encode("utf-8", "replace").decode()
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def file_names(names: Iterable[str]) -> list[str]:
-    """A name to store each student's results under: without tricks, and all of them different."""
+    """A safe and unique name for each student's results."""
     taken: set[str] = set()
     out = []
     for name in names:

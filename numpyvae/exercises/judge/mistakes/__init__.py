@@ -1,9 +1,9 @@
 """The mistakes that can be named: each a change to a solution, a sentence, and a question.
 
-A mistake is recognised by making it: the changed solution is run at the same places, and the name is
-given if its results are the student's, to 1e-6. The same changes prove the exercises (`lint`): every
-one must be caught. Most were taken from real code; `zoo` is the number in the list of bugs
-(docs/gradient_checking.md).
+A mistake is recognised by making it: the changed solution is run at the same places, and the name
+is given if its results are the student's, to 1e-6. The same changes prove the exercises (`lint`):
+every one must be caught. Most were taken from real code; `zoo` is the number of the bug in
+docs/gradient_checking_measured.md.
 """
 
 from __future__ import annotations

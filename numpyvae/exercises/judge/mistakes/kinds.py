@@ -12,6 +12,7 @@ from numpyvae.exercises.judge.catalogue import Arrays
 
 __all__ = [
     "CONSTANT",
+    "LOG_SIGMA",
     "Fit",
     "Mistake",
     "Patch",
@@ -19,10 +20,16 @@ __all__ = [
     "in_function",
     "once",
     "overflowing",
+    "unused",
+    "unweighted",
     "with_any",
 ]
 
 CONSTANT = "CONSTANT"
+LOG_SIGMA = (
+    "log_var is taken for log sigma: it is log sigma^2, so sigma^2 = exp(log_var)",
+    "log_var = log sigma^2. What is exp(log_var)?",
+)
 
 Fit = Callable[[Arrays, Arrays, Arrays], float]  # points, a student's results, the right ones
 
@@ -42,7 +49,7 @@ class Mistake(NamedTuple):
     says: str  # what is wrong, in one sentence
     asks: str  # the first hint, a question
     patches: tuple[Patch, ...]
-    zoo: str = ""  # its number in the bug zoo
+    zoo: str = ""  # its number among the planted bugs
     overflows: bool = False  # whether infinities and nan are the point of it
     constant: str = ""  # a number in it that may be another,
     fit: Fit | None = None  # and how that is read off a student's results
@@ -60,7 +67,7 @@ class Mistake(NamedTuple):
         try:
             with np.errstate(all="ignore"):
                 c = self.fit(points, yours, right) if self.fit else math.nan
-        except (KeyError, IndexError, ValueError, ZeroDivisionError):  # results of another shape
+        except (LookupError, TypeError, ValueError, ArithmeticError):  # results of another shape
             return None
         if not 0.0 < c < math.inf:
             return None
@@ -102,4 +109,20 @@ def once(what: str) -> tuple[str, str]:
     return (
         f"fancy indexing writes each row once: of those that share {what}, only the last counts",
         f"Two rows of the batch share {what}. After a[[0, 0]] += 1, what is a[0]?",
+    )
+
+
+def unused(dy: str, rule: str, gradient: str, where: str = "") -> tuple[str, str]:
+    """What is wrong where the chain rule is forgotten, and a question."""
+    return (
+        f"{dy} is not used{where}: {rule}, by the chain rule",
+        f"If the loss does not depend on {dy[1:]} ({dy} = 0), what is {gradient}?",
+    )
+
+
+def unweighted(dy: str, does: str, value: str, gradient: str) -> tuple[str, str]:
+    """What is wrong where an example's row does not have the weight of the example."""
+    return (
+        f"{dy} is {does}: each example's row is weighted by its own {dy}",
+        f"If the loss does not depend on {value} of example 2, what is row 2 of {gradient}?",
     )

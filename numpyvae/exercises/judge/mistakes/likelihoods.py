@@ -16,14 +16,17 @@ from numpyvae.exercises.judge.mistakes.constants import (
     of_sum,
 )
 from numpyvae.exercises.judge.mistakes.kinds import (
+    LOG_SIGMA,
     Mistake,
     Patch,
     in_function,
     overflowing,
+    unused,
+    unweighted,
     with_any,
 )
 
-__all__ = ["LIKELIHOODS", "LOG_SIGMA"]
+__all__ = ["LIKELIHOODS"]
 
 _P = "p = 0.5 * (1.0 + np.tanh(0.5 * logits))"
 _P_BY_EXP = "p = 1.0 / (1.0 + np.exp(-logits))"
@@ -32,28 +35,25 @@ _BY_LOGS = "log_prob = (x * np.log(p) + (1.0 - x) * np.log(1.0 - p)).sum(axis=1)
 _BY_P = "(x / p - (1.0 - x) / (1.0 - p)) * p * (1.0 - p)"
 _LOG_OF_SIGMOID = (
     "the logarithm of a sigmoid is taken: p rounds to 0 or 1, and log(0) is -inf",
-    "What is sigmoid(40.0) in the computer, and what is log(1 - that)?",
+    "What is sigmoid(40.0) in floating point, and what is log(1 - sigmoid(40.0))?",
 )
 _BACKWARD_BY_P = (
-    "x/p - (1 - x)/(1 - p) times p (1 - p) is right on paper, and 0/0 once p rounds to 0 or 1: "
+    "x/p - (1 - x)/(1 - p) times p (1 - p) is right on paper, but 0/0 once p rounds to 0 or 1: "
     "dlogits = dlog_prob (x - p)",
     "What is left of your formula if you cancel p and 1 - p by hand?",
 )
 
-_CLIPPED = (
-    "probabilities are clipped at 1e-15: a logit of 10,000 on the wrong side costs 10,000 nats, "
-    "and not -log(1e-15)",
-    "With x = 0 and a logit of 10,000, what is log p by the second formula?",
-)
-_ADDED = (
-    "1e-08 is added inside the logarithm: a logit of 10,000 on the wrong side costs 10,000 nats, "
-    "and not -log(1e-08)",
-    "With x = 0 and a logit of 10,000, what is log p by the second formula?",
-)
-_BOUND = (
-    "the logits are clipped at 30.0: a logit of 10,000 on the wrong side costs 10,000 nats",
-    "With x = 0 and a logit of 10,000, what is log p by the second formula?",
-)
+
+def _capped(what: str, cost: str = "") -> tuple[str, str]:
+    return (
+        f"{what}: a logit of 10,000 on the wrong side costs 10,000 nats{cost}",
+        "With x = 0 and a logit of 10,000, what is log p by the second formula?",
+    )
+
+
+_CLIPPED = _capped("probabilities are clipped at 1e-15", ", and not -log(1e-15)")
+_ADDED = _capped("1e-08 is added inside the logarithm", ", and not -log(1e-08)")
+_BOUND = _capped("the logits are clipped at 30.0")
 _LOGITS_CLIPPED = ("softplus = ", "logits = np.clip(logits, -30.0, 30.0)\n    softplus = ")
 _CLIP = "\n    p = np.clip(p, 1e-15, 1.0 - 1e-15)"
 _BY_SUMS = "log_prob = (x * np.log(p + 1e-08) + (1.0 - x) * np.log(1.0 - p + 1e-08)).sum(axis=1)"
@@ -101,24 +101,20 @@ _BERNOULLI = [
          "    log_prob = (x * a - np.log(1.0 + np.exp(a))).sum(axis=1)", *_BOUND),
         ("logits clipped", _LOG_PROB, "a = np.clip(logits, -30.0, 30.0)\n"
          f"    p = 1.0 / (1.0 + np.exp(-a))\n    {_BY_LOGS}", *_BOUND),
-        ("logits clipped", "softplus = ",
-         "logits = np.clip(logits, -30.0, 30.0)\n    softplus = ", *_BOUND))),
+        ("logits clipped", *_LOGITS_CLIPPED, *_BOUND))),
     *with_any("10.0", of_argument, *in_function("sigmoid",
         ("sigmoid's argument clipped", "p = ", "x = np.clip(x, -10.0, 10.0)\n    p = ",
          "the argument is clipped at 10.0: the sigmoid must be right for every x, and its slope too",
-         "Which x is too large for your formula, and which of e^x and e^-x is small there?"))),
-    *with_any("30.0", of_bound, *(
-        Mistake("logits clipped, both ways" if dead else "logits clipped", *_BOUND,
+         "Which x is too large for your formula? Which of e^x and e^-x is small there?"))),
+    *with_any("30.0", of_bound,
+        Mistake("logits clipped, both ways", *_BOUND,
             (Patch("bernoulli_log_prob", *_LOGITS_CLIPPED),
-             *((Patch("bernoulli_log_prob_backward", "(x - p)", "(x - p) * (np.abs(logits) < 30.0)"),)
-               if dead else ())))
-        for dead in (False, True))),
+             Patch("bernoulli_log_prob_backward", "(x - p)", "(x - p) * (np.abs(logits) < 30.0)")))),
     *with_any("1e-15", of_clip,
         *(Mistake("probabilities clipped", *_CLIPPED,
             (Patch("bernoulli_log_prob", _LOG_PROB, f"{p}{_CLIP}\n    {_BY_LOGS}"),
              Patch("bernoulli_log_prob_backward", "(x - p)", "(x - np.clip(p, 1e-15, 1.0 - 1e-15))")))
-          for p in (_P, _P_BY_EXP))),
-    *with_any("1e-15", of_clip,
+          for p in (_P, _P_BY_EXP)),
         *(Mistake("probabilities clipped, both ways", *_CLIPPED,
             (Patch("bernoulli_log_prob", _LOG_PROB, f"{p}{_CLIP}\n    {_BY_LOGS}"),
              Patch("bernoulli_log_prob_backward", f"{_P}\n", f"{p}\n    c = np.clip(p, 1e-15, 1.0 - 1e-15)\n"),
@@ -128,7 +124,7 @@ _BERNOULLI = [
     *with_any("1e-06", of_clip_in_backward, *in_function("bernoulli_log_prob_backward",
         ("probabilities clipped in the backward", "(x - p)", "(x - np.clip(p, 1e-06, 1.0 - 1e-06))",
          "p is clipped at 1e-06 in the backward: dlogits = dlog_prob (x - p) needs no clipping",
-         "By what do you divide in the backward, if you cancel p and 1 - p by hand?"))),
+         "What do you still divide by in the backward, once you cancel p and 1 - p by hand?"))),
     *with_any("20.0", of_bound_in_backward, *in_function("bernoulli_log_prob_backward",
         ("logits clipped in the backward", "tanh(0.5 * logits)",
          "tanh(0.5 * np.clip(logits, -20.0, 20.0))",
@@ -141,7 +137,7 @@ _BERNOULLI = [
     *with_any("1e-08", of_quotient_of_slope, *in_function("bernoulli_log_prob_backward",
         ("epsilon in the backward's quotient", "(x - p)",
          "(x - p) / (p * (1.0 - p) + 1e-08) * p * (1.0 - p)",
-         "1e-08 is added to p (1 - p) in the backward: dlogits = dlog_prob (x - p) needs no quotient",
+         "1e-08 is added to p (1 - p) in the backward: dlogits = dlog_prob (x - p) needs no division",
          "What is left of your formula if you cancel p (1 - p) by hand?"))),
     *in_function("sigmoid",
         ("sigmoid slope of the input", "return p, p", "return p, x",
@@ -158,8 +154,7 @@ _BERNOULLI = [
          "the sigmoid's slope is taken as 1 - p^2, which is tanh's: it is p (1 - p)",
          "What is the slope of the sigmoid at 0? It is 1/4."),
         ("sigmoid chain rule forgotten", "dp * p", "p",
-         "dp is not used: dx = dp times the slope, by the chain rule",
-         "If the loss does not depend on p (dp = 0), what is dx?")),
+         *unused("dp", "dx = dp times the slope", "dx"))),
     *in_function("bernoulli_log_prob",
         ("log p averaged over pixels", ".sum(axis=1)", ".mean(axis=1)",
          "log p is averaged over the dimensions: independent pixels multiply, so their logs add up",
@@ -190,20 +185,13 @@ _BERNOULLI = [
          "dlogits is divided by N: the 1/N of a mean over the batch is already in dlog_prob",
          "Where is the mean over the batch taken? Has dlog_prob passed there yet?", "26"),
         ("dlog_prob summed", "dlog_prob[:, None]", "dlog_prob.sum()",
-         "dlog_prob is summed over the batch: each example's row is weighted by its own dlog_prob",
-         "If the loss does not depend on log p of example 2, what is row 2 of dlogits?"),
+         *unweighted("dlog_prob", "summed over the batch", "log p", "dlogits")),
         ("dlog_prob averaged", "dlog_prob[:, None]", "dlog_prob.mean()",
-         "dlog_prob is averaged over the batch: each example's row is weighted by its own dlog_prob",
-         "If the loss does not depend on log p of example 2, what is row 2 of dlogits?"),
+         *unweighted("dlog_prob", "averaged over the batch", "log p", "dlogits")),
         ("dlog_prob forgotten", "dlog_prob[:, None] * (x - p)", "x - p",
-         "dlog_prob is not used: each example's row is weighted by its own dlog_prob",
-         "If the loss does not depend on log p of example 2, what is row 2 of dlogits?")),
+         *unweighted("dlog_prob", "not used", "log p", "dlogits"))),
 ]  # fmt: skip
 
-LOG_SIGMA = (
-    "log_var is taken for log sigma: it is log sigma^2, so sigma^2 = exp(log_var)",
-    "log_var = log sigma^2. What is exp(log_var)?",
-)
 _GAUSSIAN_OF_LOG_SIGMA = (
     Patch("gaussian_log_prob", "np.exp(-log_var)", "np.exp(-2.0 * log_var)"),
     Patch("gaussian_log_prob", " + log_var + squares", " + 2.0 * log_var + squares"),
@@ -217,24 +205,22 @@ _ADDED_TO_VARIANCE = (
     "1e-08 is added to sigma^2 = exp(log_var), which is never 0: log p needs no epsilon",
     "Can exp(log_var) be 0? What does your sum do where it is small?",
 )
-_EPSILON = "1.0 / (np.exp(log_var) + 1e-08)"
+_EPSILON = Patch("gaussian_log_prob", "np.exp(-log_var)", "1.0 / (np.exp(log_var) + 1e-08)")
+_IN_LOG = Patch("gaussian_log_prob", "+ log_var +", "+ np.log(np.exp(log_var) + 1e-08) +")
+_IN_BACKWARD = _EPSILON._replace(function="gaussian_log_prob_backward")
+
+
+def _added_to_variance(*forward: Patch) -> tuple[Mistake, Mistake]:
+    name, both = "epsilon added to the variance", (*forward, _IN_BACKWARD)
+    return (
+        Mistake(name, *_ADDED_TO_VARIANCE, forward),
+        Mistake(f"{name}, both ways", *_ADDED_TO_VARIANCE, both),
+    )
+
+
 _GAUSSIAN = [
-    *with_any("1e-08", of_precision,
-        Mistake("epsilon added to the variance", *_ADDED_TO_VARIANCE,
-            (Patch("gaussian_log_prob", "np.exp(-log_var)", _EPSILON),)),
-        Mistake("epsilon added to the variance, both ways", *_ADDED_TO_VARIANCE,
-            (Patch("gaussian_log_prob", "np.exp(-log_var)", _EPSILON),
-             Patch("gaussian_log_prob_backward", "np.exp(-log_var)", _EPSILON)))),
-    *with_any("1e-08", of_noise_floor,
-        Mistake("epsilon added to the variance", *_ADDED_TO_VARIANCE,
-            (Patch("gaussian_log_prob", "np.exp(-log_var)", _EPSILON),
-             Patch("gaussian_log_prob", " + log_var + squares",
-                   " + np.log(np.exp(log_var) + 1e-08) + squares"))),
-        Mistake("epsilon added to the variance, both ways", *_ADDED_TO_VARIANCE,
-            (Patch("gaussian_log_prob", "np.exp(-log_var)", _EPSILON),
-             Patch("gaussian_log_prob", " + log_var + squares",
-                   " + np.log(np.exp(log_var) + 1e-08) + squares"),
-             Patch("gaussian_log_prob_backward", "np.exp(-log_var)", _EPSILON)))),
+    *with_any("1e-08", of_precision, *_added_to_variance(_EPSILON)),
+    *with_any("1e-08", of_noise_floor, *_added_to_variance(_EPSILON, _IN_LOG)),
     *with_any("5.0", of_log_var_in_log_n,
         *in_function("gaussian_log_prob",
             ("log_var clipped in log N", "squares = ",
@@ -275,8 +261,7 @@ _GAUSSIAN = [
          "dlog_prob is not used: each example's share is weighted by its own dlog_prob",
          "If the loss does not depend on log p of example 2, what is row 2 of d mean?"),
         ("dlog_prob forgotten in d mean", "dlog_prob * residual", "residual",
-         "dlog_prob is not used in d mean: each example's row is weighted by its own dlog_prob",
-         "If the loss does not depend on log p of example 2, what is row 2 of d mean?"),
+         *unweighted("dlog_prob", "not used in d mean", "log p", "d mean")),
         ("dlog_prob forgotten in d log_var", "0.5 * dlog_prob", "0.5",
          "dlog_prob is not used in d log_var: each example's share is weighted by its own dlog_prob",
          "If the loss does not depend on log p of example 2, what is its share of d log_var?"),

@@ -1,6 +1,6 @@
 """Mistakes in part two: labels (exercise 10) and a mixture prior (exercise 11).
 
-Many were taken from public code. There automatic derivatives agree with them.
+Many were taken from public code, where automatic differentiation agrees with the wrong formula.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ _MIXTURE = [
          "Which prior was the decoder trained with?"),
         ("variance for sigma in the sample", "np.exp(0.5 * log_var)", "np.exp(log_var)",
          "the variance is used where sigma should be: sigma = exp(log_var / 2)",
-         "Is what you multiply by a variance or a standard deviation?"),
+         "Do you multiply by a variance or by a standard deviation?"),
         ("components in order", "mean[component] + sigma[component] * noise",
          "mean[np.arange(len(noise)) % len(mean)] + sigma[np.arange(len(noise)) % len(mean)] * noise",
          "the components are taken in order: they are those that were drawn, component[n]",

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from numpyvae.exercises.judge.mistakes.constants import of_precision_of_q, of_precision_of_score
-from numpyvae.exercises.judge.mistakes.kinds import Mistake, Patch, in_function, with_any
-from numpyvae.exercises.judge.mistakes.likelihoods import LOG_SIGMA
+from numpyvae.exercises.judge.mistakes.kinds import (
+    LOG_SIGMA,
+    Mistake,
+    Patch,
+    in_function,
+    with_any,
+)
 
 __all__ = ["PROGRAMS"]
 
@@ -18,10 +23,10 @@ _ELBO = [
          "the loss is summed over the batch: it is the mean over the examples",
          "If you repeat every example once more, should the loss change?"),
         ("ELBO for loss", "beta * kl - log_px", "log_px - beta * kl",
-         "this is plus the ELBO: a loss is minimised, so it is -log p(x|z) + beta KL",
+         "this is the ELBO itself: a loss is minimised, so it is -log p(x|z) + beta KL",
          "Should a better model have a larger or a smaller loss?"),
         ("beta forgotten in the loss", "beta * kl", "kl",
-         "beta is not used in the loss: it weighs the KL",
+         "beta is not used in the loss: multiply the KL by it",
          "Where is beta in the formula of the loss?"),
         ("log_var and mean exchanged", "heads[:, :L], heads[:, L:]", "heads[:, L:], heads[:, :L]",
          "the two heads are exchanged: the first L columns are the mean, the others log_var",
@@ -61,8 +66,8 @@ _ELBO = [
          Patch("negative_elbo_backward", "beta * dloss / N", "beta / N"))),
     *in_function("negative_elbo_backward",
         ("KL divided by N twice", "beta * dloss / N", "beta * dloss / N / N",
-         "the KL's gradient is divided by N twice: the 1/N of the mean comes in once",
-         "At which line does the 1/N of the mean come in? Does it come in again?"),
+         "the KL's gradient is divided by N twice: the 1/N of the mean enters once",
+         "At which line does the 1/N of the mean enter? Does it enter again?"),
         ("beta missing", "beta * dloss / N", "dloss / N",
          "beta is missing from the gradient of the KL",
          "With beta = 0, which of your terms should vanish?", "20a"),
@@ -70,14 +75,14 @@ _ELBO = [
          "beta is multiplied in twice",
          "How often does beta appear in the loss?", "20b"),
         ("KL summed over the batch", "beta * dloss / N", "beta * dloss",
-         "the KL's gradient lacks 1/N: the loss is a mean over the batch, the KL's part too",
+         "the KL's gradient lacks 1/N: the loss is a mean over the batch, and so is its KL term",
          "Which 1/N does each of the two terms carry?", "21"),
         ("1/N missing", "-dloss / N)", "-dloss)",
          "the gradient of log p(x|z) lacks 1/N: the loss is a mean over the batch",
          "Which 1/N does each of the two terms carry?", "26a"),
         ("1/N twice", "-dloss / N)", "-dloss / N / N)",
          "the gradient of log p(x|z) is divided by N twice",
-         "At which line does the 1/N of the mean come in? Does it come in again?", "26b"),
+         "At which line does the 1/N of the mean enter? Does it enter again?", "26b"),
         ("KL pushed into dz, too", "reparameterize_backward(dz, sample)",
          "reparameterize_backward(dz + dmean_kl, sample)",
          "the KL's d mean is added to dz, and so it also reaches log_var through the sample: the KL "
@@ -91,15 +96,15 @@ _ELBO = [
          "What was the input of the decoder's first layer in forward?", "39"),
         ("branch of log_var lost", _HEADS,
          f"{_HEADS}\n    dh = dmean @ {_W_HEADS}[:, : dmean.shape[1]].T",
-         "log_var's branch into the encoder is lost: dh gathers both heads, mean's and log_var's",
+         "log_var's branch into the encoder is lost: dh is a sum over both heads, mean and log_var",
          "Which of the heads depend on h? What happens to gradients where paths meet?", "43a"),
         ("branch of mean lost", _HEADS,
          f"{_HEADS}\n    dh = dlog_var @ {_W_HEADS}[:, dmean.shape[1] :].T",
-         "mean's branch into the encoder is lost: dh gathers both heads, mean's and log_var's",
+         "mean's branch into the encoder is lost: dh is a sum over both heads, mean and log_var",
          "Which of the heads depend on h? What happens to gradients where paths meet?", "43b"),
         ("both heads through one weight", _HEADS,
          f"{_HEADS}\n    dh = (dmean + dlog_var) @ {_W_HEADS}[:, : dmean.shape[1]].T",
-         "both heads go back through mean's weights: each has columns of its own",
+         "both heads go back through mean's weights: each head has its own columns",
          "Which columns of W made log_var?", "44"),
         ("KL missing from d log_var", "dlog_var_z + dlog_var_kl", "dlog_var_z",
          "log_var's route through the KL is missing: its gradient is the sum of two routes",
@@ -117,33 +122,25 @@ _ELBO = [
          "the KL's gradient has the wrong sign: the loss is -log p(x|z) plus beta KL",
          "Which sign does the KL have in the loss?", "10"),
         ("log p negated in the gradient", "-dloss / N)", "dloss / N)",
-         "the gradient of log p(x|z) has the wrong sign: the loss has it with a minus",
+         "the gradient of log p(x|z) has the wrong sign: it has a minus sign in the loss",
          "Which sign does log p(x|z) have in the loss?", "29"),
         ("encoder tanh omitted", "tanh_backward(dh, encoder_tanh)", "dh",
-         "the encoder's tanh is left out on the way back",
+         "the encoder's tanh is missing in backward",
          "Which line of forward has no line in backward?"),
         ("decoder tanh omitted", "tanh_backward(dh, decoder_tanh)", "dh",
-         "the decoder's tanh is left out on the way back",
+         "the decoder's tanh is missing in backward",
          "Which line of forward has no line in backward?"),
         ("stale cache of the encoder", "tanh_backward(dh, encoder_tanh)",
          "tanh_backward(dh, decoder_tanh)",
-         "the encoder's tanh is given the decoder's cache: the shapes agree, the numbers do not",
+         "the encoder's tanh is given the decoder's cache: the shapes agree but the values do not",
          "Which cache belongs to which line?")),
-    Mistake(
-        "KL pushed into dz",
+    Mistake("KL pushed into dz",
         "the KL's d mean is added to dz, and so it also reaches log_var through the sample: the KL "
         "does not depend on z",
         "Draw the graph: from the KL, is there an arrow to z?",
-        (
-            Patch(
-                "negative_elbo_backward",
-                "reparameterize_backward(dz, sample)",
-                "reparameterize_backward(dz + dmean_kl, sample)",
-            ),
-            Patch("negative_elbo_backward", "dmean_z + dmean_kl", "dmean_z"),
-        ),
-        "24",
-    ),
+        (Patch("negative_elbo_backward", "reparameterize_backward(dz, sample)",
+               "reparameterize_backward(dz + dmean_kl, sample)"),
+         Patch("negative_elbo_backward", "dmean_z + dmean_kl", "dmean_z")), "24"),
 ]  # fmt: skip
 
 _SCORE = [
@@ -177,12 +174,12 @@ _SCORE = [
          "and no baseline is asked for",
          "Is your baseline independent of the draw whose score it multiplies?"),
         ("values normalised", "value[:, None]", "((value - value.mean()) / value.std())[:, None]",
-         "f(z) is normalised by its mean and standard deviation over the draws: the estimate is of "
-         "another size, and biased",
+         "f(z) is normalised by its mean and standard deviation over the draws: this "
+         "changes the scale of the estimate and biases it",
          "What is the mean of your estimate, if f(z) = z? It should be 1 for the mean."),
         ("value forgotten", "value = value[:, None]", "value = 1.0",
          "f(z) is not used: this is the score alone, whose mean is 0",
-         "What does REINFORCE weigh the score of each draw with?"),
+         "By what does REINFORCE multiply the score of each draw?"),
         ("score with sigma for sigma^2", "np.exp(-log_var)", "np.exp(-0.5 * log_var)",
          "sigma is used where sigma^2 should be: exp(log_var) is the variance",
          "Which power of sigma divides (z - mean)^2 in log q?"),
@@ -205,14 +202,14 @@ _SCORE = [
          "sigma = exp(log_var / 2). What is its derivative with respect to log_var?"),
         ("pathwise variance for sigma", "np.exp(0.5 * log_var)", "np.exp(log_var)",
          "sigma^2 is used where sigma should be: d z / d log_var = noise sigma/2",
-         "Is what you multiply by a variance or a standard deviation?"),
+         "Do you multiply by a variance or by a standard deviation?"),
         ("pathwise noise dropped", "df * noise", "df",
          "the noise is missing: z = mean + sigma noise, so d z / d sigma = noise",
          "What is d z / d sigma?")),
     *in_function("variance_of_mean",
         ("biased variance", ", ddof=1", "",
-         "the sample variance is divided by S: divided by S - 1 it is unbiased",
-         "How large is the variance of a single draw by your formula?"),
+         "the sample variance is divided by S: divide by S - 1 to make it unbiased",
+         "What is the variance of a single draw by your formula?"),
         ("standard deviation for variance", "estimates.var", "estimates.std",
          "this is a standard deviation: the variance is its square",
          "What is the unit of a variance, if the estimates are in nats?"),
@@ -225,8 +222,8 @@ _SCORE = [
          "this is the standard error: the variance of the mean is its square",
          "What is the unit of a variance, if the estimates are in nats?"),
         ("variance of one draw", " / S", "",
-         "this is the variance of one draw: the mean of S draws has 1/S of it",
-         "Does the mean of more draws vary less?")),
+         "this is the variance of one draw: divide it by S for the mean of S draws",
+         "Does the mean of many draws vary less than one draw?")),
 ]  # fmt: skip
 
 PROGRAMS: tuple[Mistake, ...] = (*_ELBO, *_SCORE)

@@ -5,7 +5,7 @@
 x (N, n_in), W (n_in, n_out), b (n_out,), y (N, n_out): N examples, one a row.
 
 Every exercise has the same form. `f(...)` returns its value and a cache: a tuple of whatever your
-`f_backward` will need, which nobody else looks into. `f_backward(dvalue, cache)` gets the gradient
+`f_backward` will need; nothing else reads it. `f_backward(dvalue, cache)` gets the gradient
 of some loss with respect to f's value, and returns the gradients with respect to f's arguments, in
 their order. `dx` always means d loss / d x, and has the shape of x.
 """
@@ -22,7 +22,7 @@ def dense(x, W, b):
 def dense_backward(dy, cache):
     """dy = d loss / d y (N, n_out) -> dx (N, n_in), dW (n_in, n_out), db (n_out,).
 
-    The loss sees every y[n, k]. Which of them does one W[i, k] touch, and one b[k]?
+    The loss depends on every y[n, k]. Which of them does one W[i, k] affect? And one b[k]?
     """
     x, W = cache
     dx = dy @ W.T

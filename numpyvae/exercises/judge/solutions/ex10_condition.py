@@ -1,13 +1,13 @@
-"""Exercise 10: a model that is told the class, and samples of one class.
+"""Exercise 10: a model that is given the class, and samples of one class.
 
-The conditional VAE hands the label y to encoder and decoder. A label has no size: it chooses a row
-of weights, W_y[y], which is added to what the first layer makes of x,
+The conditional VAE gives the label y to encoder and decoder. A label is not a quantity: it selects
+a row of weights, W_y[y], which is added to the first layer's output,
 
     pre_n = x_n W + b + W_y[y_n]
 
-x (N, n_in), y (N,) whole numbers from 0 to K - 1, W (n_in, H), b (H,), W_y (K, H). That is the
-same as a one-hot label beside x. Where the class is not known, every class is tried: pre (N, K, H),
-of which x W + b is the same for all K.
+x (N, n_in), y (N,) whole numbers from 0 to K - 1, W (n_in, H), b (H,), W_y (K, H). That is
+the same as appending a one-hot label to x. If the class is unknown, every class is tried: pre has
+shape (N, K, H), and x W + b is the same for all K.
 
 To sample class y, draw z from the prior, decode it with W_y[y], and draw each pixel: it is 1 where
 a number drawn between 0 and 1, `uniform` (N, D), is below its probability.

@@ -1,6 +1,6 @@
 """Exercise 12: the importance-weighted bound, and two gradients of the encoder.
 
-S samples z_s = mean + sigma noise_s for each example bound log p(x) closer than one:
+S samples z_s = mean + sigma noise_s of each example give a tighter bound on log p(x) than one does:
 
     log_weight_s = log p(x|z_s) + log p(z_s) - log q(z_s|x)       with p(z) = N(0, I)
     bound        = log (1/S sum_s exp(log_weight_s))  <=  log p(x)                 in nats
@@ -11,8 +11,8 @@ the largest of a row before exp.
 
 The loss is minus the mean of the N bounds. Its derivative is noisy for the encoder, the more so
 the larger S is. The doubly reparameterised estimator (Tucker et al. 2019) has the same
-mean and less noise. It goes to the encoder through z alone, the mean and log_var inside log q count
-as constants, and each sample is weighted by the square of its normalised weight w:
+mean and less noise. It reaches the encoder only through z: the mean and log_var inside log q are
+held constant. Each sample is weighted by the square of its normalised weight w:
 
     dz_s = -1/N w_s^2 (d log p(x, z_s)/dz - d log q(z_s|x)/dz)
 """

@@ -7,11 +7,12 @@ K rows of a codebook (K, d), z_q = codebook[index], and the decoder sees z_q alo
 
 The sums run over M and d. sg[a] has the value of a and counts as constant: the second term moves
 the codebook alone, the third ("commitment") the encoder alone. The nearest code is a step function,
-whose derivative is 0. So the gradient of the first term with respect to z_q is copied to z_e as it
-is, "straight through", and the codebook gets none of it (van den Oord et al. 2017). This is not the
-derivative of the loss. It is that of the loss with z_e + sg[z_q - z_e] in place of z_q there.
+whose derivative is 0. So the gradient of the first term with respect to z_q is copied unchanged to
+z_e, "straight through", and the codebook gets none of it (van den Oord et al. 2017). This is not
+the derivative of the loss. It is the derivative with z_q in the first term replaced by z_e + sg[z_q
+- z_e].
 
-A codebook can do without a gradient, if each code is a moving average of the vectors that chose it.
+The codebook needs no gradient if each code is a moving average of the vectors that chose it.
 """
 
 import numpy as np
@@ -24,7 +25,7 @@ def nearest_code(z_e, codebook):
 
 
 def quantize(z_e, index, codebook, beta):
-    """z_q (N, M, d), and what quantisation adds to the loss of each example, cost (N,)."""
+    """z_q (N, M, d), and the cost of quantisation, which is added to each example's loss, (N,)."""
     z_q = codebook[index]
     squares = ((z_e - z_q) ** 2).sum(axis=(1, 2))
     cost = squares + beta * squares

@@ -2,8 +2,8 @@
 
     relu(x) = x where x > 0, else 0          tanh(x) = (e^x - e^-x) / (e^x + e^-x)
 
-Both act on each entry by itself: x, y, dy and dx all have one shape. At x = 0, take the derivative
-of ReLU to be 0. Values up to +-800 must come out finite.
+Both act on each entry separately: x, y, dy and dx have the same shape. At x = 0, take the
+derivative of ReLU to be 0. Results must be finite for x up to +-800.
 """
 
 import numpy as np

@@ -6,8 +6,8 @@
                       = sum_d (x_d logits_d - log(1 + e^logits_d))                  in nats
 
 x (N, D) holds zeros and ones, logits (N, D) come out of a network, log p is one number for each
-example, (N,). The two lines are equal on paper. In a computer the first takes the logarithm of 0
-once a logit is large, and clipping p hides that together with the gradient. Values and gradients
+example, (N,). The two lines are equal on paper. In floating point the first takes the logarithm of
+0 once a logit is large, and clipping p would hide that and lose the gradient. Values and gradients
 must be right for logits up to +-10,000: log(1 + e^a) = max(a, 0) + log(1 + e^-|a|).
 """
 

@@ -2,8 +2,8 @@
 
     z = mean + sigma * noise,   sigma = exp(log_var / 2)
 
-mean, log_var, noise, z (N, L). log_var is the logarithm of the *variance* sigma^2. The noise, drawn
-from N(0, 1) beforehand, is an argument: so z ~ N(mean, sigma^2), and yet a differentiable function
+mean, log_var, noise, z (N, L). log_var is the logarithm of the *variance* sigma^2. The noise is an
+argument, drawn from N(0, 1) beforehand. So z ~ N(mean, sigma^2) is still a differentiable function
 of mean and log_var (Kingma & Welling 2014, section 2.4).
 """
 

@@ -6,11 +6,11 @@
     z = mean + sigma * noise, (N, L)
     z --dense, tanh, dense--> logits (N, D) -> log p(x | z) (N,);   KL (N,) from mean and log_var
 
-The parameters stand in a dict: encoder.0.W (D, H), encoder.0.b (H,), encoder.1.W (H, 2L),
-encoder.1.b (2L,), decoder.0.W (L, H), decoder.0.b (H,), decoder.1.W (H, D), decoder.1.b (D,). The
-pieces of exercises 0 to 4 come from `given`, and there they are right. Write the way down, line by
-line; then the same lines from the bottom up. mean and log_var each act on the loss by two routes,
-and gradients from all routes add up.
+The parameters are in a dict: encoder.0.W (D, H), encoder.0.b (H,), encoder.1.W (H, 2L), encoder.1.b
+(2L,), decoder.0.W (L, H), decoder.0.b (H,), decoder.1.W (H, D), decoder.1.b (D,). The functions of
+exercises 0 to 4 come from `given`; the check uses correct versions. Write forward line by line,
+then the same lines in reverse. mean and log_var each affect the loss by two routes: add the
+gradients of both.
 """
 
 import numpy as np

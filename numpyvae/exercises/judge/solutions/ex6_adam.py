@@ -7,15 +7,15 @@ One step of Adam (Kingma & Ba 2015, algorithm 1), for step number t = 1, 2, 3, .
     m_hat = m / (1 - beta1^t),  v_hat = v / (1 - beta2^t)     m and v start at 0; this corrects it
     theta <- theta - learning_rate * m_hat / (sqrt(v_hat) + epsilon)
 
-theta, grad, m, v (P,), all else numbers. At t = 1 every entry moves by about learning_rate,
-whatever the size of its gradient.
+theta, grad, m and v have shape (P,); everything else is a number. At t = 1 every entry moves by
+about learning_rate, whatever the size of its gradient.
 """
 
 import numpy as np
 
 
 def adam_step(theta, grad, m, v, t, learning_rate, beta1, beta2, epsilon):
-    """The new theta, m and v, (P,) each. The arrays that came in stay as they are."""
+    """The new theta, m and v, (P,) each. Do not change the arrays passed in."""
     if t < 1:
         raise ValueError(f"expected t = 1, 2, 3, ..., got {t}")
     m = beta1 * m + (1.0 - beta1) * grad

@@ -21,7 +21,7 @@ def gaussian_log_prob(x, mean, log_var):
 def gaussian_log_prob_backward(dlog_prob, cache):
     """dlog_prob = d loss / d log_prob (N,) -> dmean (N, D), dlog_var (D,). x needs no gradient.
 
-    log_var is used by every example, so its gradient gathers a share from each.
+    Every example uses log_var, so its gradient is a sum over the examples.
     """
     residual, log_var = cache
     dlog_prob = dlog_prob[:, None]

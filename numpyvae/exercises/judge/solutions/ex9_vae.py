@@ -1,16 +1,14 @@
 """Exercise 9: the variational autoencoder, trained on handwritten digits.
 
-Everything is there: the loss and its gradient (exercise 5) and Adam (exercise 6) come from `given`.
-Train on minibatches. All randomness is drawn beforehand, so that two right programs agree: row t of
-`batches` names the examples of step t = 1, 2, ..., and noise[t - 1] is its noise.
+The loss and its gradient (exercise 5) and Adam (exercise 6) come from `given`. Train on
+minibatches. All randomness is drawn beforehand, so that correct programs agree: in step t = 1, 2,
+..., the minibatch is x[batches[t - 1]] and its noise is noise[t - 1].
 
     for each step: loss and gradient of the minibatch; one Adam step for every parameter
 
-Adam with beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, and its m and v zero before the first step.
-The parameters stand in a dict with the names of exercise 5. beta = 1: the loss is minus the ELBO.
+Use Adam with beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, and m = v = 0 before the first step. The
+parameters are in a dict with the names of exercise 5. beta = 1: the loss is minus the ELBO.
 """
-
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from given import adam_step, dense, negative_elbo, negative_elbo_backward, sigmo
 def train(params, x, batches, noise, learning_rate):
     """The loss before each step, (T,), and the trained parameters, a new dict.
 
-    x (M, D), batches (T, N) row numbers of x, noise (T, N, L). `params` stays as it is.
+    x (M, D), batches (T, N) row numbers of x, noise (T, N, L). Do not change `params`.
     """
     losses = np.empty(len(batches))
     params = dict(params)
@@ -61,9 +59,10 @@ def initial_parameters(rng, D=64, H=64, L=2):
 
 
 if __name__ == "__main__":
+    from pictures import digits, show
+
     rng = np.random.default_rng(0)
-    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as digits:
-        x = digits["x"].astype(float)
+    x = digits()
     batches = rng.integers(0, len(x), (4000, 64))
     losses, params = train(
         initial_parameters(rng), x, batches, rng.standard_normal((4000, 64, 2)), 3e-3
@@ -71,6 +70,4 @@ if __name__ == "__main__":
     print(
         f"loss: {losses[0]:.1f} nats before, {losses[-200:].mean():.1f} after {len(losses)} steps"
     )
-    images = decode(params, rng.standard_normal((6, 2))).reshape(6, 8, 8)
-    for row in images.transpose(1, 0, 2):
-        print("   ".join("".join(" .:*#"[int(4.99 * p)] * 2 for p in image) for image in row))
+    show(losses, params, decode, rng)

@@ -1,7 +1,7 @@
 """Check your work: `python check.py` checks all exercises, `python check.py 3` one of them.
 
-Your f is called with the numbers in expected/ and must return the values that stand there. Once it
-does, your f_backward is compared with numerical differentiation of your own f (gradient_check/).
+Your f is called with the numbers in expected/ and must return the values given there. Once it does,
+your f_backward is compared with numerical differentiation of your own f (gradient_check/).
 """
 
 import sys
@@ -44,7 +44,7 @@ def arguments(name, place=0):
 
 
 def outputs(name, place=0):
-    """What your function returns at a place of expected/: output -> array."""
+    """What your function returns for one set of numbers in expected/: output -> array."""
     given = arguments(name, place)
     result = your(name)(*given.values())
     before = numbers("given", name, place)
@@ -76,11 +76,11 @@ def flat(names, result):
 def what(value):
     """A few words for what came."""
     words = f"{type(value).__name__} {getattr(value, 'shape', '')}".rstrip()
-    return "None: is there a return at the end?" if value is None else words
+    return "None: is a return missing at the end?" if value is None else words
 
 
 def check_value(name):
-    """Raise Wrong unless your function returns what it must, at each place."""
+    """Raise Wrong unless your function returns the expected values for each set of numbers."""
     for place in range(FUNCTIONS[name]["places"]):
         yours = outputs(name, place)
         expected = numbers("expected", name, place)

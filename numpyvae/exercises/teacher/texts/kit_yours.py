@@ -31,7 +31,7 @@ class Wrong(Exception):
 
 
 def path_of(number):
-    """Your file of an exercise, also if downloads changed its name. Wrong if there is not one."""
+    """Your file of an exercise, even if a download changed its name. Raises Wrong if missing."""
     named = {path: meant(path.name, FILES) for path in HERE.iterdir() if path.is_file()}
     file = EXERCISES[number]["file"]
     ranks = {path: name.rank for path, name in named.items() if name and name.file == file}
@@ -40,7 +40,7 @@ def path_of(number):
     best = sorted(path for path, rank in ranks.items() if rank == min(ranks.values()))
     if len({path.read_bytes() for path in best}) > 1:
         names = " and ".join(path.name for path in best[:3])
-        raise Wrong("fail", f"{names} may both be meant: expected one file {file}")
+        raise Wrong("fail", f"cannot choose between {names}: keep one file, {file}")
     return best[0]
 
 
