@@ -257,23 +257,28 @@ def of_any_form(formula: Callable[..., Any]) -> Callable[..., Any]:
     return tool
 
 
-def snapshot(value: Any) -> Any:
-    """A copy in which no array is shared; what is neither array nor container stays as it is."""
-    if hasattr(value, "__array__") and not isinstance(value, (np.generic, type)):
-        return np.array(value)
+def mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """``function`` of all that is in nested dicts, tuples and lists, in the same form."""
+    if isinstance(value, Mapping):
+        return {k: mapped(function, v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
-        return rebuilt(value, [snapshot(v) for v in value])
-    is_object = hasattr(value, "__dict__") and type(value).__module__ != "builtins"
-    if is_object and not callable(value) and not isinstance(value, Mapping):
-        value = vars(value)
-    return {k: snapshot(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+        parts = [mapped(function, v) for v in value]
+        if hasattr(value, "_fields"):
+            return type(value)(*parts)
+        return tuple(parts) if isinstance(value, tuple) else parts
+    return function(value)
 
 
-def rebuilt(like: Any, parts: list[Any]) -> Any:
-    """The parts in a tuple, NamedTuple or list of the same kind."""
-    if hasattr(like, "_fields"):
-        return type(like)(*parts)
-    return tuple(parts) if isinstance(like, tuple) else parts
+def snapshot(value: Any) -> Any:
+    """A copy in which no array is shared, objects as dicts of what they hold."""
+
+    def copy(part: Any) -> Any:
+        if hasattr(part, "__array__") and not isinstance(part, (np.generic, type)):
+            return np.array(part)
+        is_object = hasattr(part, "__dict__") and type(part).__module__ != "builtins"
+        return snapshot(vars(part)) if is_object and not callable(part) else part
+
+    return mapped(copy, value)
 
 
 def changed(before: Any, now: Any) -> bool:

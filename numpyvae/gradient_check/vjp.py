@@ -17,7 +17,7 @@ import numpy as np
 from .blas import one_blas_thread
 from .checks import run
 from .comparison import Settings
-from .points import Point, changed, rebuilt, snapshot
+from .points import Point, changed, mapped, snapshot
 from .report import GradientReport
 from .slopes import Notes
 
@@ -91,7 +91,7 @@ def _first_call(
     if names:
         notes.fail("changes input", f"f changes its input in place ({', '.join(names)}).")
     value, cache = out
-    dvalue = _draw(value, rng)
+    dvalue = mapped(lambda part: rng.standard_normal(_shape_of(part)), value)
     given = {"the cotangent it is given": snapshot(dvalue), "its cache": cache}
     given |= {"f's inputs": inputs, "f's value": value}
     before = snapshot(given)
@@ -103,16 +103,11 @@ def _first_call(
     return dvalue, cache, first
 
 
-def _draw(value: Any, rng: np.random.Generator) -> Any:
-    """A random cotangent in the form of ``value``."""
-    if isinstance(value, Mapping):
-        return {k: _draw(v, rng) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return rebuilt(value, [_draw(v, rng) for v in value])
+def _shape_of(value: Any) -> tuple[int, ...]:
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"f's value must be an array of real numbers, but it is {_what(value)}")
-    return rng.standard_normal(array.shape)
+    return array.shape
 
 
 def _inner(dvalue: Any, value: Any) -> Any:
