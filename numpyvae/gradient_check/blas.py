@@ -20,8 +20,6 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-__all__ = ["blas_threads", "one_blas_thread"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

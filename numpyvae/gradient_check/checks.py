@@ -7,36 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import estimates
 from .blas import one_blas_thread
-from .comparison import (
-    FAIL,
-    KINK,
-    ORDER,
-    Comparison,
-    Settings,
-    Worst,
-    reasons_of,
-    row,
-    warn_of_numerical,
-    warn_of_silent_parameters,
-)
+from .comparison import FAIL, ORDER, Comparison, Settings, explain, row
 from .diagnosis import diagnose, finding
 from .differences import TaylorTest, random_direction, taylor_test
-from .estimates import (
-    Groups,
-    broken_complex_step,
-    central_entries,
-    complex_entries,
-    directional_slopes,
-    find_kinks,
-    why_not_complex,
-)
 from .points import Point, Vector, check_order
 from .report import GradientReport
 from .sampling import Candidate, Sample, collect, look_again, sample_f
 from .slopes import Estimate, Evaluator, Notes
-
-__all__ = ["assert_grad_allclose", "check_grad", "run"]
 
 Fields = dict[str, Any]  # of a report: what the numbers say
 BUDGET = 60.0  # seconds: where every entry would take longer, "auto" takes random directions
@@ -104,7 +83,7 @@ class Plan(NamedTuple):
 
     method: str = ""
     reason: str = ""
-    kinked: Groups = []  # noqa: RUF012, nobody writes to it
+    kinked: estimates.Groups = []  # noqa: RUF012, nobody writes to it
 
 
 def run(
@@ -115,53 +94,55 @@ def run(
     notes: Notes,
     rng: np.random.Generator,
     reproduce: str = "",
+    name: str = "grad",
 ) -> GradientReport:
     """All of a check: point -> sample of f -> your gradient -> method -> numbers -> report."""
     sample = sample_f(Evaluator(f, point), rng, notes)
-    yours = collect(sample, grad, notes)
-    plan = Plan() if notes.unknown else _choose(sample, settings, notes)
-    fields: Fields = {}
+    yours = collect(sample, grad, notes, name)
+    plan, fields = Plan(), Fields()
+    if not notes.unknown:
+        plan = _choose(sample, settings, notes)
     if not notes.unknown and yours.has_numbers:
         if plan.method in NAMES:
             plan, estimate = _estimate(sample, yours, plan, settings, notes)
             if not notes.unknown:
-                look_again(sample, notes)
                 fields = _by_entries(sample, yours, estimate, settings, notes)
         elif np.all(np.isfinite(yours.vector)):
-            fields = _along_directions(sample, yours, plan, settings, notes)
-    if fields.get("reproduce") and not reproduce:
-        tool = "complex_step" if plan.method == "complex" else "central_difference"
-        index, mine = fields["reproduce"], "grad(theta)" if callable(grad) else "grad"
-        fields["reproduce"] = f"print({mine}{index}, {tool}(f, theta){index})"
-    return _report(sample, yours, plan, settings, notes, fields, reproduce)
+            if plan.method == "taylor":
+                fields = _by_taylor(sample, yours, settings)
+            else:
+                fields = _by_directions(sample, yours, plan, settings, notes)
+        look_again(sample, notes)
+    if reproduce:
+        fields["reproduce"] = reproduce
+    return _report(sample, yours, plan, settings, notes, fields)
 
 
 def _choose(sample: Sample, settings: Settings, notes: Notes) -> Plan:
     """The method that will be used. A complex call is timed before anything relies on it."""
-    method = settings.method
+    method, why_not, reason, kinked = settings.method, "", "", estimates.Groups()
     if method == "taylor":
         return Plan("taylor")
-    why_not, kinked = "", Groups()
     if method != "central":
-        why_not, kinked = why_not_complex(sample, notes)
+        why_not, kinked = estimates.why_not_complex(sample, notes)
     if why_not and method == "complex":
         notes.cannot_tell(f"The complex step cannot be used: {why_not}. Try method='central'.")
         return Plan("complex")
     kind = "central" if why_not or method == "central" else "complex"
-    reason = f"the complex step cannot be used: {why_not}" if why_not else ""
-    if method == "auto" and kind == "complex":
+    if why_not:
+        reason = f"the complex step cannot be used: {why_not}"
+    elif method == "auto":
         reason = "f supports it, as a comparison with differences shows: it is the most accurate"
-    if settings.directions is not None or method == "directional":
-        return Plan(f"directional, {kind}", reason, kinked)
+    directional = settings.directions is not None or method == "directional"
     calls = sample.f.seconds["c"] if kind == "complex" else 4.0 * sample.f.seconds["f"]
     seconds = sample.units.size * calls
-    if method == "auto" and seconds > BUDGET:
+    if method == "auto" and not directional and seconds > BUDGET:
+        directional = True
         reason = (
             f"entry by entry would take about {seconds:.0f} s (method={kind!r} does it all the "
             f"same); {reason}"
         )
-        return Plan(f"directional, {kind}", reason, kinked)
-    return Plan(kind, reason, kinked)
+    return Plan(f"directional, {kind}" if directional else kind, reason, kinked)
 
 
 def _estimate(
@@ -169,30 +150,16 @@ def _estimate(
 ) -> tuple[Plan, Estimate]:
     """The numerical gradient, entry by entry, and the method that it took in the end."""
     if plan.method == "central":
-        return plan, central_entries(sample, settings)
-    estimate = complex_entries(sample)
-    find_kinks(sample, plan.kinked, estimate, notes)
-    broken = broken_complex_step(sample, estimate, yours.vector, settings)
-    reason = f"the complex step cannot be used: {broken}"
+        return plan, estimates.central_entries(sample, settings)
+    estimate = estimates.complex_entries(sample)
+    estimates.find_kinks(sample, plan.kinked, estimate, notes)
+    broken = estimates.broken_complex_step(sample, estimate, yours.vector, settings)
     if broken and settings.method == "auto":
-        return Plan("central", reason), central_entries(sample, settings)
+        reason = f"the complex step cannot be used: {broken}"
+        return Plan("central", reason), estimates.central_entries(sample, settings)
     if broken:
-        notes.cannot_tell(f"{reason[0].upper()}{reason[1:]}.")
+        notes.cannot_tell(f"The complex step cannot be used: {broken}.")
     return plan, estimate
-
-
-def _along_directions(
-    sample: Sample, yours: Candidate, plan: Plan, settings: Settings, notes: Notes
-) -> Fields:
-    """By random directions or by Taylor remainders along some."""
-    for indices in plan.kinked:
-        notes.warn(f"f has a kink at theta, along {sample.f.point.name_of(indices)}.")
-    if plan.method == "taylor":
-        fields = _by_taylor(sample, yours, settings)
-    else:
-        fields = _by_directions(sample, yours, plan.method.endswith("complex"), settings, notes)
-    look_again(sample, notes)
-    return fields
 
 
 def _report(
@@ -202,7 +169,6 @@ def _report(
     settings: Settings,
     notes: Notes,
     fields: Fields,
-    reproduce: str,
 ) -> GradientReport:
     """The report: what the form, the notes and the numbers say, in this order."""
     point, problems = sample.f.point, dict.fromkeys(yours.problems.values())
@@ -213,57 +179,50 @@ def _report(
             f"{bad.size} of {point.size} entries of your gradient are not finite, the first "
             f"is {point.entry(int(bad[0]))}."
         )
-    known = "cannot tell" if notes.unknown else "pass"
-    known = "fail" if form or notes.failures else known
-    verdict = max(known, fields.pop("verdict", "pass"), key=ORDER.index)
-    reasons = [*form, *notes.failures, *notes.unknown, *fields.pop("reasons", [])]
+    known = "fail" if form or notes.failures else "cannot tell" if notes.unknown else "pass"
+    verdict = max(known, fields.get("verdict", "pass"), key=ORDER.index)
     told = [finding(pattern, [], text) for text, pattern in notes.failures.items()]
-    plain: Fields = {
+    base: Fields = {
         "method": NAMES.get(plan.method, plan.method),
         "method_reason": plan.reason,
         "rtol": float(settings.rtol),
         "atol": float(settings.atol),
         "evaluations": sample.f.calls,
         "source": (sample.f.f, point, yours.vector),
+        "warnings": notes.warnings,
     }
-    fields["findings"] = told + fields.get("findings", [])
-    if reproduce:
-        fields["reproduce"] = reproduce if verdict == "fail" else ""
-    plain |= {"verdict": verdict, "reasons": reasons, "warnings": notes.warnings}
-    return GradientReport(**plain | fields)
+    whole = {
+        "verdict": verdict,
+        "reasons": [*form, *notes.failures, *notes.unknown, *fields.get("reasons", [])],
+        "findings": told + fields.get("findings", []),
+        "reproduce": fields.get("reproduce", "") if verdict == "fail" else "",
+    }
+    return GradientReport(**base | fields | whole)
 
 
 def _by_entries(
     sample: Sample, yours: Candidate, estimate: Estimate, settings: Settings, notes: Notes
 ) -> Fields:
     """Every entry of your gradient against the numerical one."""
-    point, everything = sample.f.point, np.arange(sample.f.point.size)
+    point = sample.f.point
     comparison = Comparison(yours.vector, estimate, settings, yours.eps)
-    warn_of_silent_parameters(sample, comparison, notes)
-    if estimate.by_complex and not yours.is_narrow:
-        warn_of_numerical(sample, comparison, notes)
-    worst = comparison.worst(everything)
-    if worst is not None and yours.problems and not np.isfinite(yours.vector[worst]):
-        worst = None  # that it is missing has been said
-    wrong = worst is not None and comparison.status[worst] == FAIL
-    kinks = np.flatnonzero(comparison.status == KINK)
-    return {
-        "verdict": comparison.verdict(everything),
-        "table": [comparison.row(b.name, b.shown_shape, b.indices) for b in point.blocks],
-        "worst": Worst("nan") if worst is None else comparison.describe(worst, point.entry(worst)),
-        "reproduce": point.code(int(worst or 0)) if wrong else "",
-        "reasons": reasons_of(sample, yours, comparison, estimate),
-        "kinks": [point.entry(int(i)) for i in kinks],
-        "errors": point.structure(comparison.error),
-        "error_bound": point.structure(comparison.bound),
-        "yours": point.structure(comparison.yours),
-        "numeric": point.structure(comparison.numeric),
-        "findings": diagnose(point, comparison, yours.misfits, settings.sizes or {}),
-    }
+    rows = [(b.name, b.shown_shape, b.indices) for b in point.blocks]
+    fields = comparison.fields(rows, point.entry, point.structure)
+    worst = comparison.worst(np.arange(point.size))
+    if worst is not None and comparison.status[worst] == FAIL:
+        if yours.problems and not np.isfinite(yours.vector[worst]):
+            del fields["worst"]  # that it is missing has been said
+        else:
+            tool = "complex_step" if estimate.by_complex else "central_difference"
+            index = point.code(worst)
+            fields["reproduce"] = f"print({yours.call}{index}, {tool}(f, theta){index})"
+    fields["reasons"] = explain(sample, yours, comparison, notes)
+    fields["findings"] = diagnose(point, comparison, yours.misfits, settings.sizes or {})
+    return fields
 
 
 def _by_directions(
-    sample: Sample, yours: Candidate, by_complex: bool, settings: Settings, notes: Notes
+    sample: Sample, yours: Candidate, plan: Plan, settings: Settings, notes: Notes
 ) -> Fields:
     """sum(g v) against d/dt f(theta + t v) for random v.
 
@@ -271,43 +230,32 @@ def _by_directions(
     parameter with small slopes shows as well as in one with large slopes. An error in a single
     entry among many may still go unseen.
     """
-    n = settings.directions or 20
-    weights = _weights(sample, yours.vector)
-    directions = [weights * sample.signs(weights.size) for _ in range(n)]
-    comparison = _along(sample, yours.vector, directions, by_complex, settings)
+    for indices in plan.kinked:
+        notes.warn(f"f has a kink at theta, along {sample.f.point.name_of(indices)}.")
+
+    def along(directions: list[Vector]) -> Comparison:
+        by_complex = plan.method.endswith("complex")
+        estimate = estimates.directional_slopes(sample, directions, by_complex, settings)
+        return Comparison(np.array([v @ yours.vector for v in directions]), estimate, settings)
+
+    n, weights = settings.directions or 20, _weights(sample, yours.vector)
+    comparison = along([weights * sample.signs(weights.size) for _ in range(n)])
     if not np.any(np.abs(comparison.numeric) > comparison.bound):
         notes.cannot_tell("f does not change with theta here: this point tells nothing.")
-    everything, labels = np.arange(n), [f"direction {i + 1}" for i in range(n)]
-    worst, wrong = comparison.worst(everything), int(np.sum(comparison.status == FAIL))
-    fields = {
-        "verdict": comparison.verdict(everything),
-        "table": [comparison.row(label, "", everything[[i]]) for i, label in enumerate(labels)],
-        "worst": Worst("nan") if worst is None else comparison.describe(worst, labels[worst]),
-        "kinks": [labels[int(i)] for i in np.flatnonzero(comparison.status == KINK)],
-        "errors": comparison.error,
-        "error_bound": comparison.bound,
-        "yours": comparison.yours,
-        "numeric": comparison.numeric,
-    }
+    rows = [(f"direction {i + 1}", "", np.array([i])) for i in range(n)]
+    fields = comparison.fields(rows, lambda i: rows[i][0])
+    wrong = int(np.sum(comparison.status == FAIL))
     if wrong:
         text = f"{wrong} of {n} directional slopes differ by more than the tolerance."
-        place = _where(sample, yours.vector, by_complex, settings)
-        place["table"] = fields["table"] + place["table"]
-        return {**fields, **place, "reasons": [text, *place["reasons"]]}
+        place = _where(sample, along)
+        table, reasons = fields["table"] + place.pop("table"), [text, *place.pop("reasons")]
+        return fields | place | {"table": table, "reasons": reasons}
     if fields["verdict"] == "cannot tell":
         fields["reasons"] = [
             f"The numerical slopes are known to {float(np.max(comparison.bound)):.1e} only, which "
             "is more than the tolerance (kinks or noise along the directions)."
         ]
     return fields
-
-
-def _along(
-    sample: Sample, gradient: Vector, directions: list[Vector], by_complex: bool, settings: Settings
-) -> Comparison:
-    """Both slopes along some directions."""
-    estimate = directional_slopes(sample, directions, by_complex, settings)
-    return Comparison(np.array([v @ gradient for v in directions]), estimate, settings)
 
 
 def _weights(sample: Sample, gradient: Vector) -> Vector:
@@ -321,11 +269,10 @@ def _weights(sample: Sample, gradient: Vector) -> Vector:
     return np.asarray(sample.units * weights / np.linalg.norm(weights))
 
 
-def _where(sample: Sample, gradient: Vector, by_complex: bool, settings: Settings) -> Fields:
+def _where(sample: Sample, along: Callable[[list[Vector]], Comparison]) -> Fields:
     """After a failure: one slope for every parameter, and halving down to an entry of the worst."""
     blocks = [b for b in sample.f.point.blocks if b.indices.size]
-    directions = [sample.direction(b.indices) for b in blocks]
-    comparison = _along(sample, gradient, directions, by_complex, settings)
+    comparison = along([sample.direction(b.indices) for b in blocks])
     # One slope stands for all entries of the parameter.
     table = [comparison.row(b.name, b.shown_shape, np.array([i])) for i, b in enumerate(blocks)]
     wrong = np.flatnonzero(comparison.status == FAIL)
@@ -336,11 +283,9 @@ def _where(sample: Sample, gradient: Vector, by_complex: bool, settings: Setting
     while indices.size > 1:  # keep the half with the larger disagreement
         halves = np.array_split(indices, 2)
         vs = [sample.direction(half) * np.sqrt(half.size) / sample.units for half in halves]
-        indices = halves[int(np.argmax(_along(sample, gradient, vs, by_complex, settings).error))]
+        indices = halves[int(np.argmax(along(vs).error))]
     i = int(indices[0])
-    unit = np.eye(1, sample.units.size, i)[0]
-    single = _along(sample, gradient, [unit], by_complex, settings)
-    worst = single.describe(0, sample.f.point.entry(i))
+    worst = along([np.eye(1, sample.units.size, i)[0]]).describe(0, sample.f.point.entry(i))
     reason = f"Along each parameter alone, these are wrong: {names}."
     return {"table": table, "reasons": [reason], "worst": worst}
 
@@ -348,11 +293,9 @@ def _where(sample: Sample, gradient: Vector, by_complex: bool, settings: Setting
 def _by_taylor(sample: Sample, yours: Candidate, settings: Settings) -> Fields:
     """The order of |f(theta + h v) - f(theta) - h g.v| along random v: 2 is right, 1 wrong."""
     theta, n = sample.f.point.vector, settings.directions or 3
-    tests = []
-    for _ in range(n):
-        v = random_direction(theta.size, sample.rng) * sample.units
-        test = taylor_test(sample.f, theta, yours.vector, direction=v, noise=sample.noise)
-        tests.append(test)
+    vs = [random_direction(theta.size, sample.rng) * sample.units for _ in range(n)]
+    f, g, noise = sample.f, yours.vector, sample.noise
+    tests = [taylor_test(f, theta, g, direction=v, noise=noise) for v in vs]
     resolution, low = max(t.resolution for t in tests), min(t.order for t in tests)
     table = [_taylor_row(f"direction {i + 1}", test) for i, test in enumerate(tests)]
     verdict = max((row["verdict"] for row in table), key=ORDER.index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,6 @@ from numpy.typing import NDArray
 from .points import Vector
 from .sampling import Candidate, Sample
 from .slopes import Estimate, Notes
-
-__all__ = [
-    "CANNOT_TELL",
-    "FAIL",
-    "KINK",
-    "ORDER",
-    "PASS",
-    "Comparison",
-    "Settings",
-    "Worst",
-    "reasons_of",
-    "row",
-    "warn_of_numerical",
-    "warn_of_silent_parameters",
-]
 
 METHODS = ("auto", "complex", "central", "directional", "taylor")
 PASS, CANNOT_TELL, FAIL, KINK = 0, 1, 2, 3
@@ -59,12 +44,8 @@ class Settings:
 class Worst(float):
     """The largest relative error, which also knows its entry, both values and the bound."""
 
-    entry: str = ""
-    yours: float = float("nan")
-    numeric: float = float("nan")
-    error: float = float("nan")
-    bound: float = float("nan")
-    tolerance: float = float("nan")
+    entry = ""
+    yours = numeric = error = bound = tolerance = float("nan")
 
     def to_dict(self) -> dict[str, Any]:
         """As a plain dict."""
@@ -96,12 +77,11 @@ class Comparison:
         self, yours: Vector, estimate: Estimate, settings: Settings, eps: float = 0.0
     ) -> None:
         rtol, atol = float(settings.rtol), float(settings.atol)
-        self.yours, self.numeric, self.unit = yours, estimate.value, estimate.unit
+        self.yours, self.numeric, self.estimate = yours, estimate.value, estimate
         self.bound = estimate.bound + 8.0 * eps * estimate.largest()
         share = rtol * np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
-        self.floor = estimate.floor(atol)
-        self.tolerance = share + self.floor
-        self.enough = share + estimate.resolution(atol)
+        self.floor, resolution = estimate.limits(atol)
+        self.tolerance, self.enough = share + self.floor, share + resolution
         with np.errstate(invalid="ignore"):
             self.error = np.abs(yours - self.numeric)
             wrong = (self.error > self.tolerance + self.bound) | ~np.isfinite(yours)
@@ -152,19 +132,38 @@ class Comparison:
             setattr(worst, key, float(getattr(self, key)[i]))
         return worst
 
+    def fields(
+        self, rows: list[Any], name_of: Callable[[int], str], form: Callable[..., Any] = np.asarray
+    ) -> dict[str, Any]:
+        """What a report says of all entries, with rows (name, shape, entries), arrays in a form."""
+        everything = np.arange(self.status.size)
+        worst = self.worst(everything)
+        return {
+            "verdict": self.verdict(everything),
+            "table": [self.row(*one) for one in rows],
+            "worst": Worst("nan") if worst is None else self.describe(worst, name_of(worst)),
+            "kinks": [name_of(int(i)) for i in np.flatnonzero(self.status == KINK)],
+            "errors": form(self.error),
+            "error_bound": form(self.bound),
+            "yours": form(self.yours),
+            "numeric": form(self.numeric),
+        }
 
-def reasons_of(
-    sample: Sample, yours: Candidate, comparison: Comparison, estimate: Estimate
-) -> list[str]:
-    """Why the verdict is not "pass", as far as the entries tell."""
-    reasons, point, status = [], sample.f.point, comparison.status
+
+def explain(sample: Sample, yours: Candidate, comparison: Comparison, notes: Notes) -> list[str]:
+    """Why the verdict is not "pass", as far as the entries tell; the notes get the warnings."""
+    _warn_of_silent_parameters(sample, comparison, notes)
+    if comparison.estimate.by_complex and not yours.is_narrow:
+        _warn_of_numerical(sample, comparison, notes)
+    reasons, point, status = list[str](), sample.f.point, comparison.status
     wrong = np.flatnonzero((status == FAIL) & np.isfinite(comparison.yours))
     if wrong.size:
         reasons.append(
             f"{wrong.size} of {point.size} entries differ by more than tolerance and error bound."
         )
-    for i in [int(i) for i in wrong if int(i) in estimate.kinks][:3]:
-        low, high = estimate.kinks[i]
+    kinks = comparison.estimate.kinks
+    for i in [int(i) for i in wrong if int(i) in kinks][:3]:
+        low, high = kinks[i]
         reasons.append(
             f"f has a kink at {point.entry(i)}, and yours, {comparison.yours[i]:.6g}, does "
             f"not lie between its one-sided slopes {low:.6g} and {high:.6g}."
@@ -175,7 +174,7 @@ def reasons_of(
         reasons.append(
             f"{unclear.size} of {point.size} entries cannot be judged: at {point.entry(i)} the "
             f"error bound is {comparison.bound[i]:.1e}, and the tolerance "
-            f"{comparison.enough[i]:.1e}; {_why_wide(sample, yours, i, estimate)}."
+            f"{comparison.enough[i]:.1e}; {_why_wide(sample, yours, i, comparison.estimate)}."
         )
     if point.size and np.all(status == KINK):
         reasons.append("f has a kink at every entry: there is no gradient at this point.")
@@ -200,7 +199,7 @@ def _why_wide(sample: Sample, yours: Candidate, i: int, estimate: Estimate) -> s
     return "f bends too sharply for any step, or its values are too coarse"
 
 
-def warn_of_silent_parameters(sample: Sample, comparison: Comparison, notes: Notes) -> None:
+def _warn_of_silent_parameters(sample: Sample, comparison: Comparison, notes: Notes) -> None:
     """Parameters, or entries of the only one, whose slopes are zero but for rounding."""
     numeric, blocks = np.abs(comparison.numeric), sample.f.point.blocks
     judged = comparison.status != KINK
@@ -228,9 +227,9 @@ def warn_of_silent_parameters(sample: Sample, comparison: Comparison, notes: Not
         )
 
 
-def warn_of_numerical(sample: Sample, comparison: Comparison, notes: Notes) -> None:
+def _warn_of_numerical(sample: Sample, comparison: Comparison, notes: Notes) -> None:
     """Errors in nearly every entry, far above rounding and far below a bug."""
-    size = np.abs(comparison.numeric) * comparison.unit
+    size = np.abs(comparison.numeric) * comparison.estimate.unit
     live = (size > 1e-3 * np.max(size, initial=0.0)) & (comparison.status <= CANNOT_TELL)
     blocks = [(b.name, b.indices[live[b.indices]]) for b in sample.f.point.blocks]
     narrow = [name for name, where in blocks if _looks_float32(comparison, where)]

@@ -15,8 +15,6 @@ import numpy as np
 from .comparison import FAIL, KINK, Comparison
 from .points import Array, Block, Point
 
-__all__ = ["EXACT", "Names", "close", "diagnose", "equal", "factor_of", "finding"]
-
 EXACT = 1e-6  # relative: below this, an explanation is taken to be the explanation
 USUAL = {-1.0: "-1 (the sign is wrong)", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2"}
 AXES = {1: ("length",), 2: ("rows", "columns")}
@@ -84,15 +82,23 @@ def _recognise(
     factor = factor_of(y, a, slack)
     if factor is not None:
         return Match("factor", "is the right one times", factor)
-    for some in (_orders(a), _of_others(a, others), _elementwise(y, a, t), _averages(a)):
-        for match, p in some:
-            if equal(y, p, slack) and not equal(a, p, slack):
-                return match
-    return _added(y, a, t, slack)
+    for match, p in itertools.chain(_out_of_place(a, others), _altered(y, a, t)):
+        if equal(y, p, slack) and not equal(a, p, slack):
+            return match
+    terms = (
+        ("theta term", t, "by theta times"),
+        ("sign term", np.sign(t), "by sign(theta) times"),
+        ("constant term", np.ones_like(t), "by the constant"),
+    )
+    for pattern, term, text in terms if a.size >= 3 else ():
+        c = factor_of(y - a, term, slack)
+        if c is not None:
+            return Match(pattern, f"differs from the right one {text}", c)
+    return None
 
 
-def _orders(a: Array) -> Iterator[tuple[Match, Array]]:
-    """The right numbers in the wrong places."""
+def _out_of_place(a: Array, others: dict[str, Array]) -> Iterator[tuple[Match, Array]]:
+    """The right numbers in the wrong places, or those of another parameter."""
     if a.ndim == 2:
         text = "is the transpose of the right one"
         if a.shape[0] == a.shape[1]:
@@ -104,10 +110,6 @@ def _orders(a: Array) -> Iterator[tuple[Match, Array]]:
         for shift in (1, -1):
             text = f"is the right one shifted by {shift} along axis {axis}"
             yield Match("shifted", text), np.roll(a, shift, axis)
-
-
-def _of_others(a: Array, others: dict[str, Array]) -> Iterator[tuple[Match, Array]]:
-    """Another parameter's gradient in this one's place, or added to it."""
     for name, b in others.items():
         if b.shape == a.shape:
             yield Match("other parameter", f"is the gradient of {name}"), b
@@ -116,8 +118,8 @@ def _of_others(a: Array, others: dict[str, Array]) -> Iterator[tuple[Match, Arra
             yield Match("other parameter", f"is the transposed gradient of {name}"), b.T
 
 
-def _elementwise(y: Array, a: Array, t: Array) -> Iterator[tuple[Match, Array]]:
-    """A function of each entry."""
+def _altered(y: Array, a: Array, t: Array) -> Iterator[tuple[Match, Array]]:
+    """A function of each entry, or all entries summed or averaged over an axis."""
     yield Match("absolute value", "is the absolute value of the right one"), np.abs(a)
     yield Match("integer", "is the right one cut to integers: an integer buffer"), np.trunc(a)
     yield Match("integer", "is the right one rounded to integers"), np.rint(a)
@@ -131,30 +133,11 @@ def _elementwise(y: Array, a: Array, t: Array) -> Iterator[tuple[Match, Array]]:
             factors |= {"exp(-theta/2)": np.exp(-t / 2)}
             for name, c in factors.items():
                 yield Match("chain factor", f"is the right one times {name}, entry by entry"), a * c
-
-
-def _averages(a: Array) -> Iterator[tuple[Match, Array]]:
-    """Summed or averaged over an axis, and spread out again."""
-    for axis in range(a.ndim):
-        if a.shape[axis] > 1:
-            mean = np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
-            yield Match("averaged", f"is the mean of the right one over axis {axis}"), mean
-            total = mean * a.shape[axis]
-            yield Match("summed", f"is the sum of the right one over axis {axis}"), total
-
-
-def _added(y: Array, a: Array, t: Array, slack: float) -> Match | None:
-    """The right one plus a number times theta, sign(theta) or 1."""
-    terms = (
-        ("theta term", t, "by theta times"),
-        ("sign term", np.sign(t), "by sign(theta) times"),
-        ("constant term", np.ones_like(t), "by the constant"),
-    )
-    for pattern, term, text in terms if a.size >= 3 else ():
-        c = factor_of(y - a, term, slack)
-        if c is not None:
-            return Match(pattern, f"differs from the right one {text}", c)
-    return None
+    for axis in [axis for axis, n in enumerate(a.shape) if n > 1]:
+        mean = np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
+        yield Match("averaged", f"is the mean of the right one over axis {axis}"), mean
+        total = mean * a.shape[axis]
+        yield Match("summed", f"is the sum of the right one over axis {axis}"), total
 
 
 class Names(NamedTuple):
@@ -223,47 +206,43 @@ def _fraction(x: float) -> str:
 
 
 class _Part(NamedTuple):
-    """A parameter's gradient, yours and the right one, theta, and the error of the right one."""
+    """A parameter: the error of the right gradient, yours, the right one, theta, and status."""
 
-    block: Block
+    name: str
+    slack: float
     y: Array
     a: Array
     t: Array
     status: Array
-    slack: float
-
-    @property
-    def name(self) -> str:
-        return self.block.name
 
 
 def diagnose(
     point: Point, comparison: Comparison, misfits: Mapping[str, Array], sizes: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     """All findings about a failed check, the exact patterns first."""
-    parts: dict[str, _Part] = {}
+    parts, whole = [], (comparison.yours, comparison.numeric, point.vector, comparison.status)
     for block in point.blocks:
         bound = comparison.bound[block.indices]
         slack = 2.0 * float(np.max(bound[np.isfinite(bound)], initial=0.0))
-        whole = (comparison.yours, comparison.numeric, point.vector, comparison.status)
-        y, a, t, status = (block.take(vector) for vector in whole)
-        parts[block.name] = _Part(block, y, a, t, status, slack)
-    found = [f for name, m in misfits.items() if name in parts for f in _misfit(parts[name], m)]
+        parts.append(
+            _Part(block.name, slack, *(v[block.indices].reshape(block.shape) for v in whole))
+        )
+    found = [f for part in parts if part.name in misfits for f in _misfit(part, misfits[part.name])]
     names, places = Names(sizes, point.blocks), list[dict[str, Any]]()
     groups: list[tuple[Match, list[str]]] = []  # the parameters with the same pattern and number
-    for name, part in parts.items():
-        if name in misfits or not (np.any(part.status == FAIL) and np.all(np.isfinite(part.a))):
+    for part in parts:
+        if part.name in misfits or not (np.any(part.status == FAIL) and np.isfinite(part.a).all()):
             continue
-        match = _match(part, {other: p.a for other, p in parts.items() if other != name}, names)
+        match = _match(part, {p.name: p.a for p in parts if p is not part}, names)
         if match is None:
             places += _where(part, names)
             continue
         alike = next((group for known, group in groups if _alike(known, match)), None)
         if alike is None:
-            groups.append((match, [name]))
+            groups.append((match, [part.name]))
         else:
-            alike.append(name)
-    live = {name for name, part in parts.items() if np.any(np.abs(part.a) > 0)}
+            alike.append(part.name)
+    live = {part.name for part in parts if np.any(np.abs(part.a) > 0)}
     for match, some in groups:
         who = "the whole gradient" if len(some) > 1 and live <= set(some) else ", ".join(some)
         number = "" if match.value is None else f" {match.value:.8g}"
@@ -280,7 +259,7 @@ def _match(part: _Part, others: dict[str, Array], names: Names) -> Match | None:
     y = np.where(part.status == KINK, part.a, part.y)  # where f has a kink, neither value counts
     match = _recognise(y, part.a, part.t, others, part.slack)
     if match is None and y.size == 1 and np.all(part.a):
-        ratio = float(y.reshape(-1)[0] / part.a.reshape(-1)[0])
+        ratio = float(y.item() / part.a.item())
         if names.known(ratio):  # one number alone fits any other: only a known ratio counts
             match = Match("factor", "is the right one times", ratio)
     return match
@@ -294,27 +273,22 @@ def _alike(one: Match, other: Match) -> bool:
 def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
     """A gradient of the wrong shape: do its numbers fit all the same?"""
     name, a = part.name, part.a
-    if array.size == a.size:
-        for text, p in (
-            (f"has the right numbers, and needs the shape {a.shape}", a),
-            ("is the transpose of the right one", a.T),
-        ):
-            if equal(array.reshape(-1), p.reshape(-1), part.slack):
-                return [finding("shape", [name], f"{name}: yours {text}.")]
+    for text, p in (
+        (f"has the right numbers, and needs the shape {a.shape}", a),
+        ("is the transpose of the right one", a.T),
+    ):
+        if equal(array.reshape(-1), p.reshape(-1), part.slack):
+            return [finding("shape", [name], f"{name}: yours {text}.")]
     subsets = (itertools.combinations(range(array.ndim), k) for k in range(1, array.ndim + 1))
     for axes in itertools.chain.from_iterable(subsets):
         total = array.sum(axis=axes)
-        if _without_ones(total) == _without_ones(a) and equal(
-            total.reshape(a.shape), a, part.slack
-        ):
+        fits = np.squeeze(total).shape == np.squeeze(a).shape
+        if fits and equal(total.reshape(a.shape), a, part.slack):
             over = f"ax{'i' if len(axes) == 1 else 'e'}s {', '.join(map(str, axes))}"
-            text = f"{name}: yours must still be summed over {over}."
-            return [finding("not summed", [name], text)]
+            return [
+                finding("not summed", [name], f"{name}: yours must still be summed over {over}.")
+            ]
     return []
-
-
-def _without_ones(array: Array) -> list[int]:
-    return [n for n in array.shape if n != 1]
 
 
 def _where(part: _Part, names: Names) -> list[dict[str, Any]]:

@@ -14,19 +14,6 @@ from numpy.typing import NDArray
 
 from .points import Vector, of_any_form
 
-__all__ = [
-    "EPS",
-    "TINY",
-    "TaylorTest",
-    "central_difference",
-    "complex_step",
-    "directional_derivative",
-    "forward_difference",
-    "random_direction",
-    "richardson_difference",
-    "taylor_test",
-]
-
 EPS = float(np.finfo(np.float64).eps)
 TINY = 1e-30  # the complex step: its square is far below rounding, so that its size does not matter
 Function = Callable[[Any], Any]
@@ -163,7 +150,10 @@ def taylor_test(
     usable = np.isfinite(remainder) & (remainder > 8.0 * rounding)
     hidden = np.fmax(remainder, rounding) / (h * max(abs(slope), float(np.finfo(np.float64).tiny)))
     resolution = float(np.min(np.where(np.isnan(hidden), np.inf, hidden)))
-    order = _order(h, remainder, usable)
+    last = np.flatnonzero(usable)[-4:]
+    order = float("inf" if np.isfinite(remainder).any() and not last.size else "nan")
+    if last.size >= 3:
+        order = float(np.polyfit(np.log(h[last]), np.log(remainder[last]), 1)[0])
     return TaylorTest(h, np.abs(change), remainder, order, usable, resolution)
 
 
@@ -173,17 +163,6 @@ def _or_nan(f: Function, vector: Vector) -> Any:
         return f(vector)
     except Exception:
         return float("nan")
-
-
-def _order(h: Vector, remainder: Vector, usable: NDArray[np.bool_]) -> float:
-    if not np.any(np.isfinite(remainder)):
-        return float("nan")
-    if not usable.any():
-        return float("inf")
-    last = np.flatnonzero(usable)[-4:]
-    if last.size < 3:
-        return float("nan")
-    return float(np.polyfit(np.log(h[last]), np.log(remainder[last]), 1)[0])
 
 
 def random_direction(size: int, rng: Any) -> Vector:

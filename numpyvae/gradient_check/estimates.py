@@ -7,8 +7,11 @@ entry that disagrees with the gradient under test.
 
 from __future__ import annotations
 
+import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +20,7 @@ from .comparison import FAIL, Comparison, Settings
 from .differences import EPS
 from .points import Vector
 from .sampling import Sample
-from .slopes import STEP, Estimate, Notes, Slope, bounded_slope, refined_slope, with_progress
-
-__all__ = [
-    "broken_complex_step",
-    "central_entries",
-    "complex_entries",
-    "directional_slopes",
-    "find_kinks",
-    "why_not_complex",
-]
+from .slopes import STEP, Estimate, Notes, Phi, Slope, bounded_slope, refined_slope
 
 MANY = 50_000  # entries: with more, f is probed along random directions only
 PROBING = 15.0  # seconds that probing by complex step may take, parameter by parameter
@@ -43,20 +37,18 @@ def why_not_complex(sample: Sample, notes: Notes) -> tuple[str, Groups]:
             text = (str(error) or "no message").splitlines()[0]
             text = text if len(text) <= 70 else text[:67] + "..."
             return f"f does not accept complex theta ({type(error).__name__}: {text})", []
+    near, text = 1e4 * sample.eps * abs(sample.value) + 100.0 * sample.noise, ""
     if any("omplex" in str(w.message) or "omplex" in w.category.__name__ for w in caught):
-        return (
-            "f discards the imaginary part (ComplexWarning): something on the way is real "
-            "(float(...), astype, a real array)"
-        ), []
-    if not isinstance(value, complex):
-        return "f returns a real number for complex theta (abs, .real, float, np.linalg.norm?)", []
-    if not np.isfinite(value):
-        return f"f gives {value} for complex theta, although f(theta) is finite", []
-    near = 1e4 * sample.eps * abs(sample.value) + 100.0 * sample.noise
-    if abs(value.real - sample.value) > near:
+        text = "discards the imaginary part (ComplexWarning): something on the way is real "
+        text += "(float(...), astype, a real array)"
+    elif not isinstance(value, complex):
+        text = "returns a real number for complex theta (abs, .real, float, np.linalg.norm?)"
+    elif not np.isfinite(value):
+        text = f"gives {value} for complex theta, although f(theta) is finite"
+    elif abs(value.real - sample.value) > near:
         both = f"{value.real:.17g} for {sample.value:.17g}"
-        return f"f has another value for complex theta: {both}", []
-    return _differs_from_differences(sample, notes)
+        text = f"has another value for complex theta: {both}"
+    return (f"f {text}", []) if text else _differs_from_differences(sample, notes)
 
 
 def _differs_from_differences(sample: Sample, notes: Notes) -> tuple[str, Groups]:
@@ -96,26 +88,28 @@ def _compare_along(sample: Sample, indices: NDArray[np.intp], kinked: Groups) ->
     # A broken complex step misses terms; one that is far too large shows a blind difference.
     sharp = sharp and abs(by_complex) <= 1e4 * abs(slope.value) + small
     if sharp and abs(by_complex - slope.value) > 2.0 * slope.bound + 1e-7 * abs(slope.value):
-        if 1 < indices.size <= MANY:
-            kinds = []
-            for half in np.array_split(indices, 2):
-                kind, text = _compare_along(sample, half, kinked)
-                if kind == "broken":
-                    return kind, text
-                kinds.append(kind)
-            if "kink" in kinds:
-                return "kink", ""
-        return "broken", (
-            f"the complex step disagrees with a difference along {sample.f.point.name_of(indices)} "
-            f"({by_complex:.8g} against {slope.value:.8g}): f breaks it silently (abs, .real, "
-            "np.linalg.norm, a real array, ...)"
-        )
+        kinds = []
+        for half in np.array_split(indices, 2) if 1 < indices.size <= MANY else []:
+            kind, text = _compare_along(sample, half, kinked)
+            if kind == "broken":
+                return kind, text
+            kinds.append(kind)
+        where = f"along {sample.f.point.name_of(indices)}"
+        text = f"the complex step {_disagrees(where, by_complex, slope)}"
+        return ("kink", "") if "kink" in kinds else ("broken", text)
     if slope.kind == "kink" and not any(indices is known for known in kinked):
         kinked.append(indices)
     return slope.kind if slope.kind in ("kink", "near kink") or sharp else "unclear", ""
 
 
-def _slope_along(sample: Sample, phi: Callable[[float], float], scale: float = 1.0) -> Slope:
+def _disagrees(where: str, by_complex: float, slope: Slope) -> str:
+    return (
+        f"disagrees with a difference {where} ({by_complex:.8g} against {slope.value:.8g}): f "
+        "breaks it silently (abs, .real, np.linalg.norm, a real array, ...)"
+    )
+
+
+def _slope_along(sample: Sample, phi: Phi, scale: float = 1.0) -> Slope:
     """The slope along phi, precise enough to see a kink that matters."""
     target = 1e-9 * sample.slope / scale
     return refined_slope(phi, sample.value, scale, sample.noise, target, 1e-8)
@@ -124,7 +118,7 @@ def _slope_along(sample: Sample, phi: Callable[[float], float], scale: float = 1
 def complex_entries(sample: Sample) -> Estimate:
     """Every Im f(theta + i h e_i) / h: P evaluations, no subtraction."""
     entries = with_progress(sample.f.point.size, "entries by complex step")
-    value = np.array([sample.f.complex_entry(i) for i in entries])
+    value = np.array([sample.f.complex_slope(1.0, i) for i in entries])
     bound = 8.0 * sample.eps * np.abs(value)
     for indices in sample.f.point.groups():
         v, units = sample.direction(indices), sample.units[indices]
@@ -146,7 +140,7 @@ def _complex_rounding(sample: Sample, direction: Vector) -> float:
     moved = 0.0
     for _ in range(3):
         beside = theta * (1.0 + 4.0 * sample.eps * sample.signs(theta.size))
-        moved = max(moved, abs(sample.f.complex_slope(direction, beside) - base))
+        moved = max(moved, abs(sample.f.complex_slope(direction, base=beside) - base))
     return 4.0 * moved if np.isfinite(moved) else float("inf")
 
 
@@ -164,7 +158,7 @@ def find_kinks(sample: Sample, kinked: Groups, estimate: Estimate, notes: Notes)
                     parts += [part for part in np.array_split(indices, 4) if part.size]
                 continue
             i = int(indices[0])
-            slope = _slope_along(sample, sample.f.along_entry(i), float(sample.units[i]))
+            slope = _slope_along(sample, sample.f.along(1.0, i), float(sample.units[i]))
             if slope.kind == "kink":
                 estimate.record(i, slope)
                 found = True
@@ -182,7 +176,7 @@ def broken_complex_step(
     """
     before = estimate.value.copy()
     comparison = Comparison(yours, estimate, settings)
-    resolution, silent = estimate.resolution(settings.atol), np.isnan(before)
+    resolution, silent = estimate.limits(settings.atol)[1], np.isnan(before)
     order = np.argsort(-comparison.relative)
     suspects = order[(comparison.status[order] == FAIL) & ~silent[order]]
     suspects = np.concatenate([np.flatnonzero(silent), suspects])
@@ -195,11 +189,7 @@ def broken_complex_step(
             margin = 2.0 * slope.bound + estimate.bound[i] + size
             sharp = slope.bound <= 1e-3 * abs(slope.value) + resolution[i]
             if slope.kind == "smooth" and sharp and abs(slope.value - before[i]) > margin:
-                return (
-                    f"it disagrees with a difference at {sample.f.point.entry(i)} "
-                    f"({before[i]:.8g} against {slope.value:.8g}): f breaks it silently there "
-                    "(abs, .real, np.linalg.norm, a real array, ...)"
-                )
+                return f"it {_disagrees(f'at {sample.f.point.entry(i)}', before[i], slope)}"
         if not found:
             break
     return ""
@@ -209,7 +199,7 @@ def central_entries(sample: Sample, settings: Settings) -> Estimate:
     """Central differences at h and h/2 with Richardson: 4 P evaluations, more where needed."""
     value, bound = np.empty((2, sample.f.point.size))
     for i in with_progress(value.size, "entries by central differences"):
-        phi, h = sample.f.along_entry(i), STEP * float(sample.units[i])
+        phi, h = sample.f.along(1.0, i), STEP * float(sample.units[i])
         value[i], bound[i] = bounded_slope(phi, sample.value, h, sample.noise)[:2]
     estimate = Estimate(value, bound, sample.units)
     # The tolerance needs the size of the whole gradient, hence the second round.
@@ -221,7 +211,7 @@ def central_entries(sample: Sample, settings: Settings) -> Estimate:
 
 def _second_look(sample: Sample, estimate: Estimate, i: int, settings: Settings) -> Slope:
     """Entry ``i`` again by differences with several steps; the estimate takes the result."""
-    phi, scale = sample.f.along_entry(i), float(sample.units[i])
+    phi, scale = sample.f.along(1.0, i), float(sample.units[i])
     target = float(estimate.wanted(settings.atol)[i])
     slope = refined_slope(phi, sample.value, scale, sample.noise, target, settings.rtol)
     if slope.bound < estimate.bound[i] or slope.kind != "smooth":
@@ -247,3 +237,25 @@ def directional_slopes(
         slope = refined_slope(phi, sample.value, 1.0, sample.noise, 0.0, 0.1 * settings.rtol)
         estimate.record(k, slope, size)
     return estimate
+
+
+def with_progress(n: int, what: str) -> Iterator[int]:
+    """0, 1, ..., n - 1. On stderr it says how far it is, if that takes long.
+
+    Once a second on a terminal, in one line; elsewhere every ten seconds.
+    """
+    out = None if sys.stderr is None or sys.stderr.closed else sys.stderr
+    live = out is not None and out.isatty()
+    start = said = time.monotonic()
+    for i in range(n):
+        yield i
+        now = time.monotonic()
+        if out is not None and now - said > (1.0 if live else 10.0):
+            said, left = now, (now - start) / (i + 1) * (n - i - 1)
+            text = f"gradient check: {i + 1:,} of {n:,} {what}, {left:.0f} s to go"
+            with suppress(OSError, ValueError):  # nobody reads on
+                out.write(f"\r{text:<78}" if live else f"{text}\n")
+                out.flush()
+    if out is not None and live and said > start:
+        with suppress(OSError, ValueError):
+            out.write("\r" + " " * 78 + "\r")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_agreement", "plot_heatmap", "plot_report", "plot_step_sizes", "plot_taylor"]
-
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 AMBER, PURPLE, SKY = "#E69F00", "#CC79A7", "#56B4E9"
 MARKERS = "osD^vP"
@@ -122,9 +120,8 @@ def plot_agreement(report: Report, *, ax: Axes | None = None) -> Axes:
     wrong = [row["parameter"] for row in report.table if row["verdict"] == "fail"]
     right = np.ones(yours.size, dtype=bool)
     limit = 1.05 * float(np.max(np.abs(numeric[np.isfinite(numeric)]), initial=0.0)) or 1.0
-    for name, colour, mark in zip(
-        wrong[:5], (ORANGE, BLUE, PURPLE, GREEN, SKY), MARKERS[1:], strict=False
-    ):
+    colours = (ORANGE, BLUE, PURPLE, GREEN, SKY)
+    for name, colour, mark in zip(wrong, colours, MARKERS[1:], strict=False):
         i = _block(report, name).indices
         right[i] = False
         ax.plot(numeric[i], yours[i], mark, color=colour, ms=5, alpha=0.8, label=name, zorder=3)

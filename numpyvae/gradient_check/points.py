@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 from .blas import one_blas_thread
 
-__all__ = ["Array", "Block", "Point", "Vector", "as_scalar", "changed", "check_order"]
-__all__ += ["of_any_form", "rebuilt", "repeats", "snapshot"]
-
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
 
@@ -36,14 +33,13 @@ class Block(NamedTuple):
 
     def index_of(self, i: int) -> str:
         """``"[3, 4]"`` for entry ``i`` of the flat vector; "" for a scalar."""
-        position = int(np.flatnonzero(self.indices == i)[0])
-        index = [str(int(k)) for k in np.unravel_index(position, self.shape)] if self.shape else []
-        return f"[{', '.join(index)}]" if index else ""
+        index = np.argwhere((self.indices == i).reshape(self.shape))[0]
+        return f"[{', '.join(map(str, index))}]" if self.shape else ""
 
     @property
     def shown_shape(self) -> str:
         """``"3 x 4"``; a scalar is ``"scalar"``."""
-        return " x ".join(str(n) for n in self.shape) or "scalar"
+        return " x ".join(map(str, self.shape)) or "scalar"
 
 
 class Point:
@@ -74,35 +70,28 @@ class Point:
             array = np.asarray(value)
         except ValueError:  # arrays of several shapes
             array = np.array(None)
-        kind = array.dtype.kind
+        kind, of = array.dtype.kind, array.dtype
         if kind == "O" and isinstance(value, (list, tuple)):
             raise TypeError(
                 f"{name} must be one array or a dict of arrays, not a {type(value).__name__} of "
                 f"{len(value)}: pass a dict such as {{'W': W, 'b': b}}"
             )
         if kind == "c":
-            raise TypeError(
-                f"{name} is complex ({array.dtype}): gradients are checked at real parameters"
-            )
+            raise TypeError(f"{name} is complex ({of}): gradients are checked at real parameters")
         if kind not in "fiub":
-            raise TypeError(f"{name} must be an array of numbers, but its dtype is {array.dtype}")
-        if array.dtype != np.float64:
-            self.was_narrow = self.was_narrow or array.dtype.itemsize < 8 or kind != "f"
-            self.notes.append(
-                f"{name} is {array.dtype}: it was converted to float64 for the check."
-            )
+            raise TypeError(f"{name} must be an array of numbers, but its dtype is {of}")
+        if of != np.float64:
+            self.was_narrow = self.was_narrow or of.itemsize < 8 or kind != "f"
+            self.notes.append(f"{name} is {of}: it was converted to float64 for the check.")
         return array.astype(np.float64)
 
     def structure(self, vector: Array) -> Any:
         """A flat vector (P,) in the form theta was given in. Views: writing to the vector shows."""
         if not self.is_dict:
             return vector.reshape(self.shapes[0])
-        views, start = {}, 0
-        for key, block in zip(self.keys, self.blocks, strict=True):
-            stop = start + block.indices.size
-            views[key] = vector[start:stop].reshape(block.shape)
-            start = stop
-        return views
+        ends = np.cumsum([block.indices.size for block in self.blocks], dtype=int)
+        parts = zip(self.keys, np.split(vector, ends), self.shapes, strict=False)
+        return {key: part.reshape(shape) for key, part, shape in parts}
 
     def entry(self, i: int) -> str:
         """The name of entry ``i`` of the flat vector: ``"encoder.0.b[3]"``."""
@@ -138,16 +127,13 @@ class Point:
         Entries for which no number of the right shape came are NaN; the second result says why,
         parameter by parameter.
         """
-        vector = np.full(self.size, np.nan)
-        problems: dict[str, str] = {}
-        misfits: dict[str, Array] = {}
+        vector, problems, misfits = np.full(self.size, np.nan), dict[str, str](), dict[str, Array]()
         blocks, values = self.blocks, {"theta": grad}
         if isinstance(grad, Mapping):
             values = {str(key): value for key, value in grad.items()}
-            for name in sorted(set(values) - {b.name for b in blocks}):
-                problems[name] = (
-                    f"there is a gradient for {name!r}, but theta has no such parameter"
-                )
+            unknown = sorted(set(values) - {b.name for b in blocks})
+            text = "there is a gradient for {!r}, but theta has no such parameter"
+            problems = {name: text.format(name) for name in unknown}
         elif self.is_dict:
             text = f"theta is a dict of {len(self.keys)} arrays, but the gradient is {_kind(grad)}"
             return vector, {block.name: text for block in blocks}, misfits
@@ -228,8 +214,6 @@ def _consecutive(shapes: Mapping[str, tuple[int, ...]]) -> list[Block]:
 
 def as_scalar(value: Any) -> Any:
     """What ``f`` returned, as one Python number; a clear TypeError if it is anything else."""
-    if isinstance(value, (float, complex)):  # np.float64 and np.complex128 too
-        return value
     if isinstance(value, (tuple, list, dict)) or value is None:
         what = "None" if value is None else f"a {type(value).__name__}"
         advice = "If it returns (value, something), pass `lambda theta: f(theta)[0]`."
@@ -277,11 +261,12 @@ def snapshot(value: Any) -> Any:
     """A copy in which no array is shared; what is neither array nor container stays as it is."""
     if hasattr(value, "__array__") and not isinstance(value, (np.generic, type)):
         return np.array(value)
-    if isinstance(value, Mapping):
-        return {k: snapshot(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
         return rebuilt(value, [snapshot(v) for v in value])
-    return {k: snapshot(v) for k, v in vars(value).items()} if _has_fields(value) else value
+    is_object = hasattr(value, "__dict__") and type(value).__module__ != "builtins"
+    if is_object and not callable(value) and not isinstance(value, Mapping):
+        value = vars(value)
+    return {k: snapshot(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
 def rebuilt(like: Any, parts: list[Any]) -> Any:
@@ -293,24 +278,20 @@ def rebuilt(like: Any, parts: list[Any]) -> Any:
 
 def changed(before: Any, now: Any) -> bool:
     """Whether ``now`` differs from the :func:`snapshot` taken ``before``."""
-    if isinstance(before, np.ndarray):
-        after = np.asarray(now) if hasattr(now, "__array__") else None
-        nan = before.dtype.kind in "fc"
-        return after is None or not np.array_equal(before, after, equal_nan=nan)
-    if isinstance(before, Mapping):
-        now = vars(now) if _has_fields(now) else now
-        same = isinstance(now, Mapping) and list(before) == list(now)
-        return not same or any(changed(before[k], now[k]) for k in now)
-    if isinstance(before, (tuple, list)):
-        same = isinstance(now, (tuple, list)) and len(now) == len(before)
-        return not same or any(changed(a, b) for a, b in zip(before, now, strict=True))
-    return isinstance(before, (int, float, complex, str)) and before != now and before == before
+    return not _same(before, snapshot(now))
 
 
-def _has_fields(value: Any) -> bool:
-    return (
-        hasattr(value, "__dict__") and not callable(value) and type(value).__module__ != "builtins"
-    )
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        same_kind = isinstance(b, np.ndarray)
+        return same_kind and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    if isinstance(a, Mapping):
+        same_kind = isinstance(b, Mapping) and list(a) == list(b)
+        return same_kind and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, (tuple, list)):
+        same_kind = isinstance(b, (tuple, list)) and len(a) == len(b)
+        return same_kind and all(map(_same, a, b))
+    return not isinstance(a, (int, float, complex, str)) or a == b or a != a  # NaN too
 
 
 def repeats(second: Any, first: Any, factor: float = 1.0) -> bool:

@@ -14,8 +14,6 @@ from .comparison import ORDER, Worst
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GradientReport"]
-
 WIDTH = 96
 ROWS = 24  # rows of the table that are shown
 DIRECTIONS = 4  # and of those, random directions
@@ -79,7 +77,23 @@ class GradientReport:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _as_html(self)
+        """A self-contained, accessible table with the same words."""
+        titles, rows, more = _cells(self)
+        parts = ["<div><table>", f"<caption>{escape(_headline(self))}</caption>"]
+        if rows:
+            head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+            parts.append(f"<thead><tr>{head}</tr></thead><tbody>")
+            for first, *words in rows:
+                rest = "".join(f"<td>{escape(word)}</td>" for word in words)
+                parts.append(f'<tr><th scope="row">{escape(first)}</th>{rest}</tr>')
+            parts.append("</tbody>")
+        parts += ["</table>", f"<p>{more}</p>" if more else "", "<ul>"]
+        for label, text in _notes(self):
+            parts.append(f"<li><strong>{escape(label)}:</strong> {escape(text)}</li>")
+        parts.append("</ul>")
+        if self.reproduce:
+            parts.append(f"<p>To reproduce:</p><pre><code>{escape(self.reproduce)}</code></pre>")
+        return "".join([*parts, "</div>"])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as plain Python values; None for what is not finite."""
@@ -110,9 +124,8 @@ def _headline(report: GradientReport) -> str:
 
 def _notes(report: GradientReport) -> list[tuple[str, str]]:
     """Everything to be said in sentences, with a label each: the method first."""
-    plural = "" if report.evaluations == 1 else "s"
-    how = f"{report.method or 'no comparison'}, {report.evaluations} evaluation{plural} of f"
-    found = [("method", how)]
+    evaluations = f"{report.evaluations} evaluation{'s' * (report.evaluations != 1)} of f"
+    found = [("method", f"{report.method or 'no comparison'}, {evaluations}")]
     if report.method_reason:
         found.append(("because", report.method_reason))
     found += [("reason", text) for text in report.reasons]
@@ -141,7 +154,7 @@ def _worst_entry(w: Worst) -> str:
     )
 
 
-def _cells(report: GradientReport) -> tuple[list[str], list[list[str]], int]:
+def _cells(report: GradientReport) -> tuple[list[str], list[list[str]], str]:
     """The table in words: titles, rows, how many rows are left out. Empty columns are left out.
 
     The rows that are wrong are the first choice, and stay in their order.
@@ -156,22 +169,17 @@ def _cells(report: GradientReport) -> tuple[list[str], list[list[str]], int]:
     by_badness = sorted(range(len(table)), key=lambda i: -ORDER.index(table[i]["verdict"]))
     random = [i for i in by_badness if words[i][0].startswith("direction ")]
     shown = sorted([i for i in by_badness if i not in random[DIRECTIONS:]][:ROWS])
-    titles = [
-        *HEADER[:2],
-        "order" if any("order" in row for row in table) else HEADER[2],
-        *HEADER[3:],
-    ]
+    third = "order" if any("order" in row for row in table) else HEADER[2]
+    titles = [*HEADER[:2], third, *HEADER[3:]]
     keep = [k for k in range(len(HEADER)) if any(row[k] for row in words)]
     rows = [[words[i][k] for k in keep] for i in shown]
-    return [titles[k] for k in keep], rows, len(table) - len(shown)
-
-
-def _more_rows(n: int) -> str:
-    return f"{n} more row{'s' if n > 1 else ''}"
+    n = len(table) - len(shown)
+    more = f"{n} more row{'s' if n > 1 else ''}" if n else ""
+    return [titles[k] for k in keep], rows, more
 
 
 def _table(report: GradientReport) -> list[str]:
-    titles, rows, left_out = _cells(report)
+    titles, rows, more = _cells(report)
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     numbers = (HEADER[2], "order", "wrong", "kinks")
     lines = []
@@ -179,7 +187,7 @@ def _table(report: GradientReport) -> list[str]:
         cells = zip(words, widths, titles, strict=True)
         padded = [w.rjust(n) if title in numbers else w.ljust(n) for w, n, title in cells]
         lines.append(("  " + "  ".join(padded)).rstrip())
-    return lines + ([f"  ... {_more_rows(left_out)}"] if left_out else [])
+    return lines + ([f"  ... {more}"] if more else [])
 
 
 def _wrap(label: str, text: str) -> list[str]:
@@ -187,23 +195,3 @@ def _wrap(label: str, text: str) -> list[str]:
     options = {"break_long_words": False, "break_on_hyphens": False}
     whole = f"{label} {' '.join(text.split())}"
     return textwrap.wrap(whole, WIDTH, subsequent_indent="    ", **options)  # type: ignore[arg-type]
-
-
-def _as_html(report: GradientReport) -> str:
-    """A self-contained, accessible table with the same words."""
-    titles, rows, left_out = _cells(report)
-    parts = ["<div><table>", f"<caption>{escape(_headline(report))}</caption>"]
-    if rows:
-        head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
-        parts.append(f"<thead><tr>{head}</tr></thead><tbody>")
-        for first, *words in rows:
-            rest = "".join(f"<td>{escape(word)}</td>" for word in words)
-            parts.append(f'<tr><th scope="row">{escape(first)}</th>{rest}</tr>')
-        parts.append("</tbody>")
-    parts.append("</table>" + (f"<p>{_more_rows(left_out)}</p>" if left_out else ""))
-    notes = _notes(report)
-    items = [f"<li><strong>{escape(label)}:</strong> {escape(text)}</li>" for label, text in notes]
-    parts.append(f"<ul>{''.join(items)}</ul>")
-    if report.reproduce:
-        parts.append(f"<p>To reproduce:</p><pre><code>{escape(report.reproduce)}</code></pre>")
-    return "".join([*parts, "</div>"])

@@ -7,7 +7,7 @@ are therefore multiples of these numbers, and never of one.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +18,19 @@ from .differences import EPS
 from .points import Array, Block, Vector, as_scalar, repeats, snapshot
 from .slopes import STEP, Evaluator, Notes, bounded_slope
 
-__all__ = ["Candidate", "Sample", "collect", "look_again", "sample_f"]
-
 GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 ZERO = 1e-20  # a parameter this close to zero says nothing of its unit
 # Where to look for a parameter's unit: small weights may need larger steps, zeros tell nothing.
 LARGER = (1.0, 2.0**8, 2.0**16)
 ANY = (1.0, *(2.0 ** (sign * k) for k in (8, 16, 24, 32, 40, 48) for sign in (-1, 1)))
+STATES = {
+    "accumulates": "The second call of {} doubles the first: it adds to the first one. Set "
+    "gradients to zero at the start of the backward pass.",
+    "stale cache": "{} uses the last forward call of f, and not the cache that belongs to theta: a "
+    "stale cache.",
+    "not deterministic": "{} is not deterministic: two calls at the same theta differ, while f is. "
+    "Does the backward pass draw new noise, or keep a state?",
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,7 @@ def sample_f(calls: Evaluator, rng: np.random.Generator, notes: Notes) -> Sample
     Where it is not, the notes say so; then the numbers say nothing.
     """
     value, eps = _first_look(calls, notes)
-    typical = _typical_sizes(calls)
-    sample = Sample(calls, value, eps, eps * abs(value), 0.0, typical, rng)
+    sample = Sample(calls, value, eps, eps * abs(value), 0.0, _typical_sizes(calls), rng)
     if not np.isfinite(value):
         notes.cannot_tell(
             f"f(theta) is {value}: there is no gradient to compare with at this point."
@@ -108,24 +113,6 @@ def _first_look(calls: Evaluator, notes: Notes) -> tuple[float, float]:
     return float(value), eps
 
 
-def look_again(sample: Sample, notes: Notes) -> None:
-    """At the end of a check: f(theta) must be what it was, and theta too."""
-    sample.f.look_for_writing(notes)
-    text = "f keeps a state: f(theta) at the start and at the end of the check gave"
-    if not notes.unknown:
-        _same_again(sample, notes, text)
-
-
-def _same_again(sample: Sample, notes: Notes, text: str) -> None:
-    again = float(sample.f.or_nan(sample.f.real))
-    if abs(again - sample.value) > 64.0 * sample.eps * abs(sample.value) or np.isnan(again):
-        raised = f" f raised {sample.f.raised}." if np.isnan(again) and sample.f.raised else ""
-        notes.cannot_tell(
-            f"{text} {sample.value!r} and {again!r}.{raised} If f draws new noise at each call: "
-            "draw it once, and pass it in."
-        )
-
-
 def _typical_sizes(calls: Evaluator) -> Vector:
     """|theta|, but at least the median of its parameter's entries that are not zero, (P,)."""
     size = np.abs(calls.point.vector)
@@ -137,21 +124,49 @@ def _typical_sizes(calls: Evaluator) -> Vector:
     return size
 
 
+def look_again(sample: Sample, notes: Notes) -> None:
+    """At the end of a check: f(theta) must be what it was, and theta too."""
+    sample.f.look_for_writing(notes)
+    if not notes.unknown:
+        text = "f keeps a state: f(theta) at the start and at the end of the check gave"
+        _same_again(sample, notes, text)
+
+
+def _same_again(sample: Sample, notes: Notes, text: str) -> None:
+    again = sample.f.at(sample.f.point.vector)
+    if not abs(again - sample.value) <= 64.0 * sample.eps * abs(sample.value):
+        raised = f" f raised {sample.f.raised}." if np.isnan(again) and sample.f.raised else ""
+        notes.cannot_tell(
+            f"{text} {sample.value!r} and {again!r}.{raised} If f draws new noise at each call: "
+            "draw it once, and pass it in."
+        )
+
+
 def _measured(sample: Sample, notes: Notes) -> Sample:
-    """The sample with its noise, slope and units."""
-    typical = sample.units
+    """The sample with its noise, slope and units. The sizes of theta are the first guess of them.
+
+    An f that is the same number near theta and far from it does not look at its argument.
+    """
+    typical, f = sample.units, sample.f
     sample = _with_noise(sample, notes)
     sample = replace(sample, units=np.where(typical > 0.0, typical, 1.0))
     if notes.unknown:
         return sample
     units = sample.units.copy()
-    for block in sample.f.point.blocks:
+    for block in f.point.blocks:
         units[block.indices] *= _factor(sample, block)
     sample = replace(sample, units=units)
-    sample.f.forget_raised()
     if not np.any(typical):
+        f.forget_raised()
         sample = _with_noise(sample, notes)  # now that a step is known
-    _look_for_dependence(sample, notes)
+    if sample.slope == 0.0:
+        phi = f.along(sample.uneven(np.arange(f.point.size)))
+        if all(phi(t) == sample.value for t in (1.0, -1.0, 64.0, -64.0)):
+            notes.cannot_tell(
+                f"f does not change with theta: it is {sample.value!r} near theta and far from it. "
+                "See that f uses its argument and not a global copy."
+            )
+    f.forget_raised()
     return sample
 
 
@@ -162,7 +177,7 @@ def _factor(sample: Sample, block: Block) -> float:
     changes by more than 3 %, with too small a one more than 1e-7 of it is rounding. 1 where no
     step does better.
     """
-    at_zero = not np.any(np.abs(block.take(sample.f.point.vector)) > ZERO)
+    at_zero = not np.any(np.abs(sample.f.point.vector[block.indices]) > ZERO)
     factors, enough = (ANY, 0.01) if at_zero else (LARGER, 1.0)
     phi = sample.f.along(sample.uneven(block.indices))
     badness: list[float] = []
@@ -208,8 +223,8 @@ def _from_differences(sample: Sample) -> tuple[float, float]:
     for side in (2.0**-9, -(2.0**-10)):
         table = np.array([phi(side + j * 2.0**-20) for j in range(7)])
         slope = np.fmax(slope, abs(table[6] - table[0]) / (6.0 * 2.0**-20))
-        fourth, fifth, sixth = (np.diff(table, k) for k in (4, 5, 6))
-        squares = [np.mean(fourth**2) / 70.0, np.mean(fifth**2) / 252.0, np.mean(sixth**2) / 924.0]
+        shares = ((4, 70.0), (5, 252.0), (6, 924.0))
+        squares = [np.mean(np.diff(table, k) ** 2) / share for k, share in shares]
         smallest = np.fmin(smallest, np.sqrt(max(squares)))
     return float(smallest) if np.isfinite(smallest) else 0.0, float(slope)
 
@@ -234,18 +249,6 @@ def _from_rounding(sample: Sample, notes: Notes) -> float:
     return float(largest)
 
 
-def _look_for_dependence(sample: Sample, notes: Notes) -> None:
-    """An f that is the same number near theta and far from it does not look at its argument."""
-    if sample.slope == 0.0:
-        phi = sample.f.along(sample.uneven(np.arange(sample.f.point.size)))
-        if all(phi(t) == sample.value for t in (1.0, -1.0, 64.0, -64.0)):
-            notes.cannot_tell(
-                f"f does not change with theta: it is {sample.value!r} near theta and far from it. "
-                "See that f uses its argument and not a global copy."
-            )
-        sample.f.forget_raised()
-
-
 @dataclass(frozen=True)
 class Candidate:
     """The gradient under test: flat, with what is wrong about its form.
@@ -254,6 +257,7 @@ class Candidate:
     misfits    parameter -> its gradient in the shape in which it came, where that is a wrong one
     eps        the precision of the gradient's dtype, where that is less than float64's and may be
     is_narrow  whether its dtype is less than float64
+    call       how its caller gets it
     """
 
     vector: Vector
@@ -261,6 +265,7 @@ class Candidate:
     misfits: dict[str, Array]
     eps: float = 0.0
     is_narrow: bool = False
+    call: str = "grad"
 
     @property
     def has_numbers(self) -> bool:
@@ -268,33 +273,52 @@ class Candidate:
         return bool(np.any(np.isfinite(self.vector)) or self.misfits)
 
 
-def collect(sample: Sample, grad: Any, notes: Notes) -> Candidate:
+def collect(sample: Sample, grad: Any, notes: Notes, name: str = "grad") -> Candidate:
     """The gradient as a flat vector; a function is called again after f was called elsewhere."""
     if not callable(grad):
-        return _as_candidate(sample, grad, notes)
-    sample.f.or_nan(sample.f.real)  # f at theta comes before grad, as for a caller of both
-    candidate = _as_candidate(sample, _call(sample, grad, notes), notes)
+        return _as_candidate(sample, _without_value(sample, grad, notes), notes)
+    f, theta = sample.f, sample.f.point.vector
+
+    def call() -> Any:
+        vector = theta.copy()
+        raw = grad(f.point.structure(vector))
+        if not np.array_equal(vector, theta, equal_nan=True):
+            notes.fail("changes theta", f"{name} changes theta in place: it must work on a copy.")
+        return _without_value(sample, snapshot(raw), notes)  # it may reuse its buffer
+
+    def again() -> Vector:  # in units in which no parameter hides behind a steeper one
+        return sample.units * f.point.flatten(call())[0]
+
+    f.at(theta)  # f at theta comes before grad, as for a caller of both
+    candidate = _as_candidate(sample, call(), notes)
     if not notes.unknown and np.all(np.isfinite(candidate.vector)):
-        _call_again(sample, grad, candidate.vector, notes)
-    return candidate
+        pattern = _state_of(sample, again, sample.units * candidate.vector)
+        if pattern:
+            notes.fail(pattern, STATES[pattern].format(name))
+    return replace(candidate, call=f"{name}(theta)")
 
 
-def _call(sample: Sample, grad: Any, notes: Notes) -> Any:
-    """Call grad at a copy of theta; what it returns is copied: it may reuse its buffer."""
-    vector = sample.f.point.vector.copy()
-    raw = grad(sample.f.point.structure(vector))
-    if not np.array_equal(vector, sample.f.point.vector, equal_nan=True):
-        notes.fail(
-            "changes theta", "grad changes theta in place: it must not touch what it is given."
-        )
-    return snapshot(raw)
+def _state_of(sample: Sample, again: Callable[[], Vector], first: Vector) -> str:
+    """What a second call says of a gradient that must not depend on the calls before; "" if not."""
+    f, theta = sample.f, sample.f.point.vector
+    f.at(theta + 2.0**-5 * sample.direction())
+    second = again()
+    if repeats(second, first):
+        return ""
+    if repeats(second, first, 2.0):
+        return "accumulates"
+    f.at(theta)
+    return "stale cache" if repeats(again(), first) else "not deterministic"
 
 
 def _without_value(sample: Sample, raw: Any, notes: Notes) -> Any:
     """The gradient of ``(value, gradient)``, as loss_and_grad returns it; value is compared."""
     is_pair = isinstance(raw, tuple) and len(raw) == 2 and np.size(raw[0]) == 1
-    if not is_pair or np.ndim(raw[0]) != 0 or _is_a_gradient(sample, raw):
+    if not is_pair or np.ndim(raw[0]) != 0:
         return raw
+    point = sample.f.point
+    if point.shapes == [(2,)] and np.ndim(raw[1]) == 0 and not point.is_dict:
+        return raw  # the two numbers of a gradient
     value = as_scalar(raw[0])
     near = 1e-9 * abs(sample.value) + 100.0 * sample.noise
     if np.isfinite(sample.value) and abs(value - sample.value) > near:
@@ -305,13 +329,7 @@ def _without_value(sample: Sample, raw: Any, notes: Notes) -> Any:
     return raw[1]
 
 
-def _is_a_gradient(sample: Sample, raw: tuple[Any, Any]) -> bool:
-    """Whether two numbers are the gradient of a theta of two entries."""
-    return sample.f.point.shapes == [(2,)] and np.ndim(raw[1]) == 0 and not sample.f.point.is_dict
-
-
 def _as_candidate(sample: Sample, raw: Any, notes: Notes) -> Candidate:
-    raw = _without_value(sample, raw, notes)
     eps, is_narrow, kinds = 0.0, False, dict[Any, list[str]]()
     for name, value in raw.items() if isinstance(raw, Mapping) else [("", raw)]:
         kinds.setdefault(getattr(value, "dtype", np.dtype(np.float64)), []).append(str(name))
@@ -326,42 +344,6 @@ def _as_candidate(sample: Sample, raw: Any, notes: Notes) -> Candidate:
             else:
                 notes.fail("dtype", f"{text} theta is float64: give every buffer theta's dtype.")
         elif getattr(kind, "kind", "") in ("i", "u", "b"):
-            notes.warn(
-                f"The gradient{where} is {kind}: an integer buffer cuts off what is behind the "
-                "point."
-            )
+            text = "an integer buffer cuts off what is behind the point."
+            notes.warn(f"The gradient{where} is {kind}: {text}")
     return Candidate(*sample.f.point.flatten(raw), eps, is_narrow)
-
-
-def _call_again(sample: Sample, grad: Any, first: Vector, notes: Notes) -> None:
-    """Call f somewhere else, then grad at theta again: it must give the same."""
-
-    def again() -> Vector:
-        raw = _without_value(sample, _call(sample, grad, notes), notes)
-        return sample.units * sample.f.point.flatten(raw)[0]
-
-    sample.f.along(sample.direction())(2.0**-5)
-    first = first * sample.units  # so that no parameter hides behind one with larger slopes
-    second = again()
-    if repeats(second, first):
-        return
-    if repeats(second, first, 2.0):
-        notes.fail(
-            "accumulates",
-            "The second call of grad doubles the first: gradients add up from call to call. Set "
-            "them to zero at the start of the backward pass.",
-        )
-        return
-    sample.f.or_nan(sample.f.real)
-    if repeats(again(), first):
-        notes.fail(
-            "stale cache",
-            "grad(theta) depends on where f was called last: it uses a stale cache of that "
-            "forward pass.",
-        )
-    else:
-        notes.fail(
-            "not deterministic",
-            "grad is not deterministic: two calls at the same theta differ, while f is. Does the "
-            "backward pass draw new noise, or keep a state?",
-        )

@@ -16,10 +16,8 @@ that.
 from __future__ import annotations
 
 import itertools
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,21 +25,12 @@ import numpy as np
 from .differences import EPS, TINY
 from .points import Array, Point, Vector, as_scalar
 
-__all__ = [
-    "STEP",
-    "Estimate",
-    "Evaluator",
-    "Notes",
-    "Slope",
-    "bounded_slope",
-    "refined_slope",
-    "with_progress",
-]
-
 # About 1.2e-4: truncation and rounding are both near 1e-11 where phi and its slopes are near 1.
 STEP = 2.0**-13
 FINER = (2.0**-4, 2.0**4, 2.0**-8, 2.0**-12, 2.0**6)
 RESOLUTION = 1e-9  # of the steepest slope: differences need to know a slope near zero to this only
+EVERYWHERE = slice(None)
+Phi = Callable[[float], float]
 
 
 class Notes:
@@ -99,62 +88,44 @@ class Evaluator:
         self.value_dtype = getattr(value, "dtype", None)
         return value if isinstance(value, (float, complex)) else as_scalar(value)
 
-    def or_nan(self, vector: Array) -> Any:
-        """f(vector), NaN where f raises: one bad point is not the end."""
+    def _or_nan(self, call: Callable[..., Any], *arguments: Any) -> float:
         try:
-            return self(vector)
+            return float(call(*arguments))
         except Exception as error:
             self.raised = f"{type(error).__name__}: {error}"
-            return complex(np.nan, np.nan) if vector.dtype.kind == "c" else np.nan
+            return float("nan")
 
-    def along(self, direction: Vector) -> Callable[[float], float]:
-        """phi(t) = f(theta + t direction), direction (P,)."""
+    def at(self, vector: Vector) -> float:
+        """f(vector), on a copy that f may keep."""
+        return self._or_nan(self, vector)
+
+    def along(self, direction: Vector | float, where: Any = EVERYWHERE) -> Phi:
+        """phi(t) = f(theta + t direction), for the entries ``where`` alone."""
+        origin = self.point.vector[where]
 
         def phi(t: float) -> float:
-            np.multiply(direction, t, out=self.real)
-            self.real += self.point.vector
-            value = self.or_nan(self.real)
-            self.real[...] = self.point.vector
+            self.real[where] = origin + t * direction
+            value = self._or_nan(self, self.real)
+            self.real[where] = origin
             return value
 
         return phi
 
-    def along_entry(self, i: int) -> Callable[[float], float]:
-        """phi(t) = f(theta + t e_i)."""
-        origin = float(self.point.vector[i])
-
-        def phi(t: float) -> float:
-            self.real[i] = origin + t
-            value = self.or_nan(self.real)
-            self.real[i] = origin
-            return value
-
-        return phi
-
-    def complex_value(self, direction: Vector) -> Any:
-        """f(theta + i TINY direction); what f raises passes through."""
-        np.multiply(direction, TINY, out=self.complex.imag)
+    def complex_value(
+        self, direction: Any, where: Any = EVERYWHERE, h: float = TINY, base: Any = None
+    ) -> Any:
+        """f(base + i h direction), with theta for base; what f raises passes through."""
+        self.complex[where] = (self.point.vector[where] if base is None else base) + 0.0j
+        self.complex.imag[where] = h * direction
         try:
             return self(self.complex)
         finally:
-            self.complex[...] = self.point.vector
+            self.complex[where] = self.point.vector[where]
 
-    def complex_slope(
-        self, direction: Vector, base: Vector | None = None, h: float = TINY
-    ) -> float:
-        """d/dt f(base + t direction) at t = 0 by one complex step; base is theta unless given."""
-        self.complex.real[...] = self.point.vector if base is None else base
-        np.multiply(direction, h, out=self.complex.imag)
-        slope = float(np.imag(self.or_nan(self.complex))) / h
-        self.complex[...] = self.point.vector
-        return slope
-
-    def complex_entry(self, i: int) -> float:
-        """df / dtheta_i by one complex step."""
-        self.complex[i] = complex(self.point.vector[i], TINY)
-        slope = float(self.or_nan(self.complex).imag) / TINY
-        self.complex[i] = self.point.vector[i]
-        return slope
+    def complex_slope(self, *line: Any, **options: Any) -> float:
+        """d/dt f(base + t direction) at t = 0 by one :meth:`complex_value`."""
+        h = options.get("h", TINY)
+        return self._or_nan(lambda: np.imag(self.complex_value(*line, **options)) / h)
 
     def forget_raised(self) -> None:
         """Forget what f raised far from theta."""
@@ -162,40 +133,18 @@ class Evaluator:
 
     def look_for_writing(self, notes: Notes) -> None:
         """Say where f has written into its argument. Then theta is put back, and f gets copies."""
-        kinds, blocks = {"": self.real, " when complex": self.complex}, self.point.blocks
+        kinds, theta = {"": self.real, " when complex": self.complex}, self.point.vector
         names = sorted(
             block.name + kind
             for kind, vector in kinds.items()
-            for block in blocks
-            if not np.array_equal(block.take(vector), block.take(self.point.vector), equal_nan=True)
+            for block in self.point.blocks
+            if not np.array_equal(vector[block.indices], theta[block.indices], equal_nan=True)
         )
         if names:
             text = f"f changes theta in place ({', '.join(names)}): it must work on a copy."
             notes.fail("changes theta", text)
-            self.real[...] = self.complex[...] = self.point.vector
+            self.real[...] = self.complex[...] = theta
             self.copies = True
-
-
-def with_progress(n: int, what: str) -> Iterator[int]:
-    """0, 1, ..., n - 1. On stderr it says how far it is, if that takes long.
-
-    Once a second on a terminal, in one line; elsewhere every ten seconds.
-    """
-    out = None if sys.stderr is None or sys.stderr.closed else sys.stderr
-    live = out is not None and out.isatty()
-    start = said = time.monotonic()
-    for i in range(n):
-        yield i
-        now = time.monotonic()
-        if out is not None and now - said > (1.0 if live else 10.0):
-            said, left = now, (now - start) / (i + 1) * (n - i - 1)
-            text = f"gradient check: {i + 1:,} of {n:,} {what}, {left:.0f} s to go"
-            with suppress(OSError, ValueError):  # nobody reads on
-                out.write(f"\r{text:<78}" if live else f"{text}\n")
-                out.flush()
-    if out is not None and live and said > start:
-        with suppress(OSError, ValueError):
-            out.write("\r" + " " * 78 + "\r")
 
 
 class Slope(NamedTuple):
@@ -203,6 +152,7 @@ class Slope(NamedTuple):
 
     kind    "smooth", "kink" (one-sided slopes stay apart as h shrinks), "near kink" (they do until
             a small step gets past it), or "jump" (the values of phi stay apart)
+    gap     right slope minus left slope at the step h
     """
 
     value: float
@@ -210,11 +160,11 @@ class Slope(NamedTuple):
     kind: str = "smooth"
     low: float = float("nan")
     high: float = float("nan")
-    gap: float = 0.0  # right slope minus left slope at this step
+    gap: float = 0.0
     h: float = STEP
 
 
-def bounded_slope(phi: Callable[[float], float], at_zero: float, h: float, noise: float) -> Slope:
+def bounded_slope(phi: Phi, at_zero: float, h: float, noise: float) -> Slope:
     """The slope of phi at 0 from values at +-h and +-h/2; ``noise`` is the error of one value."""
     up, down, up_half, down_half = phi(h), phi(-h), phi(h / 2.0), phi(-h / 2.0)
     noise = max(noise, EPS * abs(up), EPS * abs(down))  # far from theta f may be far larger
@@ -230,26 +180,19 @@ def bounded_slope(phi: Callable[[float], float], at_zero: float, h: float, noise
 
 
 def refined_slope(
-    phi: Callable[[float], float],
-    at_zero: float,
-    scale: float,
-    noise: float,
-    target: float,
-    rtol: float = 0.0,
+    phi: Phi, at_zero: float, scale: float, noise: float, target: float, rtol: float = 0.0
 ) -> Slope:
     """The slope with the smallest bound over a few steps; ``target + rtol |value|`` is enough.
 
     Where no step gets there, the one-sided slopes are compared as h shrinks: apart by the same
     amount at every h is a kink, apart by an amount that grows is a jump.
     """
-    tried = [bounded_slope(phi, at_zero, STEP * scale, noise)]
-    for factor in FINER:
-        if any(s.bound <= target + rtol * abs(s.value) for s in tried):
-            break
+    tried: list[Slope] = []
+    for factor in (1.0, *FINER):
         tried.append(bounded_slope(phi, at_zero, factor * STEP * scale, noise))
+        if tried[-1].bound <= target + rtol * abs(tried[-1].value):
+            return tried[-1]
     best = min(tried, key=lambda s: s.bound)
-    if best.bound <= target + rtol * abs(best.value):
-        return best
     bent = _kink_or_jump(tried, STEP * scale, noise)
     if bent is not None and bent.kind == "kink" and best.bound < 0.01 * abs(bent.gap):
         low, high = best.value - best.bound, best.value + best.bound  # a small step gets past it
@@ -300,18 +243,16 @@ class Estimate:
         known = (np.abs(self.value) - self.bound) * self.unit
         return np.asarray(np.max(known[np.isfinite(known)], initial=0.0) / self.unit)
 
-    def floor(self, atol: float) -> Vector:
-        """What is allowed near zero: the rounding of small entries beside a steepest slope m.
+    def limits(self, atol: float) -> tuple[Vector, Vector]:
+        """What is allowed near zero, and how well a slope near zero must be known.
 
-        And atol, but never more than atol m: a function in tiny units must not pass unseen.
+        Beside a steepest slope m the rounding of small entries is allowed, and atol, but never more
+        than atol m: a function in tiny units must not pass unseen.
         """
         largest = self.largest()
-        return 1e3 * EPS * largest + atol * np.minimum(1.0, largest)
-
-    def resolution(self, atol: float) -> Vector:
-        """How well a slope near zero must be known."""
-        return np.maximum(self.floor(atol), RESOLUTION * self.largest())
+        floor = 1e3 * EPS * largest + atol * np.minimum(1.0, largest)
+        return floor, np.maximum(floor, RESOLUTION * largest)
 
     def wanted(self, atol: float) -> Vector:
         """The error bound to try for, beside rtol |value|: a slope that may be zero needs less."""
-        return np.where(np.abs(self.value) > self.bound, self.floor(atol), self.resolution(atol))
+        return np.where(np.abs(self.value) > self.bound, *self.limits(atol))

@@ -21,14 +21,9 @@ from .checks import check_grad
 from .points import Array
 from .report import GradientReport
 
-__all__ = ["InputError", "check_files", "load_function", "load_point"]
-
-PREFIX = "checked:"
-"""Begins the module names of loaded files, which stay loaded."""
-
+PREFIX = "checked:"  # begins the module names of loaded files, which stay loaded
+# What stored arrays may come to: so many bytes, and so many times the size of the file.
 FREE_BYTES, MOST_COMPRESSION = 2**24, 16
-"""What stored arrays may come to: so many bytes, and so many times the size of the file."""
-
 MOST_ARRAYS = 1000
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,9 @@ import numpy as np
 from .blas import one_blas_thread
 from .checks import run
 from .comparison import Settings
-from .points import Point, changed, rebuilt, repeats, snapshot
+from .points import Point, changed, rebuilt, snapshot
 from .report import GradientReport
 from .slopes import Notes
-
-__all__ = ["check_vjp"]
 
 
 @one_blas_thread
@@ -58,30 +57,31 @@ def check_vjp(
     settings = Settings(method, rtol, atol, directions, sizes)
     arguments, generator = _Arguments(f, inputs, names), np.random.default_rng(rng)
     with np.errstate(all="ignore"):
-        found = Notes([])
-        dvalue, cotangents = _backward(f, f_backward, arguments, generator, found)
-        theta, grad = arguments.select(cotangents)
-        if not theta:
-            raise ValueError(
-                "f_backward returned no cotangent for any input that is an array of floats"
-            )
+        notes = Notes(arguments.notes)
+        dvalue, cache, named = _first_call(f, f_backward, arguments, generator, notes)
+        first = arguments.by_address(named, notes)
+        known = [first]
 
         def scalar(point: Mapping[str, Any]) -> Any:
             return _inner(dvalue, arguments.call(f, arguments.filled(point))[0])
 
-        point = Point(theta)
-        notes = Notes([*arguments.notes, *point.notes])
-        for text, pattern in found.failures.items():
-            notes.fail(pattern, text)
-        seed = f", rng={rng!r}" if isinstance(rng, int) else ""
-        call = f"check_vjp({_name(f, 'f')}, {_name(f_backward, 'f_backward')}, inputs{seed})"
-        return run(scalar, point, grad, settings, notes, generator, f"print({call})")
+        def grad(_: Any) -> dict[str, Any]:
+            if known:
+                return known.pop()
+            again = arguments.by_name(f_backward(snapshot(dvalue), cache))
+            return arguments.by_address(again, notes)
+
+        point = Point({address: arguments.floats[address][2] for address in first})
+        call = f"check_vjp({_name(f, 'f')}, {_name(f_backward, 'f_backward')}, inputs"
+        reproduce = f"print({call}, {rng=}))" if isinstance(rng, int) else f"print({call}))"
+        backward = first if notes.failures else grad  # what changes its cache is not called again
+        return run(scalar, point, backward, settings, notes, generator, reproduce, "f_backward")
 
 
-def _backward(
+def _first_call(
     f: Any, f_backward: Any, arguments: _Arguments, rng: np.random.Generator, notes: Notes
-) -> tuple[Any, dict[str, Any]]:
-    """A random cotangent, and what the backward makes of it. It is watched, and called again."""
+) -> tuple[Any, Any, dict[str, Any]]:
+    """A random cotangent, f's cache, and what the backward makes of both. Changes are told."""
     inputs = arguments.filled({})
     before = snapshot(inputs)
     out = arguments.call(f, inputs)
@@ -100,31 +100,7 @@ def _backward(
         if changed(before[name], now):
             pattern = "changes input" if "cotangent" in name else "changes cache"
             notes.fail(pattern, f"f_backward changes {name} in place.")
-    if not notes.failures:
-        again = lambda: arguments.by_name(f_backward(snapshot(dvalue), cache))  # noqa: E731
-        _call_again(again, lambda: arguments.call(f, arguments.moved(rng)), first, notes)
-    return dvalue, first
-
-
-def _call_again(
-    again: Callable[[], Any], elsewhere: Callable[[], Any], first: dict[str, Any], notes: Notes
-) -> None:
-    """The same call must give the same, also after a forward pass somewhere else."""
-    second = again()
-    if repeats(second, first, 2.0) and not repeats(second, first):
-        text = "The second call of f_backward doubles the first: it adds to the first one."
-        notes.fail("accumulates", text)
-    elif not repeats(second, first):
-        text = "f_backward is not deterministic: two equal calls differ."
-        notes.fail("not deterministic", text)
-    else:
-        try:
-            elsewhere()
-        except Exception:
-            return  # f may well object to another point
-        if not repeats(again(), first):
-            text = "f_backward uses the last forward call of f, and not the cache it is given."
-            notes.fail("stale cache", text)
+    return dvalue, cache, first
 
 
 def _draw(value: Any, rng: np.random.Generator) -> Any:
@@ -175,13 +151,17 @@ class _Arguments:
         else:
             values = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
             given = dict(zip(_argument_names(f, len(values), names), values, strict=True))
-        self.given: dict[str, Any] = {}
-        for name, value in given.items():
-            if isinstance(value, Mapping):
-                kept = {k: self._kept(v, f"{name}.{k}", name, k) for k, v in value.items()}
-                self.given[name] = kept
-            else:
-                self.given[name] = self._kept(value, name, name, None)
+        self.given = self._each(given, self._kept)
+
+    @staticmethod
+    def _each(given: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+        """``function(value, address, argument, key)`` of every value, in the same form."""
+        return {
+            name: {k: function(v, f"{name}.{k}", name, k) for k, v in value.items()}
+            if isinstance(value, Mapping)
+            else function(value, name, name, None)
+            for name, value in given.items()
+        }
 
     def _kept(self, value: Any, address: str, name: str, key: Any) -> Any:
         """A copy, float32 as float64."""
@@ -199,22 +179,10 @@ class _Arguments:
     def filled(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """Every argument, with the arrays of ``{"x": ..., "params.W": ...}``; else fresh copies."""
 
-        def fill(value: Any, address: str) -> Any:
+        def fill(value: Any, address: str, *_: Any) -> Any:
             return point.get(address, value.copy() if isinstance(value, np.ndarray) else value)
 
-        return {
-            name: {k: fill(v, f"{name}.{k}") for k, v in value.items()}
-            if isinstance(value, Mapping)
-            else fill(value, name)
-            for name, value in self.given.items()
-        }
-
-    def moved(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Every argument, with every float array a little elsewhere."""
-        arrays = {at: a for at, (_, _, a) in self.floats.items() if isinstance(a, np.ndarray)}
-        return self.filled(
-            {at: a + 0.01 * (1.0 + np.abs(a)) * rng.random(a.shape) for at, a in arrays.items()}
-        )
+        return self._each(self.given, fill)
 
     def call(self, f: Callable[..., Any], values: dict[str, Any]) -> Any:
         """F of the arguments, passed as the inputs were given."""
@@ -222,47 +190,47 @@ class _Arguments:
 
     def by_name(self, cotangents: Any) -> dict[str, Any]:
         """What the backward returned, by argument name."""
-        names = list(self.given)
+        names, known = list(self.given), ", ".join(self.given)
         one_dict = len(names) == 1 and isinstance(self.given[names[0]], Mapping)
         if isinstance(cotangents, Mapping) and not one_dict:
             unknown = ", ".join(sorted({str(k) for k in cotangents} - set(names)))
             if unknown:
-                known = ", ".join(names)
                 raise ValueError(f"f_backward returned cotangents for {unknown}: f has {known}")
             return {name: cotangents.get(name) for name in names}
-        if not isinstance(cotangents, (tuple, list)):
+        if isinstance(cotangents, (tuple, list)):
+            if len(cotangents) == len(names):
+                return dict(zip(names, cotangents, strict=True))
+            what, advice = f"{len(cotangents)} cotangents", "None for one that is a constant"
+        else:
             floats = list(dict.fromkeys(name for name, _, _ in self.floats.values()))
-            if len(floats) > 1:
-                raise ValueError(
-                    f"f has {len(names)} inputs ({', '.join(names)}), but f_backward returned one "
-                    "object and not a tuple of cotangents in the same order"
-                )
-            return {name: cotangents if name == (floats or names)[0] else None for name in names}
-        if len(cotangents) != len(names):
-            raise ValueError(
-                f"f has {len(names)} inputs ({', '.join(names)}), but f_backward returned "
-                f"{len(cotangents)} cotangents: return None for an input that is not differentiated"
-            )
-        return dict(zip(names, cotangents, strict=True))
+            if len(floats) <= 1:
+                only = (floats or names)[0]
+                return {name: cotangents if name == only else None for name in names}
+            what, advice = "one object", "in the same order"
+        raise ValueError(
+            f"f has {len(names)} inputs ({known}), but f_backward returned {what}: return a tuple "
+            f"of a cotangent for each, {advice}"
+        )
 
-    def select(self, cotangents: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The differentiated arrays and their cotangents, by address."""
-        theta: dict[str, Any] = {}
-        grad: dict[str, Any] = {}
-        for address, (name, key, value) in self.floats.items():
-            cotangent = cotangents[name]
+    def by_address(self, named: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+        """The cotangents of all arrays that are differentiated; the others are told."""
+        tops = {name for name, _, _ in self.floats.values()}
+        for name, cotangent in named.items():
+            if cotangent is not None and name not in tops:
+                notes.warn(f"{name} is no array of floats: its cotangent was not checked.")
+            if cotangent is None and name in tops and not isinstance(self.given[name], float):
+                notes.warn(f"No cotangent came for {name} (None): it was taken as a constant.")
+        found = {}
+        for address, (name, key, _) in self.floats.items():
+            cotangent = named[name]
             if cotangent is not None:
                 parts = cotangent if isinstance(cotangent, Mapping) else {}
-                theta[address], grad[address] = value, cotangent if key is None else parts.get(key)
-        for name, cotangent in cotangents.items():
-            is_float = any(top == name for top, _, _ in self.floats.values())
-            if cotangent is not None and not is_float:
-                text = f"{name} is no array of floats: its cotangent was not checked."
-                self.notes.append(text)
-            if cotangent is None and is_float and not isinstance(self.given[name], float):
-                text = f"No cotangent came for {name} (None): it was taken as a constant."
-                self.notes.append(text)
-        return theta, grad
+                found[address] = cotangent if key is None else parts.get(key)
+        if not found:
+            raise ValueError(
+                "f_backward returned no cotangent for any input that is an array of floats"
+            )
+        return found
 
 
 def _argument_names(f: Callable[..., Any], n: int, names: Any) -> list[str]:
@@ -271,9 +239,9 @@ def _argument_names(f: Callable[..., Any], n: int, names: Any) -> list[str]:
         if len(chosen) != n or len(set(chosen)) != n:
             raise ValueError(f"names must be {n} different names, one for each input, not {chosen}")
         return chosen
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    plain = []
+    with suppress(TypeError, ValueError):  # some functions in C tell nothing of their arguments
+        parameters = inspect.signature(f).parameters.values()
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        plain = [p.name for p in parameters if p.kind in kinds]
     return (plain + [f"input {i}" for i in range(len(plain), n)])[:n]
