@@ -92,7 +92,7 @@ def test_the_command_draws_the_film_of_what_it_trains(tmp_path, monkeypatch, cap
         Film, "save", lambda film, path: (epochs.append(film.epochs), path.write_bytes(b"GIF"))
     )
     assert main(["train", "--epochs", "3", "--out", "run", "--film"]) == 0
-    assert "film.png, film.gif)" in capsys.readouterr().out
+    assert "film.png, film.gif" in capsys.readouterr().out
     assert main(["train", "--resume", "run", "--epochs", "5"]) == 0
     assert not list(tmp_path.glob("run/film.*"))  # it showed an earlier model
     assert main(["train", "--resume", "run", "--epochs", "6", "--film"]) == 0
