@@ -184,12 +184,25 @@ def samples(
             ax.set_yticks([start + 0.5 for start in starts], names, fontsize=LABEL_SIZE)
         describe(ax, title, "", "class $y$" if len(groups) > 1 else "")
         return figure
+    _points_or_lines(ax, vae, x, groups)
+    if vae.data_dim == 2:
+        describe(ax, title, *plane_labels(columns))
+    else:
+        describe(ax, title + in_which_units(vae), "data dimension", "value")
+        name_columns(ax, columns)
+    return figure
+
+
+def _points_or_lines(ax: Axes, vae: Drawable, x: Array, groups: list[tuple[str, int, int]]) -> None:
+    """Rows of x (n, D) as points (D = 2) or as lines, each group in a colour of its own."""
     coloured = 1 < len(groups) <= len(CLASS_COLOURS)
-    lines, alpha = as_lines(vae, x), max(0.05, min(0.9, 20 / n))
+    lines, alpha = as_lines(vae, x), max(0.05, min(0.9, 20 / len(x)))
     for i, (name, first, last) in enumerate(groups):
         colour, label = (CLASS_COLOURS[i], name) if coloured else (BLUE, "")
         if vae.data_dim == 2:
-            ax.scatter(*x[first:last].T, s=24, color=colour, alpha=0.7, lw=0, label=label)
+            ax.scatter(
+                x[first:last, 0], x[first:last, 1], s=24, color=colour, alpha=0.7, lw=0, label=label
+            )
         else:
             ax.plot(lines[first:last].T, color=colour, alpha=alpha, lw=1.2)
             ax.plot([], [], color=colour, lw=2, label=label) if coloured else None
@@ -198,11 +211,6 @@ def samples(
                   loc="upper left", bbox_to_anchor=(1, 1))  # fmt: skip
     if vae.data_dim == 2:
         one_unit(ax, x)
-        describe(ax, title, *plane_labels(columns))
-    else:
-        describe(ax, title + in_which_units(vae), "data dimension", "value")
-        name_columns(ax, columns)
-    return figure
 
 
 def _rows_of_classes(
