@@ -74,7 +74,7 @@ def add_compare(commands: Any, run: Command) -> None:
     option("--csv", metavar="FILE", help="write the table with all digits, .csv")
     option("--overwrite", action="store_true", help="replace these files if they exist")
     option("--examples", type=int, metavar="N",
-           help="measure on N of the test examples, drawn at random, to be quick (default: all)")  # fmt: skip
+           help="be quick: measure on N test examples, drawn at random (default: all)")  # fmt: skip
     option("--samples", type=int, default=500, metavar="S",
            help="importance samples for log p(x) (default: %(default)s)")  # fmt: skip
     option(
