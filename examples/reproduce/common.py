@@ -107,6 +107,7 @@ def train(
     measure: Callable[[], dict[str, float]] | None = None,
     every: int = 1,
     stop_after: int | None = None,
+    weight_decay: float = 0.0,
 ) -> list[dict[str, float]]:
     """Adam on `model.loss` for `epochs` passes over x; one record for each `every` of them.
 
@@ -121,10 +122,12 @@ def train(
         transform: applied to each minibatch, as in `fit`.
         measure: gives what is to be recorded of the model, every `every` epochs.
         stop_after: leave after this epoch, as if interrupted.
+        weight_decay: decoupled from the gradient, see `Adam`.
     """
-    optimizer = Adam()
+    optimizer = Adam(weight_decay=weight_decay)
     steps = math.ceil(len(x) / batch_size)
     plan = {"model": model.config(), "epochs": epochs, "batch_size": batch_size}
+    plan |= {"weight_decay": weight_decay} if weight_decay else {}
     plan["rates"] = [schedule(0.0), schedule(0.5)]
     records = _resume(model, optimizer, checkpoint, plan)
     grad = np.empty_like(model.theta)
