@@ -51,11 +51,11 @@ def compare(arguments: argparse.Namespace) -> int:
     measured = _measured(opened, arguments)
     names = [name for name in differing(measured) if name != "epochs"]  # which have a column
     rows = [_row(run, measured[0], names) for run in measured]
+    for line in (*_table(rows, names), *_footnotes(rows), *_unlike(measured), *notes):
+        print(line)
     if table:
         with atomic_write(table) as file:
             _write_csv(file, rows)
-    for line in (*_table(rows, names), *_footnotes(rows), *_unlike(measured), *notes):
-        print(line)
     for what, path in (("training curves", figure), ("all digits", table)):
         if path:
             print(f"{what}: {shown(path)}")

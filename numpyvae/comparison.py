@@ -70,11 +70,13 @@ def difference(run: Run, first: Run) -> tuple[float, float] | None:
 
 def unlike(run: Run, first: Run) -> str:
     """Why log p(x) and ELBO of two runs cannot be compared; "" if they can."""
-    (x, *_), (x_first, *_) = as_tuple(run.data), as_tuple(first.data)
+    (x, *y), (x_first, *y_first) = as_tuple(run.data), as_tuple(first.data)
     if not np.array_equal(x, x_first):
         return "they are tested on other examples"
     if _has_labels(run) != _has_labels(first):
         return "one is of p(x), the other of p(x|y)"
+    if _has_labels(run) and not np.array_equal(y, y_first):
+        return "they are told other labels"
     if isinstance(run.model.likelihood, Binomial) != isinstance(first.model.likelihood, Binomial):
         return "one is a probability, the other a density"
     return ""
@@ -133,7 +135,8 @@ def training_curves(runs: Sequence[Run]) -> Figure:
         _frame(ax, better == "higher")
     figure.legend(loc="outside right upper", fontsize=TICK_SIZE, frameon=False, handlelength=3.2)
     left_out = len(runs) - len(drawn)
-    caption = "at the end of each epoch" + (f"; {left_out} runs are not drawn" if left_out else "")
+    caption = "at the end of each epoch; in the legend, of the last"
+    caption += f"; {left_out} runs are not drawn" if left_out else ""
     caption += "; what cannot be compared has panels of its own" if rows > 1 else ""
     add_caption(figure, caption)
     return figure

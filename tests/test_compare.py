@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpyvae import VAE, Autoencoder, Bernoulli, Gaussian
+from numpyvae import VAE, Autoencoder, Bernoulli, ConditionalVAE, Gaussian
 from numpyvae.cli import main
 from numpyvae.comparison import (
     MOST_CURVES,
@@ -20,6 +20,7 @@ from numpyvae.comparison import (
     groups,
     measure,
     training_curves,
+    unlike,
 )
 from numpyvae.evaluation import Estimate
 from numpyvae.run_data import load_data
@@ -182,6 +183,15 @@ def test_runs_that_cannot_be_compared_are_not(run, reason, compare):
     assert notes[-1] == f"{run}: its nats cannot be compared with those of a: {reason}"
 
 
+def test_models_that_are_told_other_labels_are_not_compared():
+    model = ConditionalVAE(2, 1, 2, (), likelihood=Bernoulli())
+    x = np.zeros((3, 2))
+    labels = [0, 1, 0], [0, 1, 0], [1, 1, 0]
+    one, same, other = (run_of([0.0] * 3, x=(x, y), model=model) for y in labels)
+    assert unlike(same, one) == ""
+    assert unlike(other, one) == "they are told other labels"
+
+
 def test_a_model_without_log_px_has_none(compare):
     _, _, _, codes, ae, *notes = compare("a", "codes", "ae")
     assert codes.split()[1:4] == ["-", "-", "-"]
@@ -247,6 +257,14 @@ def test_data_that_have_changed_are_refused(compare):
     assert "a was trained on other data than x.npz holds now" in compare("a", "b")
     Path("x.npz").unlink()
     assert compare("a", "b").endswith("x.npz: no such file\n")
+
+
+def test_the_table_is_shown_where_its_file_cannot_be_written(here, capsys):
+    capsys.readouterr()
+    assert main(["compare", "a", "b", "--csv", "no/t.csv", *QUICK]) == 2
+    out, error = capsys.readouterr()
+    assert out.startswith("means over 8 test examples")
+    assert error.endswith("no: no such folder to write t.csv into\n")
 
 
 def test_parameters_without_a_number_are_named(compare):
