@@ -186,7 +186,7 @@ def test_every_size_is_measured_and_written_into_the_page(yardstick):
     assert len(calls) == 8
     assert {(vae.latent_dim, len(x)) for vae, x, _ in calls} == {(2, 3)}
     times = {(name, L, S): 0.5 * S for name in kinds for L in (2, 8) for S in (1, 2)}
-    text = yardstick.section(kinds, (2, 8), times, 2)
+    text = yardstick.section(kinds, (2, 8), times, 2, 0.5)
     assert text.count("| L = 8       |     2 |     1 |        1.00 |") == 2
     assert "200 steps of refinement on 8 samples" in text
     page = f"# A\n\nText.\n\n{yardstick.HEADING}\n\nOld.\n"

@@ -11,6 +11,7 @@ time is what counts, so that a busy machine does not matter much.
 import argparse
 import inspect
 import itertools
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -40,20 +41,21 @@ TEXT = """\
 Examples per second of one core's time, on {processor}: 64-128-L on digits, medians of {rounds}
 rounds in which all sizes take turns. The last row and the last column are growth exponents of the
 time of an example: 0 where it does not grow, 1 where it is proportional.
-`python docs/benchmarks/yardstick.py` measures it and writes this section.
+`python docs/benchmarks/yardstick.py` measures it and writes this section. One thread; the
+machine's load average at the end was {load:.1f}.
 
 **A refined posterior**, then S samples, {refined_examples} digits at once:
 
 {refined}
 
-**Annealed importance sampling** from the prior in {steps} steps, S chains, {annealed_examples}
-digits at once:
+**Annealed importance sampling** from the prior, {steps} steps, S chains, {annealed_examples} digits
+at once:
 
 {annealed}
 
 Both have a part that does not depend on S, which is why the time of an example grows more slowly
-than S: {refinement} steps of refinement on {refining} samples, and a pilot run of {pilot_steps}
-steps with {pilot_chains} chains.
+than S: {refinement} steps of refinement on {refining} samples; a pilot run of {pilot_steps}
+steps and {pilot_chains} chains.
 """
 
 
@@ -121,12 +123,14 @@ def speeds(name: str, kind: Kind, latent_dims: tuple[int, ...], times: Times) ->
     return table(["", *(f"S = {S:,}" for S in kind.samples), "growth in S"], rows)
 
 
-def section(kinds: dict[str, Kind], latent_dims: tuple[int, ...], times: Times, rounds: int) -> str:
+def section(
+    kinds: dict[str, Kind], latent_dims: tuple[int, ...], times: Times, rounds: int, load: float
+) -> str:
     """What the page says of these times."""
     tables = {name: speeds(name, kind, latent_dims, times) for name, kind in kinds.items()}
     refinement = inspect.signature(refined_posterior).parameters
     return TEXT.format(
-        heading=HEADING, processor=machine.processor(), rounds=rounds, steps=STEPS,
+        heading=HEADING, processor=machine.processor(), rounds=rounds, load=load, steps=STEPS,
         refinement=refinement["n_steps"].default, refining=refinement["n_samples"].default,
         pilot_steps=PILOT_STEPS, pilot_chains=PILOT_CHAINS,
         refined_examples=kinds["refined"].examples,
@@ -150,7 +154,8 @@ def main() -> None:
         kinds = {n: k._replace(examples=2, samples=(2, 4)) for n, k in KINDS.items()}
         latent_dims = (2, 3)
     times = measure(kinds, latent_dims, arguments.rounds)
-    text = section(kinds, latent_dims, times, arguments.rounds)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    text = section(kinds, latent_dims, times, arguments.rounds, load)
     page = arguments.out.read_text(encoding="utf-8")
     arguments.out.write_text(replaced(page, text), encoding="utf-8")
     print(text)
