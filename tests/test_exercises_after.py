@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import sys
 import types
@@ -363,3 +364,13 @@ def test_a_function_in_a_cell_does_not_need_what_has_the_name_of_its_own_variabl
     )
     assert {"wraps", "h", "first", "scale"} <= set(definitions(["", decorated])["f"].uses)
     assert "x" not in definitions(["", decorated])["f"].uses
+
+
+def test_pictures_end_quietly_where_nobody_reads_on(monkeypatch):
+    """As in `python ex9_vae.py | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        pictures._say("new digits")
+        pictures._say("a page that explores them")
