@@ -240,11 +240,12 @@ def diagnose(
         if match is None:
             places += _where(part, names)
             continue
-        alike = next((group for known, group in groups if _alike(known, match)), None)
-        if alike is None:
-            groups.append((match, [part.name]))
+        for known, some in groups:
+            if _alike(known, match):
+                some.append(part.name)
+                break
         else:
-            alike.append(part.name)
+            groups.append((match, [part.name]))
     live = {part.name for part in parts if np.any(np.abs(part.a) > 0)}
     for match, some in groups:
         who = "the whole gradient" if len(some) > 1 and live <= set(some) else ", ".join(some)

@@ -17,7 +17,7 @@ import numpy as np
 from .blas import one_blas_thread
 from .checks import run
 from .comparison import Settings
-from .points import Point, changed, mapped, snapshot
+from .points import Point, changed, mapped, snapshot, what
 from .report import GradientReport
 from .slopes import Notes
 
@@ -86,7 +86,7 @@ def _first_call(
     before = snapshot(inputs)
     out = arguments.call(f, inputs)
     if not (isinstance(out, tuple) and len(out) == 2):
-        raise TypeError(f"f must return (value, cache), but it returned {_what(out)}")
+        raise TypeError(f"f must return (value, cache), but it returned {what(out)}")
     names = [name for name in inputs if changed(before[name], inputs[name])]
     if names:
         notes.fail("changes input", f"f changes its input in place ({', '.join(names)}).")
@@ -106,7 +106,7 @@ def _first_call(
 def _shape_of(value: Any) -> tuple[int, ...]:
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"f's value must be an array of real numbers, but it is {_what(value)}")
+        raise TypeError(f"f's value must be an array of real numbers, but it is {what(value)}")
     return array.shape
 
 
@@ -117,12 +117,6 @@ def _inner(dvalue: Any, value: Any) -> Any:
     if isinstance(dvalue, (tuple, list)):
         return sum(_inner(a, b) for a, b in zip(dvalue, value, strict=True))
     return np.sum(dvalue * np.asarray(value))
-
-
-def _what(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
 
 
 def _name(function: Any, default: str) -> str:
