@@ -374,3 +374,13 @@ def test_pictures_end_quietly_where_nobody_reads_on(monkeypatch):
         monkeypatch.setattr(sys, "stdout", gone)
         pictures._say("new digits")
         pictures._say("a page that explores them")
+
+
+ALONE = [e for e in ALL if "\nfrom given" not in e.solution and "__main__" in e.solution]
+
+
+@pytest.mark.parametrize("exercise", ALONE, ids=lambda e: e.slug)
+def test_what_a_file_shows_when_it_is_run_fits_head(exercise, capsys):
+    """`python ex0_dense.py | head` must not end in a BrokenPipeError."""
+    exec(compile(exercise.solution, exercise.file, "exec"), {"__name__": "__main__"})
+    assert 0 < capsys.readouterr().out.count("\n") <= 10
