@@ -1,5 +1,6 @@
 """`numpyvae compare`: what tells runs apart, and which of them cannot be compared."""
 
+import argparse
 import csv
 import json
 import math
@@ -12,6 +13,7 @@ import pytest
 
 from numpyvae import VAE, Autoencoder, Bernoulli, ConditionalVAE, Gaussian
 from numpyvae.cli import main
+from numpyvae.compare_command import _test_rows
 from numpyvae.comparison import (
     MOST_CURVES,
     Run,
@@ -23,7 +25,7 @@ from numpyvae.comparison import (
     unlike,
 )
 from numpyvae.evaluation import Estimate
-from numpyvae.run_data import load_data
+from numpyvae.run_data import RunData, load_data
 from numpyvae.run_files import open_run
 from numpyvae.storage import open_npz, write_npz
 from numpyvae.training import History
@@ -166,6 +168,16 @@ def test_some_of_the_examples_are_the_same_for_all(compare):
     )
     assert again.split()[:4] == b.split()[:4] != a.split()[:4]
     assert "--examples must be at least 1, got 0" in compare("a", "b", "--examples", "0")
+
+
+def test_drawn_examples_keep_their_labels_and_their_order():
+    x = np.arange(30.0).reshape(30, 1)
+    data = RunData(x, x, np.arange(30), Bernoulli())
+    _, some, labels = _test_rows(data, argparse.Namespace(examples=9, seed=0))
+    assert some.ravel().tolist() == sorted(set(labels.tolist()))
+    assert len(some) == 9
+    _, others, _ = _test_rows(data, argparse.Namespace(examples=9, seed=1))
+    assert others.tolist() != some.tolist()
 
 
 # What cannot be compared.
