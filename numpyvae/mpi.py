@@ -26,18 +26,15 @@ from numpyvae.data import minibatches
 from numpyvae.interrupts import Interrupted
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Optimizer
+from numpyvae.ranks import RanksDifferError, piece
 from numpyvae.rows import as_tuple, map_arrays, n_rows, take_rows
 from numpyvae.threads import keep_to_one_thread, one_blas_thread
 from numpyvae.training import Callback, Data, DivergenceError, History, Noise, Trainable
 from numpyvae.validation import EntryError, positive_int
 
-__all__ = ["DataParallel", "RanksDifferError", "piece", "world"]
+__all__ = ["DataParallel", "RanksDifferError", "on_all", "piece", "world"]
 
 TRAINING, VALIDATION = 0, 1
-
-
-class RanksDifferError(RuntimeError):
-    """The ranks no longer do the same; it says in what, and is raised on all of them."""
 
 
 def world(expected: int = 0) -> Any:
@@ -62,11 +59,20 @@ def world(expected: int = 0) -> Any:
     return MPI.COMM_WORLD
 
 
-def piece(n: int, rank: int, size: int) -> slice:
-    """The rows of `rank` among n, in `size` contiguous pieces that differ by one row at most."""
-    small, larger = divmod(n, size)
-    start = rank * small + min(rank, larger)
-    return slice(start, start + small + (rank < larger))
+def on_all(comm: Any, function: Callable[[], Any]) -> list[Any]:
+    """What function() gives on each rank. If it raises on one, all raise: RanksDifferError there."""
+    result, error = None, None
+    try:
+        result = function()
+    except Exception as own:
+        error = own
+    everyone = comm.allgather((result, error and f"{type(error).__name__}: {error}"))
+    if error is not None:
+        raise error
+    for rank, (_, problem) in enumerate(everyone):
+        if problem:
+            raise RanksDifferError(f"on rank {rank} of {comm.size}: {problem}")
+    return [result for result, _ in everyone]
 
 
 def _of_model(name: str) -> Any:
@@ -135,7 +141,16 @@ class DataParallel:
         its arguments.
         """
         self._sets, self._transform, self._pass = [], transform, None
-        self._agree(lambda: self._facts(data, validation_data, epochs, batch_size))
+        facts = on_all(
+            self.comm, lambda: self._facts(data, validation_data, epochs, batch_size)
+        )
+        for rank, theirs in enumerate(facts):
+            for name, value in theirs.items():
+                if value != facts[0][name]:
+                    raise RanksDifferError(
+                        f"{name}: {facts[0][name]} on rank 0, {value} on rank {rank}; expected the "
+                        "same on all ranks"
+                    )
         if self.comm.size > 1:
             keep_to_one_thread()
         with self._ending_the_job():
@@ -214,6 +229,8 @@ class DataParallel:
         step: _Step = noise
         if step.part is None:
             step.part = self._draw(step.rng, as_tuple(data)[0])
+        elif grad is None:  # the last look at an epoch, which else has never been
+            self._check_equal()
         return self._mean(theta, *step.part, grad)
 
     def _draw(self, rng: np.random.Generator, tickets: Array) -> tuple[Data, Any, float]:
@@ -247,26 +264,6 @@ class DataParallel:
 
     # What keeps the ranks together.
 
-    def _agree(self, look: Callable[[], dict[str, Any]]) -> None:
-        """Raise on all ranks if `look` raises on one, or finds on one what it finds on no other."""
-        error, facts = None, {}
-        try:
-            facts = look()
-        except Exception as mine:
-            error = mine
-        everyone = self.comm.allgather((facts, error and f"{type(error).__name__}: {error}"))
-        if error is not None:
-            raise error
-        for rank, (theirs, problem) in enumerate(everyone):
-            if problem:
-                raise RanksDifferError(f"on rank {rank}: {problem}")
-            for name, value in everyone[0][0].items():
-                if theirs[name] != value:
-                    raise RanksDifferError(
-                        f"{name}: {value} on rank 0 and {theirs[name]} on rank {rank}; expected "
-                        "the same on all ranks"
-                    )
-
     def _facts(
         self, data: Data, validation_data: Data | None, epochs: int, batch_size: int
     ) -> dict[str, Any]:
@@ -294,15 +291,15 @@ class DataParallel:
             row = error.row + (rows.start or 0)
             raise EntryError("x", row, error.column, error.problem) from None
 
-    def check_equal(self) -> None:
+    def _check_equal(self) -> None:
         """RanksDifferError, on all ranks, unless theta is the same on all, bit for bit."""
         digests = self.comm.allgather(hashlib.blake2b(self.theta, digest_size=16).digest())
         others = [str(rank) for rank, digest in enumerate(digests) if digest != digests[0]]
         if others:
             raise RanksDifferError(
-                f"after epoch {self.epochs_trained} the parameters of rank {', '.join(others)} "
-                "are not those of rank 0: something changes them besides the optimiser, or the "
-                "optimisers differ"
+                f"in epoch {self.epochs_trained + 1} the parameters of rank {', '.join(others)} have "
+                "become others than those of rank 0, and the epoch is not kept: expected optimisers "
+                "that do the same on all ranks, and nothing else that changes theta"
             )
 
     @contextmanager
@@ -381,7 +378,6 @@ class _Callbacks:
             prepare(self.parallel.model, epochs)
 
     def __call__(self, _: Any, record: dict[str, float]) -> bool:
-        self.parallel.check_equal()
         wishes = [callback(self.parallel.model, record) for callback in self.callbacks]
         return any(self.parallel.comm.allgather(training.is_end(wishes)))
 
