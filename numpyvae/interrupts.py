@@ -70,7 +70,7 @@ class Interrupts:
         return self.listening(False)
 
     def take(self) -> int:
-        """The number of a signal that was noted and not raised, which now no block will raise; 0."""
+        """The number of a signal that was noted, which no block will raise any more; 0: none."""
         return self._pending.pop() if self._pending else 0
 
     def _handle(self, number: int, _: FrameType | None) -> None:

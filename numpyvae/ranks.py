@@ -1,10 +1,10 @@
-"""Ranks: the processes that mpiexec has started to do one job together; what is known without MPI."""
+"""Ranks, the processes that mpiexec has started for one job: what is known of them without MPI."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["RanksDifferError", "n_ranks", "own_rank", "piece"]
+__all__ = ["RanksDifferError", "n_ranks", "own_rank"]
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """How many ranks there are, by MPICH and Intel MPI, Open MPI, MVAPICH; by Slurm beside a rank."""
@@ -28,10 +28,3 @@ def n_ranks() -> int:
 def own_rank() -> int:
     """Which of them this process is, from 0."""
     return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0)
-
-
-def piece(n: int, rank: int, size: int) -> slice:
-    """The rows of `rank` among n, in `size` contiguous pieces that differ by one row at most."""
-    small, larger = divmod(n, size)
-    start = rank * small + min(rank, larger)
-    return slice(start, start + small + (rank < larger))
