@@ -1,4 +1,4 @@
-"""Ranks as threads of one process: what of an MPI communicator `numpyvae.mpi` uses."""
+"""Ranks as threads of this process, and what `numpyvae.mpi` uses of their communicator."""
 
 import threading
 
@@ -6,23 +6,23 @@ import numpy as np
 
 
 class Rank:
-    """One rank's communicator. `Abort` ends all ranks, as MPI's does."""
+    """One rank's communicator."""
 
     def __init__(self, rank, job):
         self.rank, self.size, self.job = rank, job.size, job
 
     def allgather(self, value):
-        """As MPI's, in one meeting of all ranks to bring and one to take."""
-        self.job.slots[self.rank] = value
-        self.job.meet()
-        values = list(self.job.slots)
-        self.job.meet()
+        """Each brings its own, and takes those of all once everyone has brought it."""
+        self.job.brought[self.rank] = value
+        self.job.barrier.wait()
+        values = list(self.job.brought)
+        self.job.barrier.wait()
         return values
 
     def Allreduce(self, mine, total):
-        self.job.n_reductions += self.rank == 0
+        self.job.reduced[self.rank] += 1
         parts = self.allgather(mine.copy())
-        assert {(part.shape, part.dtype) for part in parts} == {(total.shape, total.dtype)}
+        assert all(part.shape == total.shape and part.dtype == total.dtype for part in parts)
         np.copyto(total, sum(parts[1:], parts[0]))
 
     def Bcast(self, array):
@@ -37,17 +37,17 @@ class Rank:
 
 
 class Ranks:
-    """`size` threads that run work(communicator); a rank that waits in vain is an error."""
+    """`size` ranks. Who waits for the others longer than `patience` seconds has an error instead.
 
-    def __init__(self, size, patience=20.0):
+    `reduced` counts each rank's Allreduces; `aborted` is the code given to `Abort`.
+    """
+
+    def __init__(self, size, patience=30.0):
         self.size, self.barrier = size, threading.Barrier(size, timeout=patience)
-        self.slots, self.aborted, self.n_reductions = [None] * size, None, 0
+        self.brought, self.reduced, self.aborted = [None] * size, [0] * size, None
 
-    def meet(self):
-        self.barrier.wait()
-
-    def run(self, work):
-        """What work(communicator) gave on each rank: its result, or the exception that ended it."""
+    def outcomes(self, work):
+        """What work(communicator) returned or raised on each rank."""
         results = [None] * self.size
 
         def on(rank):
@@ -55,12 +55,18 @@ class Ranks:
                 results[rank] = work(Rank(rank, self))
             except BaseException as error:
                 results[rank] = error
-                if not isinstance(error, threading.BrokenBarrierError) and not self.aborted:
-                    return  # raised on all, or else those who wait for it run out of patience
 
         threads = [threading.Thread(target=on, args=(rank,)) for rank in range(self.size)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        return results
+
+    def run(self, work):
+        """What work(communicator) returned on each rank; the first exception, if there was one."""
+        results = self.outcomes(work)
+        for result in sorted(results, key=lambda r: isinstance(r, threading.BrokenBarrierError)):
+            if isinstance(result, BaseException):
+                raise result
         return results

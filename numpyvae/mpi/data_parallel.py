@@ -32,6 +32,15 @@ def _of_model(name: str) -> Any:
     )
 
 
+def _why_not(model: Trainable) -> str | None:
+    """Why the weighted mean of what ranks compute is not what one process computes; None: it is."""
+    if state := model.state():
+        return f"besides theta it changes {', '.join(state)}, each rank by its own rows alone"
+    if getattr(model, "unknown_labels", False):
+        return "its loss is no mean over examples, but in part over those with a known label"
+    return None
+
+
 class DataParallel:
     """A model that all ranks of `comm` train together; by default those of MPI's world.
 
@@ -43,18 +52,15 @@ class DataParallel:
     `signal` is asked in each step for the number of a signal that is to end the training (0: none);
     all ranks then end it after the same step, with `Interrupted`.
 
-    Raises TypeError for a model that changes more than theta, as the counts of a codebook: each
-    rank would do that by its own rows alone.
+    Raises TypeError for a model that changes more than theta, as the counts of a codebook, and for
+    one whose loss is no mean over examples.
     """
 
     def __init__(
         self, model: Trainable, comm: Any = None, signal: Callable[[], int] = lambda: 0
     ) -> None:
-        if model.state():
-            raise TypeError(
-                f"{type(model).__name__} cannot be trained on several ranks: besides theta it "
-                f"changes {', '.join(model.state())}, which each rank would do by its own rows"
-            )
+        if reason := _why_not(model):
+            raise TypeError(f"{type(model).__name__} cannot be trained on several ranks: {reason}")
         self.model, self.comm, self.signal = model, world() if comm is None else comm, signal
         self._buffers = np.empty((2, 0))
         self._begin(None)
@@ -157,7 +163,7 @@ class DataParallel:
         return np.broadcast_to(np.int8(len(self._sets) - 1), (n_rows(data), 1))
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> Any:
-        """None yet: it is drawn in `loss_and_terms`, which knows of which data, and kept in the step."""
+        """None yet: `loss_and_terms` draws it, knowing for which data, and keeps it in the step."""
         return _Step(rng)
 
     def loss_and_terms(
