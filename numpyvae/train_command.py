@@ -53,18 +53,17 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
     with Interrupts() as interrupts, contextlib.ExitStack() as stack:
         try:
             comm = communicator()
-        except (ImportError, RuntimeError) as error:
-            return DONE if own_rank() else console.fail(error)
-        if comm and comm.rank:
-            follow(given, defaults, comm)
-            return DONE
-        try:
+            if comm and comm.rank:
+                follow(given, defaults, comm)
+                return DONE
             with interrupts.listening():
                 prepare = partial(_prepare, given, defaults, interrupts, stack)
                 folder, plan = rank_0_first(comm, prepare) if comm else prepare()
         except Interrupted as end:
             console.say("Interrupted before training: nothing was written.")
             return end.code
+        except (ModuleNotFoundError, RanksDifferError) as error:  # said once, by one rank
+            return DONE if own_rank() else console.fail(error)
         run = _Training(folder, plan, interrupts, console, comm)
         for note in plan.notes:
             console.say(f"{shown(Path(plan.source).name)}: {note}")
