@@ -81,11 +81,27 @@ def test_nothing_dense_imports_the_convolutions():
     assert "numpyvae.convolution" not in {getattr(node, "module", None) for node in tree.body}
 
 
+def test_nothing_imports_mpi_where_there_are_no_ranks():
+    """Only the command's way of several ranks does, within its functions."""
+    inside = PACKAGE / "mpi"
+    importing = [
+        path.stem
+        for path in MODULES
+        if path.parent != inside and any(m.startswith("numpyvae.mpi") for m in imports_of(path))
+    ]
+    assert importing == ["train_ranks"]
+    tree = ast.parse((PACKAGE / "train_ranks.py").read_text(encoding="utf-8"))
+    assert "numpyvae.mpi" not in {getattr(node, "module", None) for node in tree.body}
+    alone = [name_of(path) for path in MODULES if "mpi4py" in imports_of(path)]
+    assert alone == ["numpyvae.mpi.together"]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_run_time_dependencies_are_numpy_and_matplotlib(path):
     allowed = {"numpy", "matplotlib", "numpyvae", "__future__", *sys.stdlib_module_names}
     typing_only = {"typing_extensions"}
-    extra = {"sklearn"} if path == PACKAGE / "sklearn.py" else set()
+    extras = {PACKAGE / "sklearn.py": {"sklearn"}, PACKAGE / "mpi" / "together.py": {"mpi4py"}}
+    extra = extras.get(path, set())
     assert {module.split(".")[0] for module in imports_of(path)} <= allowed | typing_only | extra
 
 
