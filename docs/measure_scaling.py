@@ -1,11 +1,11 @@
 """What training on several ranks costs and gains: measured on two, on paper up to 1,000.
 
-    OPENBLAS_NUM_THREADS=1 mpiexec -n 2 python docs/measure_scaling.py     # measure, write the record
-    python docs/measure_scaling.py --page                                  # the table and the figure
+    OPENBLAS_NUM_THREADS=1 mpiexec -n 2 python docs/measure_scaling.py     # writes the record
+    python docs/measure_scaling.py --page                                  # table and figure
 
 784-400-20, float32, one BLAS thread a rank. Two ranks take turns with one, while the other sleeps;
 medians over the rounds. An Allreduce of n bytes on p ranks takes, by Rabenseifner's algorithm
-(Thakur, Rabenseifner & Gropp 2005, section 4.5, reduce-scatter and allgather),
+(a reduce-scatter and an allgather; Thakur, Rabenseifner & Gropp 2005),
 
     t = 2 log2(p) alpha + 2 (p - 1)/p n beta,
 
@@ -55,7 +55,9 @@ def measure(comm):
             sleep_until_all_are_here(comm)
         history = parallel.fit(x, 1, BATCH, Adam(), verbose=False)
         together.append(history[-1]["seconds"] * BATCH / ROWS)
-    reductions = {n: time_allreduce(comm, np.ones(n, np.float32)) for n in SIZES}
+    reductions = {n: time_allreduce(comm, np.zeros(n, np.float32)) for n in SIZES}
+    if comm.rank:
+        return None
     return {
         "parameters": vae.layout.size,
         "one rank": {batch: float(np.median(seconds)) for batch, seconds in alone.items()},
@@ -74,13 +76,13 @@ def sleep_until_all_are_here(comm):
 
 def time_allreduce(comm, mine):
     """The median over rounds of the slower rank's seconds."""
-    total, seconds = np.empty_like(mine), []
+    seconds = []
     repetitions = max(3, 20000 // len(mine))
     for _ in range(ROUNDS):
         comm.Barrier()
         started = time.perf_counter()
         for _ in range(repetitions):
-            comm.Allreduce(mine, total)
+            comm.Allreduce(None, mine)
         seconds.append(max(comm.allgather(time.perf_counter() - started)) / repetitions)
     return float(np.median(seconds))
 
@@ -172,8 +174,8 @@ def main():
     if sys.argv[1:] == ["--page"]:
         record = json.loads(RECORD.read_text())
         alpha, beta, fixed, slope = constants(record)
-        print(f"alpha {1e6 * alpha:.2f} us, beta {1e9 * beta:.3f} ns a byte ({1 / beta / 1e9:.2f} GB/s); "
-              f"a step {1e3 * fixed:.2f} ms + {1e6 * slope:.1f} us a row")  # fmt: skip
+        print(f"alpha {1e6 * alpha:.2f} us, beta {1e9 * beta:.3f} ns a byte")
+        print(f"a step of one rank {1e3 * fixed:.2f} ms + {1e6 * slope:.1f} us a row")
         print(page(record))
         draw(record).savefig(FIGURE, dpi=100)
         return
@@ -186,8 +188,9 @@ def main():
     if comm.rank == 0:
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
         ratios = np.sort(record["ratios"])
-        print(f"one rank {1e3 * record['one rank'][BATCH]:.2f} ms, two {1e3 * record['two ranks']:.2f} "
-              f"ms a step; ratios {ratios[0]:.2f} to {ratios[-1]:.2f}, median {np.median(ratios):.2f}")  # fmt: skip
+        seconds = record["one rank"][BATCH], record["two ranks"]
+        print(f"a step of {BATCH} rows (ms):", *(f"{1e3 * t:.2f}" for t in seconds))
+        print("one rank's time by that of two:", *(f"{r:.2f}" for r in ratios))
 
 
 if __name__ == "__main__":

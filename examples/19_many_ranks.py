@@ -2,8 +2,8 @@
 
     mpiexec -n 4 python examples/19_many_ranks.py         (without mpiexec: one rank)
 
-Each rank has a piece of the rows. One sum over all ranks a step, an Allreduce, makes of their gradients
-that of the whole, and `DataParallel(vae).fit(x)` is nothing else.
+Each rank has a piece of the rows. One sum over all ranks, an Allreduce, makes of their gradients
+that of the whole: `DataParallel(vae).fit(x)` does this in each step of `fit`.
 """
 
 import numpy as np
@@ -32,9 +32,7 @@ def main():
     noise = vae.draw_noise(np.random.default_rng(0), N)
     whole = vae.loss_and_grad(vae.theta, x, noise)[1]
     grad = vae.loss_and_grad(vae.theta, x[rows], noise[rows])[1]
-    say(
-        f"{size} ranks, {N} rows: how far the mean of the gradients is from the gradient of the whole"
-    )
+    say(f"{size} ranks, {N} rows: the mean of their gradients, minus the gradient of all rows")
     for name, share in ("n_r / N", len(x[rows]) / N), ("1 / ranks", 1 / size):
         error = np.abs(mean_over_ranks(comm, grad, share) - whole).max() / np.abs(whole).max()
         say(f"  each weighted by {name:<14}{error:.1e} of its largest entry")

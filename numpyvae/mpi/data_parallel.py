@@ -62,7 +62,7 @@ class DataParallel:
         if reason := _why_not(model):
             raise TypeError(f"{type(model).__name__} cannot be trained on several ranks: {reason}")
         self.model, self.comm, self.signal = model, world() if comm is None else comm, signal
-        self._buffers = np.empty((2, 0))
+        self._memory = np.empty(0)
         self._begin(None)
 
     def _begin(self, transform: Callable[..., Array] | None) -> None:
@@ -128,26 +128,27 @@ class DataParallel:
         """
         loss, terms = self.model.loss_and_terms(theta, part.data, part.noise, grad)
         n_grad, signal = 0 if grad is None else grad.size, self.signal()
-        mine, total = self._vectors(n_grad + 1 + len(terms) + 1, theta.dtype)
+        vector = self._vector(n_grad + 1 + len(terms) + 1, theta.dtype)
         if part.weight:
             if grad is not None:
-                np.multiply(grad, part.weight, out=mine[:n_grad])
-            mine[n_grad:-1] = [part.weight * loss, *(values.sum() for values in terms.values())]
+                np.multiply(grad, part.weight, out=vector[:n_grad])
+            vector[n_grad:-1] = [part.weight * loss, *(values.sum() for values in terms.values())]
         else:
-            mine.fill(0.0)  # not 0 * grad, which might be infinite
-        mine[-1] = signal > 0
-        self.comm.Allreduce(mine, total)
-        if total[-1]:
+            vector.fill(0.0)  # not 0 * grad, which might be infinite
+        vector[-1] = signal > 0
+        self.comm.Allreduce(None, vector)  # in place
+        if vector[-1]:
             raise Interrupted(max(self.comm.allgather(signal)))
         if grad is not None:
-            np.copyto(grad, total[:n_grad])
-        return total[n_grad], dict(zip(terms, total[n_grad + 1 : -1], strict=True))
+            np.copyto(grad, vector[:n_grad])
+        loss, *sums = vector[n_grad:-1].copy()
+        return loss, dict(zip(terms, sums, strict=True))
 
-    def _vectors(self, n: int, dtype: np.dtype[Any]) -> Array:
-        """What is given and what comes back, (2, n); the memory is kept for the next step."""
-        if self._buffers.shape[1] < n or self._buffers.dtype != dtype:
-            self._buffers = np.empty((2, n), dtype)
-        return self._buffers[:, :n]
+    def _vector(self, n: int, dtype: np.dtype[Any]) -> Array:
+        """What is given and what comes back (n,); the memory is kept for the next step."""
+        if self._memory.size < n or self._memory.dtype != dtype:
+            self._memory = aligned_empty(n, dtype)
+        return self._memory[:n]
 
     # What `fit` asks of a model. It holds a ticket for each row of all ranks, and no rows.
 
