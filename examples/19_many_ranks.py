@@ -1,4 +1,4 @@
-"""What ranks that train one model must share, and what they must not. On MPI, in 25 lines:
+"""What ranks that train one model must share, and what they must not:
 
     mpiexec -n 4 python examples/19_many_ranks.py         (without mpiexec: one rank)
 

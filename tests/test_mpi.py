@@ -3,7 +3,10 @@
 Ranks are threads (`fake_mpi`); `test_mpi_real.py` has them as processes of mpiexec.
 """
 
+import re
+import runpy
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from numpyvae.models.model import Sizes
 from numpyvae.mpi import DataParallel, RanksDifferError, data_parallel, piece, shards
 from numpyvae.training import DivergenceError
 
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "19_many_ranks.py"
 RANKS = (1, 2, 4)
 REFUSED = {
     "VectorQuantizedVAE": "besides theta it changes codebook.started, codebook.counts",
@@ -481,3 +485,24 @@ def test_models_whose_steps_are_no_means_are_refused(name):
     message = f"{name} cannot be trained on several ranks: {REFUSED[name]}"
     with pytest.raises(TypeError, match=message):
         DataParallel(model, object())
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_example_shows_what_it_says(size, monkeypatch, capsys):
+    example = runpy.run_path(str(EXAMPLE))
+    names, local = example["main"].__globals__, threading.local()
+    monkeypatch.setitem(names, "world", lambda: local.comm)
+    monkeypatch.setitem(names, "range", lambda n: range(n // 20))
+
+    def work(comm):
+        local.comm = comm
+        example["main"]()
+
+    Ranks(size).run(work)
+    out = capsys.readouterr().out
+    found = [float(number) for number in re.findall(r" {2,}-?(\d\.?\d*e?[-+]?\d*)", out)]
+    weighted, plain, own, same = found[:4]
+    assert weighted < 1e-14
+    assert (plain > 1e-6) == (size > 1)
+    assert own == pytest.approx(same / size, rel=0.5)
+    assert out.endswith("theta equal on all ranks: True\n")
