@@ -3,6 +3,7 @@
 Ranks are threads (`fake_mpi`); `test_mpi_real.py` has them as processes of mpiexec.
 """
 
+import json
 import re
 import runpy
 import threading
@@ -21,7 +22,8 @@ from numpyvae.models.model import Sizes
 from numpyvae.mpi import DataParallel, RanksDifferError, data_parallel, piece, shards
 from numpyvae.training import DivergenceError
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "19_many_ranks.py"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS, EXAMPLE = ROOT / "docs", ROOT / "examples" / "19_many_ranks.py"
 RANKS = (1, 2, 4)
 REFUSED = {
     "VectorQuantizedVAE": "besides theta it changes codebook.started, codebook.counts",
@@ -506,3 +508,19 @@ def test_the_example_shows_what_it_says(size, monkeypatch, capsys):
     assert (plain > 1e-6) == (size > 1)
     assert own == pytest.approx(same / size, rel=0.5)
     assert out.endswith("theta equal on all ranks: True\n")
+
+
+def test_the_page_has_the_numbers_that_were_measured():
+    script = runpy.run_path(str(DOCS / "measure_scaling.py"))
+    record = json.loads((DOCS / "scaling_measured.json").read_text(encoding="utf-8"))
+    page = (DOCS / "scaling.md").read_text(encoding="utf-8")
+    for table in script["page"](record).split("\n\n"):
+        assert table in page, "run python docs/measure_scaling.py --page"
+    assert record["parameters"] == script["new_vae"]().layout.size
+
+
+def test_an_allreduce_sends_and_receives_each_byte_twice_at_most():
+    allreduce = runpy.run_path(str(DOCS / "measure_scaling.py"))["allreduce"]
+    assert allreduce(1, 1e6, 1.0, 1.0) == 0
+    assert allreduce(2, 1e6, 3.0, 1e-3) == pytest.approx(2 * 3 + 1e3)
+    assert allreduce(1024, 1e6, 3.0, 1e-3) == pytest.approx(20 * 3 + 2e3, rel=1e-3)
