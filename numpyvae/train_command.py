@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from signal import SIGINT
 from typing import Any, NamedTuple
@@ -51,14 +50,17 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
     for what can be known to be wrong before training.
     """
     with Interrupts() as interrupts, contextlib.ExitStack() as stack:
+
+        def prepare() -> tuple[RunFolder, Plan]:
+            with interrupts.listening():
+                return _prepare(given, defaults, interrupts, stack)
+
         try:
             comm = communicator()
             if comm and comm.rank:
-                follow(given, defaults, comm)
+                follow(given, defaults, interrupts, comm)
                 return DONE
-            with interrupts.listening():
-                prepare = partial(_prepare, given, defaults, interrupts, stack)
-                folder, plan = rank_0_first(comm, prepare) if comm else prepare()
+            folder, plan = rank_0_first(comm, prepare) if comm else prepare()
         except Interrupted as end:
             console.say("Interrupted before training: nothing was written.")
             return end.code

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -87,18 +88,17 @@ class Trainer:
             )
 
 
-def follow(given: Mapping[str, Any], defaults: Mapping[str, Any], comm: Any) -> None:
+def follow(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], interrupts: Interrupts, comm: Any
+) -> None:
     """Train on a rank other than 0, without a word or a file: what is to be said, rank 0 says."""
-    with Interrupts() as interrupts:
-        try:
-            plan = rank_0_first(comm, lambda: _plan(given, defaults))
-            if plan.epochs:
-                Trainer(plan, interrupts, comm)([])
-        except (
-            *(DivergenceError, RanksDifferError, KeyboardInterrupt),
-            *(MemoryError, OSError, TypeError, ValueError),
-        ):
-            pass
+    with contextlib.suppress(
+        *(DivergenceError, RanksDifferError, KeyboardInterrupt),
+        *(MemoryError, OSError, TypeError, ValueError),
+    ):
+        plan = rank_0_first(comm, lambda: _plan(given, defaults))
+        if plan.epochs:
+            Trainer(plan, interrupts, comm)([])
 
 
 def _plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:

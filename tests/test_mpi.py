@@ -19,7 +19,7 @@ from numpyvae.data import binarize_pixels
 from numpyvae.interrupts import Interrupted
 from numpyvae.models import MODELS
 from numpyvae.models.model import Sizes
-from numpyvae.mpi import DataParallel, RanksDifferError, data_parallel, piece, shards
+from numpyvae.mpi import DataParallel, RanksDifferError, data_parallel, piece, shards, together
 from numpyvae.training import DivergenceError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -400,8 +400,9 @@ def test_a_rank_that_takes_a_step_less_is_not_met_by_the_others(monkeypatch):
     assert all(isinstance(error, BaseException) for error in errors), "on MPI they would wait"
 
 
-def test_an_exception_on_one_rank_ends_the_job(rng, capsys):
+def test_an_exception_on_one_rank_ends_the_job(rng, capsys, monkeypatch):
     x, job = binary(rng), Ranks(2)
+    monkeypatch.setattr(together, "SECONDS_TO_FORWARD", 0.0)
 
     def fail(model, record):
         if record["epoch"] == 2:

@@ -1,6 +1,7 @@
 """`numpyvae train` on several ranks: rank 0 is the command, the others are silent."""
 
 import os
+import signal
 import sys
 import threading
 import types
@@ -11,6 +12,7 @@ import pytest
 from fake_mpi import Ranks
 
 from numpyvae import cli, runs, train_command, train_ranks
+from numpyvae.interrupts import Interrupts
 from numpyvae.ranks import RANKS, SIZES, n_ranks, own_rank
 from numpyvae.run_files import open_run
 
@@ -53,7 +55,9 @@ def train(monkeypatch):
 
     def train(size, *arguments, out="run"):
         where = [] if "--resume" in arguments else [*SMALL, "--out", out]
-        return Ranks(size).run(lambda comm: on_rank(comm, ["train", *where, *arguments]))
+        return Ranks(size, patience=60.0).run(
+            lambda comm: on_rank(comm, ["train", *where, *arguments])
+        )
 
     return train
 
@@ -154,6 +158,29 @@ def test_parameters_that_part_leave_the_last_good_epoch_on_disk(train, monkeypat
     assert first[2].endswith("What was learned in 2 epochs is in run.")
     assert second == (0, "", "")
     assert open_run("run")[0].epochs_trained == 2
+
+
+def test_a_signal_while_another_rank_prepares_ends_all(train, monkeypatch):
+    """Rank 0 waits for it and must not leave alone: the others would wait for ever."""
+    of_all_ranks, new_plan = [], train_ranks.new_plan
+
+    class Known(Interrupts):
+        def __init__(self):
+            super().__init__()
+            of_all_ranks.append(self)
+
+    def interrupted(options):
+        for interrupts in of_all_ranks:  # as Ctrl-C does
+            interrupts._handle(signal.SIGTERM, None)
+        return new_plan(options)
+
+    monkeypatch.setattr(train_command, "Interrupts", Known)
+    monkeypatch.setattr(train_ranks, "new_plan", interrupted)
+    first, second = train(2, "--epochs", "3")
+    assert first[0] == 143
+    assert first[1].endswith("nothing was learned, and nothing was written.")
+    assert second == (0, "", "")
+    assert not Path("run").exists()
 
 
 # Who has started this process.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from numpyvae.ranks import RanksDifferError
 from numpyvae.training import DivergenceError
 
 __all__ = ["check_equal", "check_equal_facts", "ending_the_job", "on_all", "world"]
+
+SECONDS_TO_FORWARD = 0.5
+"""For mpiexec to show what was printed: of a job that is aborted, it drops what it has not yet."""
 
 
 def world(expected: int = 0) -> Any:
@@ -97,9 +101,9 @@ def ending_the_job(comm: Any) -> Iterator[None]:
         raise
     except BaseException as error:
         if comm.size > 1:
-            traceback.print_exc()
             what = f"{type(error).__name__}: {error}".rstrip(": ")
             line = f"rank {comm.rank} of {comm.size} has failed, which ends the job: {what}"
-            print(line, file=sys.stderr, flush=True)
+            print(f"{traceback.format_exc()}{line}", file=sys.stderr, flush=True)
+            time.sleep(SECONDS_TO_FORWARD)
             comm.Abort(1)
         raise
