@@ -86,8 +86,8 @@ class DataParallel:
 
         Theta begins as rank 0's. No row is lost if their number or the batch size cannot be divided
         by that of the ranks. The history is that of all rows, and the same on all ranks. Callbacks
-        may differ: each is called with the model, and training ends on all ranks if one on any
-        asks for it. Rank 0 shows the progress.
+        may differ, but for those that change the model, with which they are called; the training
+        ends on all ranks if one on any asks for it. Rank 0 shows the progress.
 
         Raises what `training.fit` raises, RanksDifferError if ranks were given different things, or
         if at the end of an epoch theta is not the same on all bit for bit. An exception on one rank
