@@ -3,6 +3,8 @@
 import os
 import sys
 
+from numpyvae.ranks import n_ranks
+
 
 def main() -> int:
     """Run the command; with one thread of MKL, where that is NumPy's library of matrix products.
@@ -11,6 +13,8 @@ def main() -> int:
     when NumPy is loaded.
     """
     os.environ.setdefault("MKL_NUM_THREADS", "1")
+    if n_ranks() != 1:  # each has one processor, and NumPy is not loaded yet
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from numpyvae.cli import main
 

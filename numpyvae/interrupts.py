@@ -69,6 +69,10 @@ class Interrupts:
         """A block within `listening` that no signal ends; one that came is raised behind it."""
         return self.listening(False)
 
+    def take(self) -> int:
+        """The number of a signal that was noted, which no block will raise any more; 0: none."""
+        return self._pending.pop() if self._pending else 0
+
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.received.append(number)
         self._pending.append(number)

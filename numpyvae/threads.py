@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from numpyvae.gradient_check.blas import blas_threads, one_blas_thread
 
-__all__ = ["one_blas_thread", "product", "share"]
+__all__ = ["keep_to_one_thread", "one_blas_thread", "product", "share"]
 
 LARGE = 2**24
 """Multiply-adds from which a product is cut in two: 0.4 ms of a core; to hand it over is 0.1 ms."""
@@ -83,6 +83,13 @@ class _Helpers:
 _helpers = _Helpers()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_helpers.forget)
+
+
+def keep_to_one_thread() -> None:
+    """From here on compute with one thread: other processes of this kind have the other cores."""
+    one_blas_thread.take()
+    one_blas_thread.threads = 1  # so that no helper is asked, and `give_back` leaves it so
+    one_blas_thread.give_back()
 
 
 def share(work: Callable[[Any], None], pieces: Sequence[Any]) -> None:

@@ -17,10 +17,12 @@ from numpyvae import evaluation, run_data, runs
 from numpyvae.explore import PAGE, why_no_page
 from numpyvae.interrupts import INTERRUPTED, Interrupted, Interrupts
 from numpyvae.models import Model
+from numpyvae.ranks import RanksDifferError, own_rank
 from numpyvae.run_files import in_shell, shown
 from numpyvae.run_folder import PICTURES, RunFolder, next_folder
 from numpyvae.run_labels import data_of
 from numpyvae.train_plan import Plan, is_stopped, new_plan, resumed_plan
+from numpyvae.train_ranks import Trainer, communicator, follow, rank_0_first
 from numpyvae.training import DivergenceError
 from numpyvae.validation import memory_for
 
@@ -48,13 +50,23 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
     for what can be known to be wrong before training.
     """
     with Interrupts() as interrupts, contextlib.ExitStack() as stack:
-        try:
+
+        def prepare() -> tuple[RunFolder, Plan]:
             with interrupts.listening():
-                folder, plan = _prepare(given, defaults, interrupts, stack)
+                return _prepare(given, defaults, interrupts, stack)
+
+        try:
+            comm = communicator()
+            if comm and comm.rank:
+                follow(given, defaults, interrupts, comm)
+                return DONE
+            folder, plan = rank_0_first(comm, prepare) if comm else prepare()
         except Interrupted as end:
             console.say("Interrupted before training: nothing was written.")
             return end.code
-        run = _Training(folder, plan, interrupts, console)
+        except (ModuleNotFoundError, RanksDifferError) as error:  # said once, by one rank
+            return DONE if own_rank() else console.fail(error)
+        run = _Training(folder, plan, interrupts, console, comm)
         for note in plan.notes:
             console.say(f"{shown(Path(plan.source).name)}: {note}")
         console.say(
@@ -108,9 +120,10 @@ class _Training:
     """The training of a plan: saved after its first epoch, now and then, and at its end."""
 
     def __init__(
-        self, folder: RunFolder, plan: Plan, interrupts: Interrupts, console: Console
+        self, folder: RunFolder, plan: Plan, interrupts: Interrupts, console: Console, comm: Any
     ) -> None:
         self.folder, self.plan, self.interrupts = folder, plan, interrupts
+        self.train = Trainer(plan, interrupts, comm)
         self.say, self.fail = console
         self.vae, self.best = plan.vae, plan.best
         self.epochs_before = self.epochs_followed = self.epochs_saved = plan.vae.epochs_trained
@@ -124,19 +137,11 @@ class _Training:
             return None
         step = f"a step on {plan.config['batch_size']} examples (--batch-size)"
         try:
-            with self.interrupts.listening(), memory_for(step):
-                fit: Any = self.vae.fit  # of a model with labels fit(x, y)
-                fit(
-                    *plan.x_and_y,
-                    epochs=plan.epochs,
-                    batch_size=plan.config["batch_size"],
-                    validation_data=plan.x_and_y_test,
-                    callbacks=[self._after_epoch, *(f for f in (plan.stopping, plan.film) if f)],
-                    transform=plan.data.transform,
-                )
+            with memory_for(step):
+                self.train([self._after_epoch, *(f for f in (plan.stopping, plan.film) if f)])
         except DivergenceError as error:
             return _in_options(error, plan.data)
-        except (KeyboardInterrupt, MemoryError, OSError, ValueError) as error:
+        except (KeyboardInterrupt, MemoryError, OSError, RanksDifferError, ValueError) as error:
             return error
         finally:
             self.seconds = time.perf_counter() - started
@@ -150,7 +155,7 @@ class _Training:
             if time.monotonic() >= self.next_save and not self._save() and not failed_before:
                 text = f" Epoch {record['epoch']} could not be saved; the training goes on."
                 self.fail(self.error, text)
-        if self.interrupts.received:  # where Python has swallowed the exception
+        if self.interrupts.received and not self.train.comm:  # Python has swallowed the exception
             raise Interrupted(self.interrupts.received[0])
 
     def _follow(self) -> None:

@@ -184,7 +184,7 @@ def fit(
     batch_size = positive_int("batch_size", batch_size)
     if optimizer is None:
         optimizer = Adam() if model.optimizer is None else model.optimizer
-    _check_objects(optimizer, callbacks)
+    check_objects(optimizer, callbacks)
     if transform is None:
         data = model.check_data(data)
         if validation_data is not None:
@@ -207,7 +207,7 @@ def fit(
             if progress:
                 progress.end_epoch(record)
             wishes = [callback(model, record) for callback in callbacks]
-            if any(isinstance(wish, bool | np.bool_) and wish for wish in wishes):
+            if is_end(wishes):
                 break
     finally:
         if progress:
@@ -216,6 +216,11 @@ def fit(
             if hasattr(callback, "finish"):
                 callback.finish(model)
     return model.history
+
+
+def is_end(wishes: Sequence[Any]) -> bool:
+    """Whether one of what callbacks have returned ends the training; see `Callback`."""
+    return any(isinstance(wish, bool | np.bool_) and bool(wish) for wish in wishes)
 
 
 @contextmanager
@@ -236,7 +241,7 @@ def _all_or_nothing(model: Trainable, optimizer: Optimizer) -> Iterator[None]:
         raise
 
 
-def _check_objects(optimizer: Optimizer, callbacks: Sequence[Callback]) -> None:
+def check_objects(optimizer: Optimizer, callbacks: Sequence[Callback]) -> None:
     """TypeError for what would only fail in the middle of an epoch."""
     if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
         raise TypeError(f"optimizer must be an object such as Adam(), got {optimizer!r}")
@@ -266,7 +271,7 @@ def _train_epoch(
     means, n_examples = _RunningMeans(model), n_rows(data)
     for step, batch in enumerate(minibatches(data, batch_size, rng, transform), start=1):
         if transform is not None:
-            _check_transformed(model, batch)
+            check_transformed(model, batch)
         for prepare in before_step:
             prepare(model, epoch - 1 + means.count / n_examples)
         n = n_rows(batch)
@@ -293,7 +298,7 @@ def evaluate_terms(
     means = _RunningMeans(model)
     for batch in minibatches(data, batch_size, rng, transform, shuffle=False):
         if transform is not None:
-            _check_transformed(model, batch)
+            check_transformed(model, batch)
         n = n_rows(batch)
         means.add(*model.loss_and_terms(model.theta, batch, model.draw_noise(rng, n)), n)
     return means.values()
@@ -319,7 +324,7 @@ class _RunningMeans:
         return means if bound is None else {**means, "elbo": bound}
 
 
-def _check_transformed(model: Trainable, batch: Data) -> None:
+def check_transformed(model: Trainable, batch: Data) -> None:
     """What `fit` checks of x beforehand, for a minibatch that `transform` has made."""
     try:
         model.check_data(batch)

@@ -109,7 +109,11 @@ def children():
     """Process id -> command line of what this process has started and is still running (Linux)."""
     running = {}
     for path in Path("/proc/self/task").glob("*/children"):
-        for child in path.read_text().split():
+        try:
+            found = path.read_text().split()
+        except OSError:  # of a thread that has ended meanwhile
+            continue
+        for child in found:
             try:
                 command = Path(f"/proc/{child}/cmdline").read_text(errors="replace")
                 stat = Path(f"/proc/{child}/stat").read_text(errors="replace")

@@ -81,11 +81,28 @@ def test_nothing_dense_imports_the_convolutions():
     assert "numpyvae.convolution" not in {getattr(node, "module", None) for node in tree.body}
 
 
+def test_nothing_imports_mpi_where_there_are_no_ranks():
+    """Only the command's way of several ranks does, within its functions."""
+    texts = {path: path.read_text(encoding="utf-8") for path in MODULES}
+    naming = [path for path, text in texts.items() if re.search(r"\bmpi(4py)?\b", text)]
+    imported = {name_of(path): set(imports_of(path)) for path in naming}
+    outside = [name for name in imported if not name.startswith("numpyvae.mpi")]
+    assert [n for n in outside if any(m.startswith("numpyvae.mpi") for m in imported[n])] == [
+        "numpyvae.train_ranks"
+    ]
+    tree = ast.parse((PACKAGE / "train_ranks.py").read_text(encoding="utf-8"))
+    assert "numpyvae.mpi" not in {getattr(node, "module", None) for node in tree.body}
+    assert [name for name, modules in imported.items() if "mpi4py" in modules] == [
+        "numpyvae.mpi.together"
+    ]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_run_time_dependencies_are_numpy_and_matplotlib(path):
     allowed = {"numpy", "matplotlib", "numpyvae", "__future__", *sys.stdlib_module_names}
     typing_only = {"typing_extensions"}
-    extra = {"sklearn"} if path == PACKAGE / "sklearn.py" else set()
+    extras = {PACKAGE / "sklearn.py": {"sklearn"}, PACKAGE / "mpi" / "together.py": {"mpi4py"}}
+    extra = extras.get(path, set())
     assert {module.split(".")[0] for module in imports_of(path)} <= allowed | typing_only | extra
 
 

@@ -1,0 +1,264 @@
+"""A model that several ranks train together, in the place of the model where `fit` asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from numpyvae import training
+from numpyvae.interrupts import Interrupted
+from numpyvae.mpi.shards import Part, Pass, piece, some
+from numpyvae.mpi.together import check_equal, check_equal_facts, ending_the_job, world
+from numpyvae.numerics import Array, aligned_empty
+from numpyvae.optimizers import Adam, Optimizer
+from numpyvae.rows import as_tuple, map_arrays, n_rows, take_rows
+from numpyvae.threads import keep_to_one_thread, one_blas_thread
+from numpyvae.training import Callback, Data, History, Noise, Trainable
+from numpyvae.validation import EntryError, positive_int
+
+__all__ = ["DataParallel"]
+
+TRAINING = 0
+"""The ticket of a row of the training data; that of the validation data is 1."""
+
+
+def _of_model(name: str) -> Any:
+    """An attribute that is the model's, also when it is set."""
+    return property(
+        lambda self: getattr(self.model, name),
+        lambda self, value: setattr(self.model, name, value),
+    )
+
+
+def _why_not(model: Trainable) -> str | None:
+    """Why the weighted mean of what ranks compute is not what one process computes; None: it is."""
+    if state := model.state():
+        return f"besides theta it changes {', '.join(state)}, each rank by its own rows alone"
+    if getattr(model, "unknown_labels", False):
+        return "its loss is no mean over examples, but in part over those with a known label"
+    return None
+
+
+class DataParallel:
+    """A model that all ranks of `comm` train together; by default those of MPI's world.
+
+    Every rank runs the same script with the same data, of which it reads its own `piece`. The order
+    of these rows and the noise are each rank's own: the same noise on all would leave the variance
+    of the gradient what it is on one. Theta must be the same on all. On one rank `fit` gives the
+    bits of the model's own.
+
+    `signal` is asked in each step for the number of a signal that is to end the training (0: none);
+    all ranks then end it after the same step, with `Interrupted`.
+
+    Raises TypeError for a model that changes more than theta, as the counts of a codebook, and for
+    one whose loss is no mean over examples.
+    """
+
+    def __init__(
+        self, model: Trainable, comm: Any = None, signal: Callable[[], int] = lambda: 0
+    ) -> None:
+        if reason := _why_not(model):
+            raise TypeError(f"{type(model).__name__} cannot be trained on several ranks: {reason}")
+        self.model, self.comm, self.signal = model, world() if comm is None else comm, signal
+        self._memory = np.empty(0)
+        self._begin(None)
+
+    def _begin(self, transform: Callable[..., Array] | None) -> None:
+        self._transform = transform
+        self._sets: list[Data] = []
+        self._pass: Pass | None = None
+        self._part: Part | None = None
+
+    def fit(
+        self,
+        data: Data,
+        epochs: int = 50,
+        batch_size: int = 128,
+        optimizer: Optimizer | None = None,
+        validation_data: Data | None = None,
+        callbacks: Sequence[Callback] = (),
+        transform: Callable[..., Array] | None = None,
+        verbose: bool = True,
+    ) -> History:
+        """As `numpyvae.training.fit`, of all data x or (x, y); `batch_size` is that of all ranks.
+
+        Theta begins as rank 0's. No row is lost if their number or the batch size cannot be divided
+        by that of the ranks. The history is that of all rows, and the same on all ranks. Callbacks
+        may differ, but for those that change the model, with which they are called; the training
+        ends on all ranks if one on any asks for it. Rank 0 shows the progress.
+
+        Raises what `training.fit` raises, RanksDifferError if ranks were given different things, or
+        if at the end of an epoch theta is not the same on all bit for bit. An exception on one rank
+        alone ends the whole job with a message.
+        """
+        self._begin(transform)
+        check_equal_facts(
+            self.comm,
+            lambda: self._facts(data, validation_data, epochs, batch_size, optimizer, callbacks),
+        )
+        if self.comm.size > 1:
+            keep_to_one_thread()
+        with ending_the_job(self.comm):
+            self.comm.Bcast(self.model.theta)
+            return training.fit(
+                self, data, epochs, batch_size, optimizer, validation_data,
+                [_Callbacks(self, callbacks)], None, verbose and self.comm.rank == 0,
+            )  # fmt: skip
+
+    @one_blas_thread
+    def loss_and_grad(
+        self, theta: Array, data: Data, noise: Noise, out: Array | None = None
+    ) -> tuple[Any, Array]:
+        """The loss and d loss / d theta (P,) of one batch, of which each rank computes its piece.
+
+        Data and noise are those of the whole batch, on all ranks.
+        """
+        grad = aligned_empty(theta.size, theta.dtype) if out is None else out
+        rows = piece(n_rows(data), self.comm.rank, self.comm.size)
+        of_piece = take_rows(data, some(rows)), map_arrays(noise, lambda a: a[some(rows)])
+        part = Part(*of_piece, (rows.stop - rows.start) / n_rows(data))
+        return self._mean(theta, part, grad)[0], grad
+
+    def _mean(self, theta: Array, part: Part, grad: Array | None) -> tuple[Any, dict[str, Array]]:
+        """The loss of all ranks' parts, sums of its terms, and the gradient in `grad`.
+
+        One Allreduce of the vector (gradient, loss, terms, whether to stop).
+        """
+        loss, terms = self.model.loss_and_terms(theta, part.data, part.noise, grad)
+        n_grad, signal = 0 if grad is None else grad.size, self.signal()
+        vector = self._vector(n_grad + 1 + len(terms) + 1, theta.dtype)
+        if part.weight:
+            if grad is not None:
+                np.multiply(grad, part.weight, out=vector[:n_grad])
+            vector[n_grad:-1] = [part.weight * loss, *(values.sum() for values in terms.values())]
+        else:
+            vector.fill(0.0)  # not 0 * grad, which might be infinite
+        vector[-1] = signal > 0
+        self.comm.Allreduce(None, vector)  # in place
+        if vector[-1]:
+            raise Interrupted(max(self.comm.allgather(signal)))
+        if grad is not None:
+            np.copyto(grad, vector[:n_grad])
+        loss, *sums = vector[n_grad:-1].copy()
+        return loss, dict(zip(terms, sums, strict=True))
+
+    def _vector(self, n: int, dtype: np.dtype[Any]) -> Array:
+        """What is given and what comes back (n,); the memory is kept for the next step."""
+        if self._memory.size < n or self._memory.dtype != dtype:
+            self._memory = aligned_empty(n, dtype)
+        return self._memory[:n]
+
+    # What `fit` asks of a model. It holds a ticket for each row of all ranks, and no rows.
+
+    seed: int = _of_model("seed")
+    theta: Array = _of_model("theta")
+    history: History = _of_model("history")
+    epochs_trained: int = _of_model("epochs_trained")
+    optimizer: Optimizer | None = _of_model("optimizer")
+
+    def check_data(self, data: Data) -> Array:
+        """A ticket (N, 1) for each row, which says what data it is of."""
+        self._sets.append(data)
+        return np.broadcast_to(np.int8(len(self._sets) - 1), (n_rows(data), 1))
+
+    def draw_noise(self, rng: np.random.Generator, n: int) -> Any:
+        """None yet: `loss_and_terms` draws it, knowing for which data, and keeps it in the step."""
+        return _Step(rng)
+
+    def loss_and_terms(
+        self, theta: Array, data: Data, noise: Any, grad: Array | None = None
+    ) -> tuple[Any, dict[str, Array]]:
+        """Of the minibatch that these tickets are for, on all ranks together."""
+        if noise.part is None:
+            noise.part = self._part = self._next_part(noise.rng, as_tuple(data)[0])
+        elif grad is None:  # the last look at an epoch; if it raises, the epoch has never been
+            check_equal(self.comm, self.theta, self.epochs_trained + 1)
+        return self._mean(theta, noise.part, grad)
+
+    def _next_part(self, rng: np.random.Generator, tickets: Array) -> Part:
+        if self._pass is None or self._pass.key is not rng:
+            kind, comm = int(tickets[0, 0]), self.comm
+            self._pass = Pass(rng, self._sets[kind], comm.rank, comm.size, kind == TRAINING)
+        return self._pass.next(len(tickets), self.model, self._transform)
+
+    def bound(self, terms: Mapping[str, Any]) -> Any:
+        """The model's."""
+        return self.model.bound(terms)
+
+    def state(self) -> Mapping[str, Array]:
+        """Nothing; see `__init__`."""
+        return {}
+
+    def after_step(self, data: Data, noise: Any) -> None:
+        """The model's, on the rank's own rows."""
+        self.model.after_step(noise.part.data, noise.part.noise)
+
+    def largest_column(self, x: Array) -> tuple[int, str, str] | None:
+        """The model's, of the rank's part of the last minibatch."""
+        return (
+            None if self._part is None else self.model.largest_column(as_tuple(self._part.data)[0])
+        )
+
+    def _facts(
+        self,
+        data: Data,
+        validation_data: Data | None,
+        epochs: int,
+        batch_size: int,
+        optimizer: Optimizer | None,
+        callbacks: Sequence[Callback],
+    ) -> dict[str, Any]:
+        """What must be the same on all ranks; raises what `fit` raises of the rank's own rows."""
+        training.check_objects(Adam() if optimizer is None else optimizer, callbacks)
+        if self._transform is None:
+            self._check_piece(data)
+            if validation_data is not None:
+                self._check_piece(validation_data)
+        return {
+            "epochs": positive_int("epochs", epochs),
+            "batch_size": positive_int("batch_size", batch_size),
+            "rows of data": n_rows(data),
+            "rows of validation_data": None if validation_data is None else n_rows(validation_data),
+            "parameters": self.theta.size,
+            "model.seed": self.seed,
+            "model.epochs_trained": self.epochs_trained,
+        }
+
+    def _check_piece(self, data: Data) -> None:
+        rows = some(piece(n_rows(data), self.comm.rank, self.comm.size))
+        try:
+            self.model.check_data(map_arrays(data, lambda a: a[rows]))
+        except EntryError as error:
+            row = rows.start + error.row
+            raise EntryError("x", row, error.column, error.problem) from None
+
+
+class _Step:
+    """What `fit` takes for the noise of a step: the rank's part of it, once that is drawn."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.part: Part | None = None
+
+
+class _Callbacks:
+    """The callbacks of a fit, called with the model itself; they end it if one on any rank asks."""
+
+    def __init__(self, parallel: DataParallel, callbacks: Sequence[Callback]) -> None:
+        self.model, self.comm, self.callbacks = parallel.model, parallel.comm, callbacks
+
+    def _call_each(self, method: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, method, lambda *_: None)(self.model, *arguments)
+
+    def before_step(self, _: Any, epochs: float) -> None:
+        self._call_each("before_step", epochs)
+
+    def __call__(self, _: Any, record: dict[str, float]) -> bool:
+        wishes = [callback(self.model, record) for callback in self.callbacks]
+        return any(self.comm.allgather(training.is_end(wishes)))
+
+    def finish(self, _: Any) -> None:
+        self._call_each("finish")

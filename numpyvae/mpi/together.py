@@ -1,0 +1,109 @@
+"""What keeps ranks together: they begin alike, raise alike, and none waits for a dead one."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from numpyvae.interrupts import Interrupted
+from numpyvae.numerics import Array
+from numpyvae.ranks import RanksDifferError
+from numpyvae.training import DivergenceError
+
+__all__ = ["check_equal", "check_equal_facts", "ending_the_job", "on_all", "world"]
+
+SECONDS_TO_FORWARD = 0.5
+"""For mpiexec to show what was printed: of a job that is aborted, it drops what it has not yet."""
+
+
+def world(expected: int = 0) -> Any:
+    """MPI's communicator of all ranks.
+
+    Raises ModuleNotFoundError where mpi4py is missing or finds no MPI, and RanksDifferError if
+    there are not as many ranks as `expected` (0: any number), because mpiexec is of another MPI.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # RuntimeError: it finds no MPI
+        reason = " ".join(str(error).split())
+        raise ModuleNotFoundError(
+            f"training on several ranks needs mpi4py and an MPI ({reason}): "
+            'python -m pip install "numpyvae[mpi]" mpich'
+        ) from None
+    comm = MPI.COMM_WORLD
+    if expected and expected != comm.size:
+        library = MPI.Get_library_version().split("\n")[0].strip(" \0")
+        raise RanksDifferError(
+            f"mpiexec has started {expected} processes, of which each is alone in the MPI of "
+            f"mpi4py ({library}): take the mpiexec of that MPI"
+        )
+    return comm
+
+
+def on_all(comm: Any, function: Callable[[], Any]) -> list[Any]:
+    """What function() gives on each rank; if it raises on one, all raise.
+
+    The others raise RanksDifferError, with its message.
+    """
+    result, error = None, None
+    try:
+        result = function()
+    except Exception as own:
+        error = own
+    everyone = comm.allgather((result, error and f"{type(error).__name__}: {error}"))
+    if error is not None:
+        raise error
+    for rank, (_, problem) in enumerate(everyone):
+        if problem:
+            raise RanksDifferError(f"on rank {rank} of {comm.size}: {problem}")
+    return [result for result, _ in everyone]
+
+
+def check_equal_facts(comm: Any, look: Callable[[], dict[str, Any]]) -> None:
+    """RanksDifferError, on all ranks, unless look() finds the same on all; and what it raises."""
+    facts = on_all(comm, look)
+    for rank, theirs in enumerate(facts):
+        for name, value in theirs.items():
+            if value != facts[0][name]:
+                raise RanksDifferError(
+                    f"{name}: {facts[0][name]} on rank 0, {value} on rank {rank}; expected the "
+                    "same on all ranks"
+                )
+
+
+def check_equal(comm: Any, theta: Array, epoch: int) -> None:
+    """RanksDifferError, on all ranks, unless theta (P,) is the same on all, bit for bit."""
+    digests = comm.allgather(hashlib.blake2b(theta.data, digest_size=16).digest())
+    others = [str(rank) for rank, digest in enumerate(digests) if digest != digests[0]]
+    if others:
+        raise RanksDifferError(
+            f"in epoch {epoch} the parameters of rank {', '.join(others)} became others than those "
+            "of rank 0, and the epoch is not kept: expected the same optimiser on all ranks, and "
+            "nothing else that changes theta"
+        )
+
+
+@contextmanager
+def ending_the_job(comm: Any) -> Iterator[None]:
+    """A block in which an exception of one rank alone ends all, or they would wait for it for ever.
+
+    What is raised on all ranks alike (`RanksDifferError`, `DivergenceError`, `Interrupted`) is not
+    meant, nor an exception where there is one rank.
+    """
+    try:
+        yield
+    except (DivergenceError, Interrupted, RanksDifferError):
+        raise
+    except BaseException as error:
+        if comm.size > 1:
+            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            line = f"rank {comm.rank} of {comm.size} has failed, which ends the job: {what}"
+            print(f"{traceback.format_exc()}{line}", file=sys.stderr, flush=True)
+            time.sleep(SECONDS_TO_FORWARD)
+            comm.Abort(1)
+        raise

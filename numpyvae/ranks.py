@@ -1,0 +1,30 @@
+"""Ranks, the processes that mpiexec has started for one job: what is known of them without MPI."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["RanksDifferError", "n_ranks", "own_rank"]
+
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""How many ranks there are, by MPICH and Intel MPI, Open MPI, MVAPICH; by Slurm beside a rank."""
+
+RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+"""Which of them this process is. Without one of these, Slurm started what is no part of MPI."""
+
+
+class RanksDifferError(RuntimeError):
+    """The ranks do not do the same; it says in what they differ, and is raised on all of them."""
+
+
+def n_ranks() -> int:
+    """How many ranks the launcher has started: 1 without one, 0 if it does not say how many."""
+    if not any(name in os.environ for name in RANKS):
+        return 1
+    sizes = [os.environ[name] for name in SIZES if os.environ.get(name, "").isdecimal()]
+    return int(sizes[0]) if sizes else 0
+
+
+def own_rank() -> int:
+    """Which of them this process is, from 0."""
+    return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0)
