@@ -32,34 +32,34 @@ __all__ = [
 NAMED_DATA = ("digits", "mnist")
 
 LARGE = 1 << 30
-"""Bytes above which a user's file is split in order, not at random, so that it is never copied."""
+"""Larger files (bytes) are split in order, not at random, so that they are never copied."""
 
 PIXELS = 127
-"""Counts above this are taken for 8-bit pixels, which go up to 255 whether or not one does."""
+"""Larger counts are taken for 8-bit pixels: the total count is 255, even if no pixel has it."""
 
 FAR = 1e4
-"""How many standard deviations from 0 a mean may lie in float32, which has seven digits."""
+"""The largest mean, in standard deviations, for float32, which has seven digits."""
 
 WITHIN_FLOAT32 = 1e-30, 1e30
-"""Standard deviations that leave float32, which ends at 1e-38 and 1e38, room for outliers."""
+"""The range of standard deviations for float32, whose limits of 1e-38 and 1e38 outliers need."""
 
 SMALLEST, LARGEST = 1e-100, 1e100
-"""The largest number of a column lies between them, or is 0: its square is a float64, too."""
+"""A column's largest number must lie between these, or be 0, so that float64 holds its square."""
 
 REMEDY = "take another unit, or leave the column out (--drop)"
 
 
 class Part(NamedTuple):
-    """Rows of a table: to train on, or to test on."""
+    """Rows of a table, for training or for testing."""
 
     name: str
-    """training, test, or nothing for all rows of a file that has no test rows of its own."""
+    """"training", "test", or "" for all rows of a file that has no test rows of its own."""
     table: Table
     rows: Array | range
-    """Of the table, one for each row of this part."""
+    """The table's labels, one for each row of this part."""
 
     def check(self, x: Array, check: Callable[[Array], Any]) -> None:
-        """Call `check` with x, the rows of this part; what it finds is said in the file's words."""
+        """Call `check` with x, the rows of this part; its errors name the place in the file."""
         try:
             check(x)
         except EntryError as error:
@@ -73,20 +73,20 @@ class RunData(NamedTuple):
     x_train: Array
     x_test: Array
     labels: Array | None
-    """Of the test examples, for colours."""
+    """The labels of the test examples, for colours."""
     likelihood: Likelihood
-    """The one that fits the data, unless the user says otherwise."""
+    """The likelihood that fits the data, unless the user chooses another."""
     transform: Callable[[Array, np.random.Generator], Array] | None = None
     train_labels: Array | None = None
-    """Of the training examples, for models with labels."""
+    """The labels of the training examples, for models with labels."""
     classes: tuple[Any, ...] = ()
-    """Class k of a model with labels is the k-th of them; () for a model without."""
+    """The names of the classes 0, 1, ... of a model with labels; () for a model without."""
     parts: tuple[Part, ...] = ()
-    """Where x_train and x_test stand in the user's file."""
+    """Where x_train and x_test are in the user's file."""
     notes: tuple[str, ...] = ()
-    """What was noticed, a sentence each."""
+    """Remarks on the data, one sentence each."""
     guess: str = ""
-    """Why this likelihood, where another might be meant."""
+    """Why this likelihood was chosen, if another is plausible."""
 
     def test_examples(self, seed: int = 0) -> Array:
         """x_test as the model sees it: transformed, with one fixed draw."""
@@ -95,7 +95,7 @@ class RunData(NamedTuple):
         return self.transform(self.x_test, np.random.default_rng(seed))
 
     def check(self, model: Model) -> None:
-        """ValueError for the first entry that a model cannot have, where it stands in the file."""
+        """ValueError for the first entry that the model cannot take, with its place in the file."""
         for part, x in zip(self.parts, (self.x_train, self.x_test), strict=False):
             part.check(x, model.check_x)
         if not self.parts:
@@ -110,14 +110,14 @@ class RunData(NamedTuple):
 def load_data(source: str, **choice: Any) -> RunData:
     """`digits`, `mnist`, or a .npy, .npz or .csv file of one example a row.
 
-    `choice` is what `numpyvae.data.tables.read_table` takes: key, columns, drop, label_column. An
-    .npz file may bring its own split as x_train and x_test, with classes y_test. Otherwise the
-    rows are split 4:1 into training and test at random (in order if they are over 1 GB).
+    `choice` has the arguments of `numpyvae.data.tables.read_table`: key, columns, drop,
+    label_column. An .npz file may contain its own split as x_train and x_test, with classes y_test.
+    Otherwise the rows are split 4:1 into training and test at random (in order if over 1 GB).
 
-    The likelihood is read off the numbers, whatever their type: Bernoulli for 0 and 1, Binomial for
-    whole numbers from 0 to 255 (the count is the largest of them; above 127 it is 255, as for 8-bit
-    pixels), else Gaussian with one learned variance. Raises ValueError or FileNotFoundError that
-    says what is wrong.
+    The likelihood follows from the numbers, for any dtype: Bernoulli for 0 and 1, Binomial for
+    whole numbers from 0 to 255 (the total count is the largest of them; above 127 it is 255, as for
+    8-bit pixels), else Gaussian with one learned variance. Raises ValueError or FileNotFoundError
+    with what is wrong.
     """
     with memory_for(source, _file_size(source)):
         return _load(source, choice)
@@ -126,7 +126,7 @@ def load_data(source: str, **choice: Any) -> RunData:
 def _load(source: str, choice: dict[str, Any]) -> RunData:
     if source in NAMED_DATA:
         if any(choice.values()):
-            raise ValueError(f"{source}: columns, labels and arrays are chosen of a file alone")
+            raise ValueError(f"{source}: columns, labels and arrays can only be chosen from a file")
         if source == "digits":
             digits = load_digits()
             return RunData(
@@ -152,11 +152,11 @@ def _load(source: str, choice: dict[str, Any]) -> RunData:
 def load_all(
     source: str, names: tuple[str, ...] = (), labelled: bool = False, **choice: Any
 ) -> tuple[Part, Array]:
-    """All rows of a file, of an .npz file with a split of its own the x_test.
+    """All rows of a file, or x_test if it is an .npz file with a split of its own.
 
-    `names` are the columns that the run was trained on, if they had names: of a file with names
-    these are taken, of another one all, and for a model that is `labelled` the column of its labels
-    besides. Without names `choice` is as for `load_data`.
+    `names` are the columns that the run was trained on, if they had names. From a file with names
+    these columns are taken, from another file all columns; if the model is `labelled`, its label
+    column is taken, too. Without names, `choice` is as for `load_data`.
     """
     with memory_for(source, _file_size(source)):
         return _load_all(source, names, labelled, choice)
@@ -230,12 +230,12 @@ def _rows(part: Part) -> Array:
 
 
 def _take(x: Array, rows: Array | range) -> Array:
-    """Rows of x: a view of those in a range."""
+    """Rows of x: a view if they are a range."""
     return x[rows.start : rows.stop] if isinstance(rows, range) else x[rows]
 
 
 def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
-    """The likelihood whose support holds the data, and why if it is a guess."""
+    """The likelihood whose support contains the data, and the reason if it is a guess."""
     high = 0
     for _, chunk in chain(*map(row_chunks, parts)):
         if chunk.min() < 0 or chunk.max() > 255 or (chunk != np.floor(chunk)).any():
@@ -272,7 +272,7 @@ def _check_columns(table: Table, x: Array) -> None:
 
 
 def _constant_columns(table: Table, x: Array) -> list[str]:
-    """A note on the columns of a user's table that never change; pixels may."""
+    """A note on the constant columns of a user's table; pixels may be constant."""
     if not table.names:
         return []
     constant = [table.names[j] for j in np.flatnonzero((x == x[0]).all(axis=0))]
@@ -284,8 +284,8 @@ def _constant_columns(table: Table, x: Array) -> list[str]:
 def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelihood:
     """A Gaussian likelihood in the units of x (N, D), if it needs them or `wish` says so.
 
-    Without a wish a learned variance gets them, unless x is grey values in [0, 1] or every column
-    is of size one already: mean within 3 of 0, standard deviation from 1/3 to 3 (or none).
+    Without a wish, a learned variance gets them, unless x has grey values in [0, 1] or every column
+    already has size one: a mean from -3 to 3, a standard deviation of 0 or from 1/3 to 3.
     """
     if not isinstance(likelihood, Gaussian):
         if wish:
@@ -305,9 +305,9 @@ def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelih
 
 
 def dtype_for(likelihood: Likelihood) -> np.dtype[Any]:
-    """float32, or float64 where columns vary little about a large mean: seconds since 1970, say.
+    """float32, or float64 if a column varies little about a large mean (seconds since 1970, say).
 
-    So do columns whose standard deviation is not within float32.
+    It is float64, too, if a standard deviation is outside the range of float32.
     """
     units, (low, high) = likelihood.standardization, WITHIN_FLOAT32
     if units is None:

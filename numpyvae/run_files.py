@@ -1,4 +1,4 @@
-"""What a run is read from: the model and the configuration, held against each other."""
+"""Reading a run: its model and its configuration, which must agree."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ __all__ = [
 
 MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
 MAY_DIFFER = {"data", "versions"}
-"""What config.json may say otherwise than model.npz: files of data are moved."""
+"""The entries in which config.json may differ from model.npz, because data files get moved."""
 CONFIG_BYTES = 2**20
-"""What is read of a config.json, or as much as model.npz has, which holds a copy of it."""
+"""The most bytes read of a config.json, or of its copy in model.npz."""
 HISTORY_BYTES = 1000
-"""What is read of history.csv for each epoch."""
+"""The most bytes read of history.csv for each epoch."""
 
 
 def shown(path: str | Path) -> str:
-    """A path as it can stand in a line: as it is, or with escapes if it has line breaks or such."""
+    """A path for a message of one line: line breaks and such are escaped."""
     text = str(Path(path))
     return text if text.isprintable() else ascii(text)
 
 
 def in_shell(path: str | Path) -> str:
-    """A path as it can stand in a command that is pasted into a shell."""
+    """A path for a command that is pasted into a shell."""
     text = str(Path(path))
     text = f"./{text}" if text.startswith("-") else text
     if text.isprintable():
@@ -60,7 +60,7 @@ def in_shell(path: str | Path) -> str:
 
 
 def file_to_write(arguments: argparse.Namespace, name: str, suffixes: Sequence[str]) -> Path:
-    """--out, or `name` in the run's folder, which may be replaced; else --overwrite must say so."""
+    """--out, which only --overwrite may replace, or `name` in the run's folder, always replaced."""
     path = Path(arguments.out or Path(arguments.run) / name)
     if path.suffix.lower() not in suffixes:
         *others, last = suffixes
@@ -74,8 +74,8 @@ def file_to_write(arguments: argparse.Namespace, name: str, suffixes: Sequence[s
 def open_run(folder: str | Path) -> tuple[Model, dict[str, Any]]:
     """The model and the configuration of a run.
 
-    Raises FileNotFoundError if the folder holds none, and ValueError if model.npz and config.json
-    are damaged or not of one run.
+    Raises FileNotFoundError if the folder holds no run, and ValueError if model.npz and config.json
+    are damaged or come from different runs.
     """
     path, name = Path(folder), shown(folder)
     readable = (path / CONFIG).is_file()
@@ -95,15 +95,15 @@ def open_run(folder: str | Path) -> tuple[Model, dict[str, Any]]:
 
 
 def open_stopped_run(folder: str | Path) -> tuple[Model, dict[str, Any], Array]:
-    """As `open_run`, and the last epoch's theta, where the model has that of its best epoch.
+    """As `open_run`, with the theta of the last epoch if the model has that of its best epoch.
 
-    Raises ValueError for a run that was saved without what it needs to go on.
+    Raises ValueError for a run that was saved without history and optimiser.
     """
     vae, config = open_run(folder)
     if vae.optimizer is None or len(vae.history) != vae.epochs_trained:
         raise ValueError(
-            f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
-            "and history, by an older version; train anew"
+            f"{shown(folder)} cannot be resumed: it was saved without its optimiser "
+            "and history, by an older version; train it again"
         )
     _add_seconds(vae.history, Path(folder) / HISTORY)
     last = vae.theta
@@ -114,7 +114,7 @@ def open_stopped_run(folder: str | Path) -> tuple[Model, dict[str, Any], Array]:
 
 
 def _add_seconds(history: History, path: Path) -> None:
-    """Give the epochs their times, which are in history.csv alone, as far as it is whole."""
+    """Give the epochs their times, which only history.csv has, as far as it is readable."""
     with contextlib.suppress(OSError, ValueError, csv.Error), path.open("rb") as file:
         text = file.read(HISTORY_BYTES * (1 + len(history))).decode()
         for record, row in zip(history, csv.DictReader(text.splitlines()), strict=False):
@@ -124,12 +124,12 @@ def _add_seconds(history: History, path: Path) -> None:
 
 
 def _compare(name: str, config: Mapping[str, Any], of_model: Mapping[str, Any]) -> None:
-    """ValueError for the first thing that both describe, and differently."""
+    """ValueError for the first entry in which the two differ."""
     for key in config:
         if key in of_model and key not in MAY_DIFFER and config[key] != of_model[key]:
             one, other = brief(repr(config[key])), brief(repr(of_model[key]))
             raise ValueError(
-                f"{name}: {CONFIG} and {MODEL} are not of one run: {brief(key)} is {one} in "
+                f"{name}: {CONFIG} and {MODEL} are from different runs: {brief(key)} is {one} in "
                 f"{CONFIG} and {other} in {MODEL}"
             )
 

@@ -223,7 +223,7 @@ def test_bad_arguments():
         (
             lambda: Autoencoder(5, 2, likelihood=Gaussian("per_dimension"), tied=True),
             ValueError,
-            "tied weights need one output a dimension",
+            "tied weights need one output for each dimension",
         ),
         (lambda: NoisyAutoencoder(5, 2, code_noise=0), ValueError, "code_noise must be"),
         (lambda: DenoisingAutoencoder(5, 2, corruption="salt"), TypeError, "corruption must be"),

@@ -127,7 +127,7 @@ def test_labels_are_numbered_and_hidden():
     assert classes == ["low", "mid", "top"]
     y = coded(data.train_labels, classes)
     assert [classes[k] for k in y] == data.train_labels.tolist()
-    with pytest.raises(ValueError, match="label 'new' is none of the training's classes"):
+    with pytest.raises(ValueError, match="label 'new' is not among the training's classes"):
         coded(np.array(["low", "new"]), classes)
     hidden = hide_labels(y, 6, seed=0)
     known = hidden[hidden >= 0]
@@ -167,7 +167,7 @@ def test_a_run_remembers_the_column_of_its_labels(capsys):
         assert main(["evaluate", "people", "--data", "new.csv"]) == 2
         said = capsys.readouterr()
         assert said.out == "", "nothing is said of what cannot be measured"
-        assert "label 'Trier' is none of the training's classes: 'Bonn', 'Ulm'" in said.err
+        assert "label 'Trier' is not among the training's classes: 'Bonn', 'Ulm'" in said.err
     assert train_people("VAE", "--overwrite") == 0
     people("bare.csv", [""] * 8)
     assert main(["evaluate", "people", "--data", "bare.csv"]) == 0, "it needs no labels"
