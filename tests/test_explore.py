@@ -183,7 +183,7 @@ def test_so_are_more_parameters_than_a_browser_likes():
 def test_a_run_of_another_model_has_no_page(here, capsys):
     options = ["--model", "Autoencoder", "--epochs", "1", "--out", "run"]
     assert main(["train", *options]) == 0
-    reason = "it shows the gradient path of a VAE alone, not of Autoencoder"
+    reason = "it shows only the gradient path of a VAE, not of Autoencoder"
     assert capsys.readouterr().out.endswith(f"; no explore.html: {reason})\n")
     assert not (here / "run" / "explore.html").exists()
     assert main(["explore", "run"]) == 2
