@@ -176,9 +176,14 @@ class Adam(_VectorOptimizer):
     With an epsilon of 1e-12 or less in float32, second moments can stay subnormal, and steps slow,
     for thousands of steps (of 1e-14 or less for ever). Such moments cannot be set to zero, because
     with so small an epsilon they still change the step.
+
+    A `weight_decay` above 0 makes it AdamW (Loshchilov & Hutter 2019, algorithm 2): each step first
+    multiplies all of theta, biases too, by 1 - learning_rate * weight_decay. This is decoupled from
+    the gradient: a penalty on the loss would be divided by sqrt(v_hat) as the gradient is, and so
+    hold back least where gradients are large. learning_rate * weight_decay must be below 1.
     """
 
-    setting_names = ("learning_rate", "beta1", "beta2", "epsilon")
+    setting_names = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
     moment_names = ("first_moment", "second_moment")
 
     def __init__(
@@ -187,11 +192,14 @@ class Adam(_VectorOptimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(learning_rate)
         self.beta1 = fraction("beta1", beta1)
         self.beta2 = fraction("beta2", beta2)
         self.epsilon = positive_number("epsilon", epsilon)
+        self.weight_decay = positive_number("weight_decay", weight_decay, zero=True)
+        fraction("learning_rate * weight_decay", self.learning_rate * self.weight_decay)
 
     def step(self, theta: Array, grad: Array) -> None:
         t = self.n_steps + 1
@@ -202,7 +210,10 @@ class Adam(_VectorOptimizer):
         # This loses a step of 1e-20 learning rates, and what sqrt(V) + eps rounds away.
         rounded_away = 0.25 * float(np.finfo(grad.dtype).eps) * self.epsilon
         floors = 1e-20 * self.epsilon, rounded_away**2
+        kept = 1.0 - self.learning_rate * self.weight_decay
         for th, g, m, v, scratch in self._blocks(theta, grad, factor, floors):
+            if kept != 1.0:
+                th *= kept
             m *= self.beta1
             m += g
             v *= self.beta2

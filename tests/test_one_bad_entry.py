@@ -383,6 +383,7 @@ EDGES = {  # what makes it -> (what is still taken, what is not), by the docstri
     "beta1": (lambda v: Adam(beta1=v), (0, 0.999), (1, -0.1)),
     "beta2": (lambda v: Adam(beta2=v), (0, 0.9999), (1, -0.1)),
     "epsilon": (lambda v: Adam(epsilon=v), (1e-300, 1), (0, -1)),
+    "weight_decay": (lambda v: Adam(weight_decay=v), (0, 1), (-1, -0.1)),
     "beta": (lambda v: VAE(4, 2, beta=v), (0, 0.5, np.inf), (-0.1, np.nan, -np.inf)),
     "seed": (lambda v: VAE(4, 2, seed=v), (0, 7), (-1,)),
     "data_dim": (lambda v: VAE(v, 2), (1, 7), (0,)),

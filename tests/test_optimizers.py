@@ -9,15 +9,21 @@ from numpyvae import SGD, Adam, Momentum, optimizers
 from numpyvae.optimizers import BLOCK
 
 
-def published_adam(theta, grads, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
-    """Algorithm 1 of Kingma & Ba 2015, line by line, for one number."""
+def published_adam(
+    theta, grads, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0
+):
+    """Algorithm 1 of Kingma & Ba 2015, line by line, for one number.
+
+    With a decay, algorithm 2 of Loshchilov & Hutter 2019: alpha = 1, their eta_t the learning rate.
+    """
     m = v = 0.0
     for t, g in enumerate(grads, start=1):
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g**2
         m_hat = m / (1 - beta1**t)
         v_hat = v / (1 - beta2**t)
-        theta = theta - learning_rate * m_hat / (math.sqrt(v_hat) + epsilon)
+        update = m_hat / (math.sqrt(v_hat) + epsilon)
+        theta = theta - learning_rate * (update + weight_decay * theta)
         yield theta
 
 
@@ -38,18 +44,40 @@ def test_adam_worked_by_hand():
         assert theta[0] == pytest.approx(expected, rel=1e-14)
 
 
-@pytest.mark.parametrize("epsilon", [1e-8, 1e-4, 1.0])
-def test_adam_is_the_published_update(epsilon, rng):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"epsilon": 1e-4}, {"epsilon": 1.0}, {"weight_decay": 0.1}, {"weight_decay": 50.0}],
+    ids=str,
+)
+def test_adam_is_the_published_update(options, rng):
     scales = 10.0 ** rng.uniform(-6, 3, 50)
     grads = rng.standard_normal((200, 50)) * scales
-    theta, optimizer = rng.standard_normal(50), Adam(1e-2, epsilon=epsilon)
+    theta, optimizer = rng.standard_normal(50), Adam(1e-2, **options)
     expected = [
-        list(published_adam(th, g, 1e-2, epsilon=epsilon))
-        for th, g in zip(theta, grads.T, strict=True)
+        list(published_adam(th, g, 1e-2, **options)) for th, g in zip(theta, grads.T, strict=True)
     ]
     for t, g in enumerate(grads):
         optimizer.step(theta, g)
         np.testing.assert_allclose(theta, [e[t] for e in expected], rtol=1e-12, atol=1e-14)
+
+
+def test_weight_decay_is_decoupled_from_the_gradient_and_shrinks_every_entry(rng):
+    """Without a gradient theta shrinks by 1 - rate * decay a step; the moments do not see it."""
+    start = rng.standard_normal(optimizers.BLOCK + 3)
+    theta, optimizer = start.copy(), Adam(0.01, weight_decay=0.5)
+    for _ in range(10):
+        optimizer.learning_rate *= 0.9  # a schedule
+        optimizer.step(theta, np.zeros_like(theta))
+    kept = math.prod(1 - 0.01 * 0.9**t * 0.5 for t in range(1, 11))
+    np.testing.assert_allclose(theta, kept * start, rtol=1e-13)
+    state = optimizer.state()
+    assert not state["first_moment"].any()
+    assert not state["second_moment"].any()
+
+
+def test_a_weight_decay_that_would_turn_the_signs_is_refused():
+    with pytest.raises(ValueError, match=r"learning_rate \* weight_decay must lie in \[0, 1\)"):
+        Adam(0.1, weight_decay=10.0)
 
 
 def plain_adam(theta, grads, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):
@@ -129,6 +157,7 @@ def test_a_tiny_epsilon_keeps_subnormal_second_moments_as_documented(epsilon, ke
     assert n_subnormal(adam) == kept
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("factor", [0.5, 0.8, 0.9, 0.99])
 @pytest.mark.parametrize("kind", ["Adam", "Momentum"])

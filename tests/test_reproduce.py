@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from numpyvae import VAE
 from numpyvae.likelihoods import Gaussian
 from numpyvae.models.autoencoder import Autoencoder
 
@@ -133,3 +134,30 @@ def test_cosine(common):
     assert rate(0.0) == pytest.approx(1e-2)
     assert rate(0.5) == pytest.approx(0.5 * (1e-2 + 1e-4))
     assert rate(1.0) == pytest.approx(1e-4)
+
+
+def test_a_killed_run_of_stages_goes_on_to_the_same_bits(common, tmp_path, monkeypatch, capsys):
+    import burda_table_1 as burda
+
+    x = np.random.default_rng(0).integers(0, 256, (40, 6), dtype=np.uint8)
+    monkeypatch.setattr(burda, "new_model", lambda _: VAE(6, 2, (5,), "tanh", seed=3))
+    whole = burda.train(1, 3, x, tmp_path / "whole", 10)
+    save, saves = VAE.save, iter(range(5))
+
+    def save_or_die(model, path):
+        if next(saves, None) is None:
+            raise KeyboardInterrupt
+        save(model, path)
+
+    monkeypatch.setattr(VAE, "save", save_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        burda.train(1, 3, x, tmp_path / "killed", 2)
+    assert (tmp_path / "killed" / "burda_k1_stage_1.npz").exists()  # it died in stage 2
+    monkeypatch.setattr(VAE, "save", save)
+    resumed = burda.train(1, 3, x, tmp_path / "killed", 2)
+    np.testing.assert_array_equal(resumed.theta, whole.theta)
+    assert resumed.epochs_trained == 1 + 3 + 9
+    rate = 1e-3 * 10 ** (-2 / 7)
+    assert resumed.optimizer.learning_rate == pytest.approx(rate, rel=1e-15)
+    assert "stage 2, pass 13 of 13" in capsys.readouterr().out
+    sys.modules.pop("burda_table_1")

@@ -17,6 +17,7 @@ import numpy as np
 
 from numpyvae import Adam
 from numpyvae.data import load_mnist, minibatches
+from numpyvae.rows import Data, n_rows
 from numpyvae.storage import open_npz, write_npz
 
 
@@ -107,6 +108,8 @@ def train(
     measure: Callable[[], dict[str, float]] | None = None,
     every: int = 1,
     stop_after: int | None = None,
+    weight_decay: float = 0.0,
+    with_more: Callable[[np.ndarray, np.random.Generator], Data] | None = None,
 ) -> list[dict[str, float]]:
     """Adam on `model.loss` for `epochs` passes over x; one record for each `every` of them.
 
@@ -121,10 +124,13 @@ def train(
         transform: applied to each minibatch, as in `fit`.
         measure: gives what is to be recorded of the model, every `every` epochs.
         stop_after: leave after this epoch, as if interrupted.
+        weight_decay: decoupled from the gradient, see `Adam`.
+        with_more: `with_more(minibatch, rng)` is the data of a step, where that is more than x.
     """
-    optimizer = Adam()
+    optimizer = Adam(weight_decay=weight_decay)
     steps = math.ceil(len(x) / batch_size)
     plan = {"model": model.config(), "epochs": epochs, "batch_size": batch_size}
+    plan |= {"weight_decay": weight_decay} if weight_decay else {}
     plan["rates"] = [schedule(0.0), schedule(0.5)]
     records = _resume(model, optimizer, checkpoint, plan)
     grad = np.empty_like(model.theta)
@@ -133,8 +139,9 @@ def train(
         total, rng = 0.0, np.random.default_rng([model.seed, epoch])
         for batch in minibatches(x, batch_size, rng, transform):
             optimizer.learning_rate = schedule(optimizer.n_steps / (epochs * steps))
-            noise = model.draw_noise(rng, len(batch))
-            loss, _ = model.loss_and_grad(model.theta, batch, noise, out=grad)
+            data = batch if with_more is None else with_more(batch, rng)
+            noise = model.draw_noise(rng, n_rows(data))
+            loss, _ = model.loss_and_grad(model.theta, data, noise, out=grad)
             optimizer.step(model.theta, grad)
             total += float(loss) * len(batch)
         if not math.isfinite(total):
@@ -144,7 +151,9 @@ def train(
             record = {"epoch": epoch, "loss": total / len(x), "seconds": took}
             record.update(measure() if measure else {})
             records.append(record)
-            print("  " + ", ".join(f"{k} {v:.5g}" for k, v in record.items()), flush=True)
+            ahead = seconds(records) / epoch * (epochs - epoch)
+            said = ", ".join(f"{k} {v:.5g}" for k, v in record.items())
+            print(f"  {said}, {ahead / 60:.0f} min left", flush=True)
             _save(model, optimizer, checkpoint, {"plan": plan, "records": records})
         if epoch == stop_after:
             break
