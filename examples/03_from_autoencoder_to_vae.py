@@ -1,8 +1,8 @@
 """From the autoencoder to the VAE in three steps, and the two pulls that shape a latent space.
 
 1. Fixed noise on the code: the codes spread until the noise no longer matters.
-2. Noise of learned width, without a KL (beta = 0): the width collapses, noise is only a nuisance.
-3. Noise of learned width with the KL (beta = 1): the VAE, which has neither way out.
+2. Noise of learned width, without a KL (beta = 0): the width shrinks to zero.
+3. Noise of learned width with the KL (beta = 1): the VAE, in which the KL prevents both.
 
 Then one loop over beta: reconstruction alone, the VAE, and the KL alone.
 
@@ -43,7 +43,7 @@ def posterior(model, x):
 
 
 def train(model, x, epochs):
-    """Fit; gives the mean width of the noise and the spread of the codes, epoch by epoch."""
+    """Fit; return the mean width of the noise and the spread of the codes, epoch by epoch."""
     trace = []  # before the first epoch, then after each
 
     def record(model, _):
@@ -130,7 +130,7 @@ def draw_widths(traces):
 
 
 def draw_betas(models, x, labels):
-    """The three latent spaces of every lecture, on the same axes."""
+    """The latent spaces for the three values of beta, on the same axes."""
     figure, axes = new_figure(17.0, 6.3, 1, 3)
     codes = {name: posterior(model, x) for name, model in models.items()}
     limits = limits_of(list(codes.values()))

@@ -1,9 +1,9 @@
 """A film of training: the latent space after epochs 1, 2, 4, 8, ..., as a strip and as a GIF.
 
-Axes, prior draws and grid are the same in each frame, so that what moves has been learned; and
-epochs double, or nothing would seem to happen after the first second. What to look for: codes leave
-one heap, classes part, and only then do draws from the prior look like digits. That the picture
-might as well be rotated or mirrored means nothing.
+Axes, prior draws and grid are the same in each frame, so every movement is learned. Epochs double
+from frame to frame, because most is learned early. Watch the codes spread, the classes separate,
+and only then the draws from the prior become digits. The orientation of the picture has no meaning:
+it could be rotated or mirrored.
 
     python examples/09_film_of_training.py [folder] [--quick]
 """

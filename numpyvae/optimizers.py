@@ -179,8 +179,8 @@ class Adam(_VectorOptimizer):
 
     A `weight_decay` above 0 makes it AdamW (Loshchilov & Hutter 2019, algorithm 2): each step first
     multiplies all of theta, biases too, by 1 - learning_rate * weight_decay. This is decoupled from
-    the gradient: a penalty on the loss would be divided by sqrt(v_hat) as the gradient is, and so
-    hold back least where gradients are large. learning_rate * weight_decay must be below 1.
+    the gradient: a penalty in the loss would be divided by sqrt(v_hat), as the gradient is, and so
+    have the least effect where gradients are large. learning_rate * weight_decay must be below 1.
     """
 
     setting_names = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")

@@ -63,7 +63,7 @@ def draw_spiral(steps: int) -> None:
     line = np.linspace(-2.5, 2.5, 34)
     grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     log_density = truth.log_prob(grid, extra_variance=sigma**2)
-    grid = grid[log_density > log_density.max() - 6.0]  # elsewhere no training point ever came
+    grid = grid[log_density > log_density.max() - 6.0]  # elsewhere there were no training points
     exact = sigma**2 * truth.score(grid, extra_variance=sigma**2)
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
