@@ -34,9 +34,11 @@ def scripts() -> list[Path]:
 
 
 def digest(source: str) -> str:
-    """Of a script's code; its docstring, its comments and its layout draw nothing."""
+    """Of a script's code; its docstrings, its comments and its layout draw nothing."""
     tree = ast.parse(source)
-    tree.body = tree.body[1:]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            node.body = node.body[1:]
     words = (
         [type(node).__name__, *(str(v) for _, v in ast.iter_fields(node) if isinstance(v, KEPT))]
         for node in ast.walk(tree)

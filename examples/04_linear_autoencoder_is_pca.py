@@ -142,7 +142,7 @@ def main():
             f"error {found['ratio']:.4f} times PCA's"
         )
         results.append(found)
-    print("The penalties shrink the reconstructions a little, which raises the error.")
+    print("The penalties shrink the reconstructions a little: that is their price in error.")
 
     ppca = ProbabilisticPCA(K).fit(x)
     vae = closed_form_vae(ppca, x.shape[1])

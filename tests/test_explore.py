@@ -117,7 +117,7 @@ def test_pixels_are_drawn_anew_in_the_page():
     assert run["train"]["binarize"]
     assert unpacked(run["train"]).max() > 1
     np.testing.assert_array_equal(unpacked(run["test"]).reshape(-1, 16), data.test_examples())
-    with pytest.raises(ValueError, match="no other transform"):
+    with pytest.raises(ValueError, match="only the transform"):
         explore_page(VAE(16, 2, (4,)), data._replace(transform=lambda x, rng: x / 255), "other")
 
 
@@ -170,7 +170,7 @@ def test_data_that_have_moved_or_changed(here, capsys, rng):
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"VAE"}))
 def test_other_models_are_refused_by_name(name):
     model = MODELS[name].__new__(MODELS[name])
-    with pytest.raises(ValueError, match=f"a VAE alone, not of {name}"):
+    with pytest.raises(ValueError, match=f"a VAE, not of {name}"):
         explore_page(model, None, "")
 
 

@@ -56,7 +56,7 @@ def test_each_model_is_trained_measured_and_sampled(name, capsys):
     assert f"run: {name}(" in said
     assert ("ELBO" in said) == (name not in BOUNDLESS)
     assert (f"{name} has no bound on log p(x)" in said) == (name in BOUNDLESS)
-    assert ("classify misses" in said) == (name in ("ConditionalVAE", "SemiSupervisedVAE"))
+    assert ("error rate of classify" in said) == (name in ("ConditionalVAE", "SemiSupervisedVAE"))
     code, out = main(["sample", "run", "--n", "4", "--out", "x.csv"]), capsys.readouterr()
     assert code == (2 if name in BOUNDLESS else 0)
     if name in BOUNDLESS:
@@ -159,7 +159,7 @@ def test_a_run_remembers_the_column_of_its_labels(capsys):
     assert train_people("ConditionalVAE") == 0
     people("more.csv", ["Ulm", "Bonn"] * 4)
     assert main(["evaluate", "people", "--data", "more.csv"]) == 0
-    assert "classify misses" in capsys.readouterr().out
+    assert "error rate of classify" in capsys.readouterr().out
     assert main(["evaluate", "people", "--data", "more.csv", "--label-column", "city"]) == 0
     people("new.csv", ["Ulm", "Trier"] * 4)
     capsys.readouterr()

@@ -158,6 +158,9 @@ def test_what_changes_a_figure_and_what_does_not():
     source = '"""Says."""\n\n# why\nx = 1  # one\ny = "#fff"\n'
     assert gallery.digest(source) == gallery.digest('"""Says more."""\nx = 1\ny = "#fff"\n')
     assert gallery.digest(source) == gallery.digest(source.replace("x = 1", "x = (\n    1\n)"))
+    function = 'def f():\n    """Says."""\n    return 1\n'
+    assert gallery.digest(function) == gallery.digest(function.replace("Says", "Says more"))
+    assert gallery.digest(function) != gallery.digest(function.replace("1", "2"))
     assert gallery.digest(source) != gallery.digest(source.replace("1", "2"))
     assert gallery.digest(source) != gallery.digest(source.replace("#fff", "#ffe"))
     assert gallery.numbers("ELBO -1.5e+02\nwrote a_03.png") == [-150.0]
