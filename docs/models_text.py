@@ -36,8 +36,8 @@ TABLE 8
 
 `SemiSupervisedVAE` over alpha and over the number of labels, compared with its classifier alone
 ([every run](semi_supervised_measured.csv), `docs/measure_labels_and_codes.py`). The classes are
-right only if alpha is large, and the bound does not show this. With alpha = 100 its error is smaller
-than the classifier's alone, also with 30 labels: 16.0 against 19.4 %.
+right only if alpha is large, and the bound does not show this. With alpha = 100 its error is below
+that of the classifier alone, also with 30 labels: 16.0 against 19.4 %.
 
 ![Errors and bound of M2](figures/semi_supervised.png)
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from numpyvae.gaussian import (
 
 pytestmark = pytest.mark.usefixtures("kept_forks")
 ids = {"ids": lambda e: e.slug}
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.fixture
@@ -298,14 +300,11 @@ def test_hints_begin_with_the_mistake_and_end_with_the_formula(tmp_path):
 
 
 def test_every_hint_that_names_a_derivation_names_one_that_exists():
-    from pathlib import Path
-
-    docs = Path(__file__).parent.parent / "docs"
     place = re.compile(r"\(docs/(derivations/\w+\.md), ([^()]*(?:\([^()]*\))?[^()]*)\)$")
     for steps in hints.HINTS.values():
         found = place.search(steps[2])
         assert found, steps[2]
-        text = (docs / found[1]).read_text(encoding="utf-8")
+        text = (DOCS / found[1]).read_text(encoding="utf-8")
         assert found[2] in re.findall(r"^#+ (.*)$", text, re.MULTILINE), found[0]
 
 
@@ -327,3 +326,19 @@ def test_the_command_line(tmp_path, capsys):
     ):
         assert cli.main(["exercises", *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("course", COURSES.values(), ids=lambda course: f"part {course.part}")
+def test_the_teachers_page_has_the_marks_of_the_catalogue(course):
+    page = (DOCS / "coursework.md").read_text(encoding="utf-8")
+    rows = [f"| `{e.file}` | {e.title} | {sum(e.marks.values())} |" for e in course.exercises]
+    assert "| file | about | marks |\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in page
+
+
+def test_the_teachers_page_counts_as_the_catalogue_does():
+    page = (DOCS / "coursework.md").read_text(encoding="utf-8")
+    course = COURSES[1]
+    said = re.search(r"(\d+) of (\d+) exercises pass, (\d+) of (\d+) marks", page).groups()
+    assert said[1::2] == (str(len(course.exercises)), str(course.marks))
+    in_prose = re.findall(r"\b(?:ten|four) (?:more )?(?:exercises|files)|\b100 marks", page, re.I)
+    assert in_prose == ["100 marks"], "only in that example"
