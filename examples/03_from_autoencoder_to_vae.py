@@ -60,11 +60,16 @@ def draw_codes(ax, mean, sd, labels, limits):
     colours = np.take(CLASS_COLOURS, labels)
     crowding = np.pi * sd.prod(axis=1).sum() / np.prod(np.diff(limits, axis=0))
     ellipses = EllipseCollection(
-        2 * sd[:, 0], 2 * sd[:, 1], np.zeros(len(sd)), units="xy", offsets=mean,
-        offset_transform=ax.transData, lw=0.5,
+        2 * sd[:, 0],
+        2 * sd[:, 1],
+        np.zeros(len(sd)),
+        units="xy",
+        offsets=mean,
+        offset_transform=ax.transData,
+        lw=0.5,
         facecolors=to_rgba_array(colours, 0.3 / max(1.0, crowding)),
         edgecolors=to_rgba_array(colours, 0.6 / max(1.0, crowding)),
-    )  # fmt: skip
+    )
     ax.add_collection(ellipses)
     ax.scatter(*mean.T, s=7, c=colours, lw=0, zorder=2)
     angle = np.linspace(0, 2 * np.pi, 200)
@@ -78,9 +83,13 @@ def add_classes(figure, ax):
     for k, colour in enumerate(CLASS_COLOURS):
         ax.scatter([], [], s=60, color=colour, label=str(k))
     figure.legend(
-        *ax.get_legend_handles_labels(), title="digit", loc="outside right center",
-        fontsize=LABEL_SIZE, title_fontsize=LABEL_SIZE, frameon=False,
-    )  # fmt: skip
+        *ax.get_legend_handles_labels(),
+        title="digit",
+        loc="outside right center",
+        fontsize=LABEL_SIZE,
+        title_fontsize=LABEL_SIZE,
+        frameon=False,
+    )
 
 
 def limits_of(codes):
@@ -122,8 +131,12 @@ def draw_widths(traces):
         ax.set_xlim(left=0)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_major_formatter("{x:g}")
-        describe(ax, title, "epoch", "standard deviation, mean over data" if i == 0 else
-                 "standard deviation over the data")  # fmt: skip
+        describe(
+            ax,
+            title,
+            "epoch",
+            "standard deviation, mean over data" if i == 0 else "standard deviation over the data",
+        )
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=LABEL_SIZE, frameon=False)
     return figure

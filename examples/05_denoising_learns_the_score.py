@@ -24,9 +24,13 @@ from numpyvae.drawing import BLUE, LABEL_SIZE, ORANGE, TICK_SIZE, add_caption, d
 def train(x, sigma, epochs):
     """A denoising autoencoder 2-128-64-64-64-128-2, squared error, falling learning rate."""
     model = DenoisingAutoencoder(
-        2, 64, hidden_dims=(128, 64), activation="relu",
-        likelihood=Gaussian(0.5), corruption=GaussianNoise(sigma),
-    )  # fmt: skip
+        2,
+        64,
+        hidden_dims=(128, 64),
+        activation="relu",
+        likelihood=Gaussian(0.5),
+        corruption=GaussianNoise(sigma),
+    )
     optimizer = Adam()
     for learning_rate in (5e-3, 1e-3, 2e-4):
         optimizer.learning_rate = learning_rate
@@ -74,9 +78,14 @@ def draw(panels):
         for ax, (title, (field, colour)) in zip(row[1:], fields.items(), strict=True):
             ax.scatter(*x[:1500].T, s=4, color="0.8", lw=0, zorder=0)
             ax.quiver(
-                *grid.T, *field.T, color=colour, angles="xy", scale_units="xy",
-                scale=1.0 if name == "spiral" else 1.6, width=0.005,
-            )  # fmt: skip
+                *grid.T,
+                *field.T,
+                color=colour,
+                angles="xy",
+                scale_units="xy",
+                scale=1.0 if name == "spiral" else 1.6,
+                width=0.005,
+            )
             describe(ax, title, "x[0]", "x[1]")
         for ax in row:
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach + 0.7), aspect="equal")

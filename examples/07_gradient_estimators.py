@@ -226,8 +226,12 @@ def draw_exact(d, s, problem):
         if name in ("leave one out", "own sample included"):
             axes[0, 2].plot(counts, share, **how)
     describe(axes[0, 1], "Codes of six bits", "samples S", "variance, sum over entries (nats²)")
-    describe(axes[0, 2], "A baseline with its own sample gives $1-1/S$", "samples S",
-             "mean of the estimate / gradient")  # fmt: skip
+    describe(
+        axes[0, 2],
+        "A baseline with its own sample gives $1-1/S$",
+        "samples S",
+        "mean of the estimate / gradient",
+    )
     axes[0, 2].set_ylim(0.4, 1.05)
     for ax in axes.flat:
         ax.set_xscale("log", base=10 if ax is axes[0, 0] else 2)

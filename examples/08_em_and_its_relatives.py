@@ -177,8 +177,12 @@ def draw_em(em, vae, best):
     ax.set_xlim(left=0)
     ax.grid(color="0.92")
     ax.legend(fontsize=TICK_SIZE, frameon=False, loc="lower left")
-    describe(ax, f"Probabilistic PCA of the digits, {L} components", "passes over the data",
-             "below the maximum of log p(x) (nats)")  # fmt: skip
+    describe(
+        ax,
+        f"Probabilistic PCA of the digits, {L} components",
+        "passes over the data",
+        "below the maximum of log p(x) (nats)",
+    )
     add_caption(
         figure, f"the maximum, in closed form: {number_text(best, '.3f')} nats for an image"
     )

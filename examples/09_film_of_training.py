@@ -26,8 +26,14 @@ def main():
     vae = VAE(64, latent_dim=2, hidden_dims=(128,), likelihood=Binomial(16))
     film = Film(x_test, y_test)
     epochs = 2 if arguments.quick else 256
-    vae.fit(x_train, epochs, optimizer=Adam(3e-3), validation_data=x_test, callbacks=[film],
-            verbose=False)  # fmt: skip
+    vae.fit(
+        x_train,
+        epochs,
+        optimizer=Adam(3e-3),
+        validation_data=x_test,
+        callbacks=[film],
+        verbose=False,
+    )
     for record, _ in film.kept:
         print(f"epoch {record['epoch']:3}: test ELBO {record['validation_elbo']:.2f} nats")
     film.strip().savefig(arguments.folder / "example_09_film.png", dpi=150)

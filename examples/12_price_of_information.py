@@ -144,11 +144,20 @@ def draw_rate_distortion(points, curve):
     ax.plot(rates, distortions, "o-", color=BLUE, ms=7, lw=1.2, label="VAE 64-128-8, trained")
     for (beta, _), rate, distortion in zip(points.items(), rates, distortions, strict=True):
         ax.annotate(
-            rf"$\beta$ = {beta:g}", (rate, distortion), (-8, -6), textcoords="offset points",
-            ha="right", va="top", fontsize=TICK_SIZE,
-        )  # fmt: skip
-    describe(ax, "The price of a nat decides how many are used", "rate: KL (nats)",
-             "distortion: $-$log p(x|z) (nats)")  # fmt: skip
+            rf"$\beta$ = {beta:g}",
+            (rate, distortion),
+            (-8, -6),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=TICK_SIZE,
+        )
+    describe(
+        ax,
+        "The price of a nat decides how many are used",
+        "rate: KL (nats)",
+        "distortion: $-$log p(x|z) (nats)",
+    )
     ax.margins(x=0.12, y=0.1)
     ax.legend(fontsize=LABEL_SIZE, frameon=False)
     return figure
@@ -162,8 +171,15 @@ def draw_dimensions(found):
         ax.bar(np.arange(1, len(kl) + 1), kl, color=[BLUE if k >= 0.01 else ORANGE for k in kl])
         n = sum(k < 0.01 for k in kl)
         describe(ax, name, "dimension, sorted", "")
-        ax.text(0.97, 0.95, f"sum {kl.sum():.1f} nats" + (f"\n{n} collapsed" if n else ""),
-                transform=ax.transAxes, ha="right", va="top", fontsize=TICK_SIZE)  # fmt: skip
+        ax.text(
+            0.97,
+            0.95,
+            f"sum {kl.sum():.1f} nats" + (f"\n{n} collapsed" if n else ""),
+            transform=ax.transAxes,
+            ha="right",
+            va="top",
+            fontsize=TICK_SIZE,
+        )
     axes[0, 0].set_ylabel("KL (nats)", fontsize=LABEL_SIZE)
     return figure
 
@@ -203,8 +219,11 @@ def main():
         vae.fit(x, epochs, 64, Adam(2e-3), verbose=False)
         points[beta] = rate_and_distortion(vae, x)
         exact = water_filling(s, 64, beta, VARIANCE, L)
-        print("beta {:5g}: {:6.2f} {:8.2f}   linear {:6.2f} {:8.2f}".format(
-            beta, *points[beta], *exact))  # fmt: skip
+        print(
+            "beta {:5g}: {:6.2f} {:8.2f}   linear {:6.2f} {:8.2f}".format(
+                beta, *points[beta], *exact
+            )
+        )
     curve = [water_filling(s, 64, b, VARIANCE, L) for b in np.geomspace(0.2, s[0] / VARIANCE, 200)]
 
     print("\nthe latent dimensions of the VAE with beta = 64:")

@@ -141,9 +141,13 @@ def main():
         print(f"  log p(x) on test data: N(0, I) {found[0]:7.2f}, stage two {found[1]:7.2f} nats")
         if L == 2:
             figures["planes"] = draw_planes(
-                [("codes z ~ q(z|x)", z, BLUE), ("prior N(0, I)", normal, ORANGE),
-                 ("stage two, z ~ p(z|u)", drawn, ORANGE), ("its codes u ~ q(u|z)", u, BLUE)]
-            )  # fmt: skip
+                [
+                    ("codes z ~ q(z|x)", z, BLUE),
+                    ("prior N(0, I)", normal, ORANGE),
+                    ("stage two, z ~ p(z|u)", drawn, ORANGE),
+                    ("its codes u ~ q(u|z)", u, BLUE),
+                ]
+            )
         else:
             panels = [("digits", x_test[:30]), ("z ~ N(0, I)", first.decode(normal[:30]))]
             figures["samples"] = draw_samples(

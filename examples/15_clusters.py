@@ -112,8 +112,12 @@ def draw_spread(results):
     for (start, runs), colour, marker in zip(results.items(), (ORANGE, BLUE), "so", strict=True):
         elbo, accuracy = [r[1] for r in runs], [100 * r[2] for r in runs]
         ax.scatter(elbo, accuracy, s=70, color=colour, marker=marker, label=start)
-    describe(ax, "The same model, other starts and seeds", "training ELBO (nats)",
-             "right on test data, one to one (%)")  # fmt: skip
+    describe(
+        ax,
+        "The same model, other starts and seeds",
+        "training ELBO (nats)",
+        "right on test data, one to one (%)",
+    )
     figure.legend(loc="outside lower center", ncols=2, fontsize=LABEL_SIZE, frameon=False)
     return figure
 

@@ -88,12 +88,18 @@ def draw(counts, rows, n, best):
     axes[0, 2].axhline(best, color="black", ls="--", lw=1.5, label="log p(x)")
     for ax, title, label in zip(
         axes.flat,
-        ("Signal to noise: the highest is not the best", "The signal: one of them stays wrong",
-         "The bound"),
-        ("|mean| / standard deviation, mean over entries", "length of the mean gradient (nats)",
-         "bound$_S$ (nats)"),
+        (
+            "Signal to noise: the highest is not the best",
+            "The signal: one of them stays wrong",
+            "The bound",
+        ),
+        (
+            "|mean| / standard deviation, mean over entries",
+            "length of the mean gradient (nats)",
+            "bound$_S$ (nats)",
+        ),
         strict=True,
-    ):  # fmt: skip
+    ):
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.grid(color="0.92")

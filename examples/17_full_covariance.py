@@ -117,8 +117,14 @@ def draw(x, angles, gaps, learned):
     ax, fine = axes[0, 1], np.linspace(0, 90, 181)
     ax.plot(fine, [price(turned(a)) for a in fine], color="0.5", lw=2, label="closed form")
     ax.plot(angles, gaps[VAE], "D", color=ORANGE, ms=8, label="diagonal: log p(x) $-$ ELBO")
-    ax.plot(angles, gaps[FullCovarianceVAE], "o", color=BLUE, ms=8,
-            label="full covariance: log p(x) $-$ ELBO")  # fmt: skip
+    ax.plot(
+        angles,
+        gaps[FullCovarianceVAE],
+        "o",
+        color=BLUE,
+        ms=8,
+        label="full covariance: log p(x) $-$ ELBO",
+    )
     ax.set_xticks([0, 15, 30, 45, 60, 75, 90])
     ax.set_ylim(-0.05, 1.35 * max(gaps[VAE]))
     describe(ax, "The price of a diagonal posterior", "angle of W (degrees)", "nats")
@@ -126,12 +132,19 @@ def draw(x, angles, gaps, learned):
     ax = axes[0, 2]
     ax.plot(learned, color=ORANGE, lw=2.2)
     ax.set_ylim(-0.05, 1.35 * max(gaps[VAE]))
-    describe(ax, "A decoder that may learn turns itself", "epoch of a VAE, W free",
-             "price of its W (nats)")  # fmt: skip
+    describe(
+        ax,
+        "A decoder that may learn turns itself",
+        "epoch of a VAE, W free",
+        "price of its W (nats)",
+    )
     for ax in axes[0, 1:]:
         ax.grid(color="0.92")
-    add_caption(figure, f"x = z W + noise of variance {S}, W = R diag(2, 0.5); left: R turns by 45 "
-                "degrees, right: it starts there")  # fmt: skip
+    add_caption(
+        figure,
+        f"x = z W + noise of variance {S}, W = R diag(2, 0.5); left: R turns by 45 "
+        "degrees, right: it starts there",
+    )
     return figure
 
 

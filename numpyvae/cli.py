@@ -295,8 +295,11 @@ def _model_of(argv: Sequence[str]) -> str:
 
 
 def _parser(model: str = "VAE") -> Parser:
-    parser = Parser(prog="numpyvae", description=numpyvae.__doc__, epilog=(
-        "numpyvae COMMAND --help lists a command's options."))  # fmt: skip
+    parser = Parser(
+        prog="numpyvae",
+        description=numpyvae.__doc__,
+        epilog="numpyvae COMMAND --help lists a command's options.",
+    )
     parser.add_argument("--version", action="version", version=f"numpyvae {numpyvae.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_train(commands, train, model)

@@ -246,9 +246,14 @@ def evaluate(
 
 
 WHOLE = {
-    "elbo", "log_likelihood", "sampled_log_likelihood", "amortization_gap",
-    "iw_bound", "cross_entropy", "commitment",
-}  # fmt: skip
+    "elbo",
+    "log_likelihood",
+    "sampled_log_likelihood",
+    "amortization_gap",
+    "iw_bound",
+    "cross_entropy",
+    "commitment",
+}
 """Names that start a new part of the table of `lines`, not a term of the line before."""
 
 

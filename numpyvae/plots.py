@@ -207,8 +207,14 @@ def _points_or_lines(ax: Axes, vae: Drawable, x: Array, groups: list[tuple[str, 
             ax.plot(lines[first:last].T, color=colour, alpha=alpha, lw=1.2)
             ax.plot([], [], color=colour, lw=2, label=label) if coloured else None
     if coloured:
-        ax.legend(title="class $y$", title_fontsize=TICK_SIZE, fontsize=TICK_SIZE, frameon=False,
-                  loc="upper left", bbox_to_anchor=(1, 1))  # fmt: skip
+        ax.legend(
+            title="class $y$",
+            title_fontsize=TICK_SIZE,
+            fontsize=TICK_SIZE,
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+        )
     if vae.data_dim == 2:
         one_unit(ax, x)
 

@@ -67,15 +67,21 @@ def test_the_solutions_are_the_librarys_mathematics(functions):
     z, cache = three["reparameterize"](p["mean"], p["log_var"], p["noise"])
     own, own_cache = reparameterize(p["mean"], p["log_var"], p["noise"])
     assert np.allclose(z, own, rtol=1e-14)
-    for a, b in zip(three["reparameterize_backward"](p["dz"], cache),
-                    reparameterize_backward(p["dz"], own_cache), strict=True):  # fmt: skip
+    for a, b in zip(
+        three["reparameterize_backward"](p["dz"], cache),
+        reparameterize_backward(p["dz"], own_cache),
+        strict=True,
+    ):
         assert np.allclose(a, b, rtol=1e-14)
     p, four = place(4, "kl_to_standard_normal"), functions(4)
     kl, cache = four["kl_to_standard_normal"](p["mean"], p["log_var"])
     own, own_cache = kl_to_standard_normal(p["mean"], p["log_var"])
     assert np.allclose(kl, own, rtol=1e-13)
-    for a, b in zip(four["kl_to_standard_normal_backward"](p["dkl"], cache),
-                    kl_to_standard_normal_backward(p["dkl"], own_cache), strict=True):  # fmt: skip
+    for a, b in zip(
+        four["kl_to_standard_normal_backward"](p["dkl"], cache),
+        kl_to_standard_normal_backward(p["dkl"], own_cache),
+        strict=True,
+    ):
         assert np.allclose(a, b, rtol=1e-13, atol=1e-15)
     for i in (0, 1):
         p, two = place(2, "bernoulli_log_prob", i), functions(2)
@@ -164,10 +170,14 @@ def test_lint_finds_what_is_broken(monkeypatch):
     good = mistakes.MISTAKES[0]
     broken = [
         mistakes.Mistake("no fit", "s", "a", (mistakes.Patch("reparameterize", "nothing", "x"),)),
-        mistakes.Mistake("harmless", "s", "a", (
-            mistakes.Patch("reparameterize", "0.5 * log_var", "log_var / 2"),)),
+        mistakes.Mistake(
+            "harmless",
+            "s",
+            "a",
+            (mistakes.Patch("reparameterize", "0.5 * log_var", "log_var / 2"),),
+        ),
         mistakes.Mistake("mute", "", "", (mistakes.Patch("reparameterize", "mean + ", ""),)),
-    ]  # fmt: skip
+    ]
     monkeypatch.setattr(mistakes, "MISTAKES", (good, *broken))
     monkeypatch.setitem(hints.HINTS, "reparameterize", ("one", "", "three"))
     mistakes.mistakes_of.cache_clear()

@@ -116,9 +116,13 @@ def closed_forms(pixels: np.ndarray, rows: np.ndarray, steps: dict[int, int], wo
         ppca = ProbabilisticPCA(L).fit(pixels)
         lines += [
             Row(f"L={L}: closed form, sigma^2", variance, ppca.noise_variance, 1e-6),
-            Row(f"L={L}: closed form, log likelihood", log_likelihood,
-                float(ppca.log_likelihood(pixels).mean()), 1e-3),
-        ]  # fmt: skip
+            Row(
+                f"L={L}: closed form, log likelihood",
+                log_likelihood,
+                float(ppca.log_likelihood(pixels).mean()),
+                1e-3,
+            ),
+        ]
         vae = VAE(784, L, (), likelihood=Gaussian("shared"), dtype=np.float64)
         set_to_closed_form(vae, ppca)
         some = pixels[:500].astype(np.float64)

@@ -134,8 +134,11 @@ class StructuredGaussian(Gaussian):
     def config(self) -> dict[str, Any]:
         standardization = self.standardization.config() if self.standardization else {}
         return {
-            "name": "StructuredGaussian", "band": self.band, "width": self.width, **standardization
-        }  # fmt: skip
+            "name": "StructuredGaussian",
+            "band": self.band,
+            "width": self.width,
+            **standardization,
+        }
 
     text: ClassVar[str] = "structuredgaussian:BAND or structuredgaussian:BANDxWIDTH"
 

@@ -80,10 +80,16 @@ class FullCovarianceVAE(LatentModel):
         """As `VAE`, but for the encoder's L(L+3)/2 outputs; it starts with a diagonal C."""
         self.beta = positive_number("beta", beta, zero=True, infinity=True)
         super().__init__(
-            data_dim, latent_dim, hidden_dims, activation, likelihood or Bernoulli(),
-            StandardNormal(), seed, dtype,
+            data_dim,
+            latent_dim,
+            hidden_dims,
+            activation,
+            likelihood or Bernoulli(),
+            StandardNormal(),
+            seed,
+            dtype,
             n_outputs=n_cholesky_heads(positive_int("latent_dim", latent_dim)),
-        )  # fmt: skip
+        )
 
     def initial_theta(self) -> Array:
         """As for every model, but the weights of the entries below C's diagonal are zero."""

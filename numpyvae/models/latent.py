@@ -187,15 +187,25 @@ class LatentModel(Model):
 
     @overload
     def log_likelihood(
-        self, x: Data, n_samples: int = ..., rng: np.random.Generator | None = ...,
-        method: str = ..., *, full: Literal[False] = ...
-    ) -> Array: ...  # fmt: skip
+        self,
+        x: Data,
+        n_samples: int = ...,
+        rng: np.random.Generator | None = ...,
+        method: str = ...,
+        *,
+        full: Literal[False] = ...,
+    ) -> Array: ...
 
     @overload
     def log_likelihood(
-        self, x: Data, n_samples: int = ..., rng: np.random.Generator | None = ...,
-        method: str = ..., *, full: Literal[True]
-    ) -> Estimate: ...  # fmt: skip
+        self,
+        x: Data,
+        n_samples: int = ...,
+        rng: np.random.Generator | None = ...,
+        method: str = ...,
+        *,
+        full: Literal[True],
+    ) -> Estimate: ...
 
     def log_likelihood(
         self,

@@ -283,9 +283,16 @@ class Model:
         """Minimise the loss over the rows of x (N, D); see `numpyvae.training.fit`."""
         data = x if y is None else (x, y)
         return training.fit(
-            self, data, epochs, batch_size, optimizer, validation_data, callbacks, transform,
+            self,
+            data,
+            epochs,
+            batch_size,
+            optimizer,
+            validation_data,
+            callbacks,
+            transform,
             verbose,
-        )  # fmt: skip
+        )
 
     def generator(self, rng: np.random.Generator | None) -> np.random.Generator:
         """`rng`; for None a new generator from the model's seed, the same at every call."""

@@ -225,8 +225,11 @@ def exercise_numbered(number: int, exercises: Sequence[Exercise] = EXERCISES) ->
         if exercise.number == number:
             return exercise
     first, last = exercises[0].number, exercises[-1].number
-    expected = f"{first} to {last}" if last - first + 1 == len(exercises) > 1 else ", ".join(
-        str(exercise.number) for exercise in exercises)  # fmt: skip
+    expected = (
+        f"{first} to {last}"
+        if last - first + 1 == len(exercises) > 1
+        else ", ".join(str(exercise.number) for exercise in exercises)
+    )
     raise ValueError(f"there is no exercise {number}: expected {expected}")
 
 
