@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from numpyvae.data.untrusted import brief
+from numpyvae.history import History
 from numpyvae.numerics import Array
 from numpyvae.optimizers import (
     OPTIMIZERS,
@@ -22,7 +23,6 @@ from numpyvae.optimizers import (
     optimizer_from_config,
 )
 from numpyvae.storage import Saved
-from numpyvae.training import History
 
 __all__ = ["load_training", "training_state"]
 

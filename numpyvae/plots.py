@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from numpyvae.training import History
+    from numpyvae.history import History
 
 __all__ = [
     "has_standard_normal_prior",

@@ -17,16 +17,15 @@ from numpyvae.data.tables import LABEL_NAMES, Table, read_table
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 from numpyvae.models.model import Model
 from numpyvae.numerics import Array
-from numpyvae.standardization import column_moments, row_chunks
-from numpyvae.validation import EntryError, check_finite, first_entry, memory_for
+from numpyvae.run_units import check_columns, check_sizes
+from numpyvae.standardization import row_chunks
+from numpyvae.validation import EntryError, memory_for
 
 __all__ = [
     "NAMED_DATA",
     "RunData",
-    "dtype_for",
     "load_all",
     "load_data",
-    "standardized",
 ]
 
 NAMED_DATA = ("digits", "mnist")
@@ -37,23 +36,12 @@ LARGE = 1 << 30
 PIXELS = 127
 """Larger counts are taken for 8-bit pixels: the total count is 255, even if no pixel has it."""
 
-FAR = 1e4
-"""The largest mean, in standard deviations, for float32, which has seven digits."""
-
-WITHIN_FLOAT32 = 1e-30, 1e30
-"""The range of standard deviations for float32, whose limits of 1e-38 and 1e38 outliers need."""
-
-SMALLEST, LARGEST = 1e-100, 1e100
-"""A column's largest number must lie between these, or be 0, so that float64 holds its square."""
-
-REMEDY = "take another unit, or leave the column out (--drop)"
-
 
 class Part(NamedTuple):
     """Rows of a table, for training or for testing."""
 
     name: str
-    """"training", "test", or "" for all rows of a file that has no test rows of its own."""
+    """training or test; empty for all rows of a file that has no test rows of its own."""
     table: Table
     rows: Array | range
     """The table's labels, one for each row of this part."""
@@ -139,9 +127,9 @@ def _load(source: str, choice: dict[str, Any]) -> RunData:
     train, test, (train_labels, labels) = _split(source, choice)
     parts = [(part, _rows(part)) for part in (train, test)]
     for part, x in parts:
-        part.check(x, _check_sizes)
+        part.check(x, check_sizes)
     x_train, x_test = parts[0][1], parts[1][1]
-    _check_columns(train.table, x_train)
+    check_columns(train.table, x_train)
     likelihood, note = _likelihood_of(x_train, x_test)
     notes = (*test.table.notes, *_constant_columns(train.table, x_train))
     return RunData(
@@ -180,7 +168,7 @@ def _load_all(
         }
     table = read_table(source, **choice)
     part = Part("test" if choice["key"] == "x_test" else "", table, range(len(table.x)))
-    part.check(table.x, _check_sizes)
+    part.check(table.x, check_sizes)
     return part, table.x
 
 
@@ -249,28 +237,6 @@ def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
     return Binomial(count), f"{guess} ({remedy})"
 
 
-def _check_sizes(x: Array) -> None:
-    """EntryError for the first entry of x (N, D) that is not finite, or beyond LARGEST."""
-    for start, rows in row_chunks(x):
-        check_finite("x", rows, first_row=start)
-        if float(np.abs(rows).max()) > LARGEST:
-            row, column = first_entry(np.abs(rows) > LARGEST)
-            problem = f"= {rows[row, column]:g} is beyond {LARGEST:g}: {REMEDY}"
-            raise EntryError("x", start + row, column, problem)
-
-
-def _check_columns(table: Table, x: Array) -> None:
-    """ValueError that names the first column of x (N, D) whose numbers are below SMALLEST."""
-    largest = np.zeros(x.shape[1])
-    for _, rows in row_chunks(x):
-        np.maximum(largest, np.abs(rows).max(axis=0), out=largest)
-    tiny = (largest > 0) & (largest < SMALLEST)
-    if tiny.any():
-        j = int(np.argmax(tiny))
-        size = f"has no number above {largest[j]:.3g}, expected {SMALLEST:g} or more"
-        raise ValueError(f"{table.where}: column {table.column(j)} {size}: {REMEDY}")
-
-
 def _constant_columns(table: Table, x: Array) -> list[str]:
     """A note on the constant columns of a user's table; pixels may be constant."""
     if not table.names:
@@ -279,38 +245,3 @@ def _constant_columns(table: Table, x: Array) -> list[str]:
     if not 0 < len(constant) <= 3:
         return []
     return [f"the same in all rows: {', '.join(map(repr, constant))} (--drop leaves it out)"]
-
-
-def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelihood:
-    """A Gaussian likelihood in the units of x (N, D), if it needs them or `wish` says so.
-
-    Without a wish, a learned variance gets them, unless x has grey values in [0, 1] or every column
-    already has size one: a mean from -3 to 3, a standard deviation of 0 or from 1/3 to 3.
-    """
-    if not isinstance(likelihood, Gaussian):
-        if wish:
-            raise ValueError(
-                "--standardize is for --likelihood gaussian:shared, gaussian:per_dimension or "
-                f"gaussian:VARIANCE, got {likelihood!r}"
-            )
-        return likelihood
-    if wish is None:
-        mean, std = column_moments(x)
-        low = min(float(chunk.min()) for _, chunk in row_chunks(x))
-        high = max(float(chunk.max()) for _, chunk in row_chunks(x))
-        grey = low >= 0 and 0.5 < high <= 1
-        of_size_one = (abs(mean) <= 3) & ((std == 0) | (abs(np.log(std + (std == 0))) <= np.log(3)))
-        wish = isinstance(likelihood.variance, str) and not grey and not of_size_one.all()
-    return likelihood.scaled_to(x) if wish else likelihood
-
-
-def dtype_for(likelihood: Likelihood) -> np.dtype[Any]:
-    """float32, or float64 if a column varies little about a large mean (seconds since 1970, say).
-
-    It is float64, too, if a standard deviation is outside the range of float32.
-    """
-    units, (low, high) = likelihood.standardization, WITHIN_FLOAT32
-    if units is None:
-        return np.dtype(np.float32)
-    far = (abs(units.shift) > FAR * units.scale) | (units.scale < low) | (units.scale > high)
-    return np.dtype(np.float64 if far.any() else np.float32)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from numpyvae.data.untrusted import brief
+from numpyvae.history import History
 from numpyvae.models import Model
 from numpyvae.numerics import Array
 from numpyvae.storage import open_npz, parse_description
-from numpyvae.training import History
 from numpyvae.validation import memory_for
 
 __all__ = [
