@@ -132,6 +132,6 @@ class _OneBlasThread:
 
 
 one_blas_thread = _OneBlasThread()
-"""A decorator: within the function NumPy's OpenBLAS has one thread, and afterwards as many as before.
-A limit that the user has set, by an environment variable or with threadpoolctl, is kept, and
+"""A decorator: within the function NumPy's OpenBLAS has one thread, afterwards as many as before. A
+limit that the user has set, by an environment variable or with threadpoolctl, is kept, and
 libraries other than OpenBLAS are not changed."""

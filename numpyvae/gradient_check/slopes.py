@@ -59,9 +59,9 @@ class Notes:
 class Evaluator:
     """``f`` at theta and beside it, by real and by complex numbers.
 
-    ``f`` gets views of two working vectors, perturbed in place, in the caller's own form. So no call
-    copies anything, until f is seen to write into its argument. Where f raises, its value counts as
-    NaN.
+    ``f`` gets views of two working vectors, perturbed in place, in the caller's own form. So no
+    call copies anything, until f is seen to write into its argument. Where f raises, its value
+    counts as NaN.
     """
 
     def __init__(self, f: Callable[[Any], Any], point: Point) -> None:
