@@ -27,7 +27,7 @@ RADIUS = 8.0
 
 LARGEST_RADIUS = 32.0
 CUT = 25.0
-"""Codes whose log p(x, z) is this many nats below the highest are left out."""
+"""Codes whose log p(x, z) is this many nats below the highest hold no relevant mass."""
 
 ROWS = 192
 """Examples per chunk: with 52,000 codes in float32, 40 MB."""

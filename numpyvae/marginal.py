@@ -24,7 +24,7 @@ from numpyvae.validation import one_of, positive_int
 __all__ = ["METHODS", "log_likelihood", "refined_posterior"]
 
 ROUNDING = 1e-5
-"""The least gain, in nats: Adam takes steps of full size even on a gradient of rounding errors."""
+"""Smaller gains, in nats, are rounding; Adam takes full steps even along rounding errors."""
 
 METHODS = ("auto", "quadrature", "refined", "importance")
 

@@ -35,7 +35,7 @@ MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
 MAY_DIFFER = {"data", "versions"}
 """The entries in which config.json may differ from model.npz, because data files get moved."""
 CONFIG_BYTES = 2**20
-"""The most bytes read of a config.json, or of its copy in model.npz."""
+"""The most bytes read of a config.json; or the size of model.npz, which has a copy, if larger."""
 HISTORY_BYTES = 1000
 """The most bytes read of history.csv for each epoch."""
 

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 NOT_IN_CONFIG = {"out", "overwrite", "resume", "film", "model"}
-"""Left out, too: the arguments of models, which are under "model"."""
+"""Options left out of config.json. The arguments of models are left out, too: "model" has them."""
 
 CHOICES = ("key", "columns", "drop", "label_column")
 """Options that choose data and labels from a user's file: arguments of `read_table`."""
