@@ -154,6 +154,7 @@ def _plan(course: Course) -> bytes:
         {
             "file": e.file,
             "title": e.title,
+            "own": bool(e.folder),
             "functions": [
                 {
                     "name": f.name,
