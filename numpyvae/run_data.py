@@ -17,15 +17,17 @@ from numpyvae.data.tables import LABEL_NAMES, Table, read_table
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 from numpyvae.models.model import Model
 from numpyvae.numerics import Array
-from numpyvae.run_units import check_columns, check_sizes
+from numpyvae.run_units import check_columns, check_sizes, dtype_for, standardized
 from numpyvae.standardization import row_chunks
 from numpyvae.validation import EntryError, memory_for
 
 __all__ = [
     "NAMED_DATA",
     "RunData",
+    "dtype_for",
     "load_all",
     "load_data",
+    "standardized",
 ]
 
 NAMED_DATA = ("digits", "mnist")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpyvae import run_data, run_units, runs
+from numpyvae import run_data, runs
 from numpyvae.callbacks import EarlyStopping, KeepBest
 from numpyvae.film import Film
 from numpyvae.model_options import model_arguments
@@ -50,7 +50,7 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
     if options.get("beta") is not None:
         positive_number("beta", options["beta"], zero=True)  # if infinite, it learns no data
     data = run_data.load_data(options["data"], **runs.chosen(options))
-    likelihood = run_units.standardized(
+    likelihood = run_data.standardized(
         options["likelihood"] or data.likelihood, data.x_train, options["standardize"]
     )
     kind: Any = MODELS[options["model"]]
@@ -60,7 +60,7 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
         data_dim=data.x_train.shape[1],
         likelihood=likelihood,
         seed=options["seed"],
-        dtype=run_units.dtype_for(likelihood),
+        dtype=run_data.dtype_for(likelihood),
         **own,
         **({"n_classes": len(classes)} if classes else {}),
     )
