@@ -16,6 +16,7 @@ __all__ = [
     "OPTIONS",
     "Parser",
     "add_check",
+    "add_compare",
     "add_evaluate",
     "add_explore",
     "add_sample",
@@ -66,6 +67,40 @@ def add_evaluate(commands: Any, run: Command) -> None:
         help="importance samples for log p(x) (default: %(default)s)",
     )
     add.add_argument("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
+    add.set_defaults(command=run)
+
+
+def add_compare(commands: Any, run: Command) -> None:
+    """`numpyvae compare`, done by `run`."""
+    add = commands.add_parser(
+        "compare",
+        help="runs side by side: settings that differ, ELBO, log p(x), training curves",
+        description="One table of two runs or more, each measured on the test examples of its own "
+        "data: the settings that differ, log p(x) with its error and its difference to the first "
+        "run's, ELBO, active units, epochs, seconds of training. --out draws their training "
+        "curves.",
+    )
+    option = add.add_argument
+    option("runs", nargs="+", metavar="RUN", help="a run folder")
+    option("--out", metavar="FILE", help="draw the test ELBO over the epochs, .png")
+    option("--csv", metavar="FILE", help="write the table with all digits, .csv")
+    option("--overwrite", action="store_true", help="replace these files if they exist")
+    option(
+        "--examples",
+        type=int,
+        metavar="N",
+        help="be quick: measure on N test examples, drawn at random (default: all)",
+    )
+    option(
+        "--samples",
+        type=int,
+        default=500,
+        metavar="S",
+        help="importance samples for log p(x) (default: %(default)s)",
+    )
+    option(
+        "--seed", type=int, default=0, help="of samples and of --examples (default: %(default)s)"
+    )
     add.set_defaults(command=run)
 
 
