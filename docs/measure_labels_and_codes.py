@@ -57,9 +57,13 @@ def conditional() -> None:
         for latent_dim in (2, 8):
             for seed in SEEDS:
                 model = ConditionalVAE(
-                    64, latent_dim, 10, likelihood=Binomial(16), prior_network=prior_network,
+                    64,
+                    latent_dim,
+                    10,
+                    likelihood=Binomial(16),
+                    prior_network=prior_network,
                     seed=seed,
-                )  # fmt: skip
+                )
                 seconds = timed_fit(model, x_train, y_train, epochs=300)
                 elbo = model.elbo(x_test, y_test, 20).mean()
                 wrong = error(model.classify(x_test))
@@ -151,9 +155,13 @@ def labels_figure(rows: list[dict[str, str]], n_labels: int = 100, alpha: float 
     of_labels = [row for row in rows if float(row["alpha"]) == alpha]
     panels = (
         (of_alpha, "alpha", f"{n_labels} labels: alpha pins the classes", "alpha"),
-        (of_labels, "labels", f"alpha = {alpha:g}: what the unlabelled digits add",
-         "known labels of 1437"),
-    )  # fmt: skip
+        (
+            of_labels,
+            "labels",
+            f"alpha = {alpha:g}: what the unlabelled digits add",
+            "known labels of 1437",
+        ),
+    )
     for ax, (some, name, title, label) in zip(axes[0, [0, 2]], panels, strict=True):
         _runs(
             ax, some, name, "error_of_classifier_alone", ORANGE, "--", "s", "the classifier alone"
@@ -166,15 +174,24 @@ def labels_figure(rows: list[dict[str, str]], n_labels: int = 100, alpha: float 
     middle = float(np.mean([float(row["elbo"]) for row in of_alpha]))
     axes[0, 1].set_ylim(middle - 10, middle + 10)
     describe(axes[0, 1], "The bound hardly moves", "alpha", "test ELBO (nats)")
-    add_caption(figure, f"marks: seeds {', '.join(map(str, SEEDS))}; lines: their means; test "
-                "ELBO with the class not known")  # fmt: skip
+    add_caption(
+        figure,
+        f"marks: seeds {', '.join(map(str, SEEDS))}; lines: their means; test "
+        "ELBO with the class not known",
+    )
     return figure
 
 
 def _runs(
-    ax: Any, rows: list[dict[str, str]], x: str, y: str, colour: str, line: str, marker: str,
+    ax: Any,
+    rows: list[dict[str, str]],
+    x: str,
+    y: str,
+    colour: str,
+    line: str,
+    marker: str,
     label: str,
-) -> None:  # fmt: skip
+) -> None:
     """y of each run against x, and a line through the means."""
     places = np.array([float(row[x]) for row in rows])
     values = np.array([float(row[y]) for row in rows])
@@ -193,9 +210,15 @@ def vector_quantized(ema: float | None = None) -> None:
     for positions, code_dim, n_codes, commitment in ((4, 4, 32, 4.0), (8, 2, 16, 1.0)):
         for seed in SEEDS:
             model = VectorQuantizedVAE(
-                64, positions, code_dim, n_codes, commitment=commitment, ema=ema,
-                likelihood=Binomial(16), seed=seed,
-            )  # fmt: skip
+                64,
+                positions,
+                code_dim,
+                n_codes,
+                commitment=commitment,
+                ema=ema,
+                likelihood=Binomial(16),
+                seed=seed,
+            )
             seconds = timed_fit(model, x_train, epochs=200)
             elbo, log_px = model.elbo(x_test).mean(), model.log_px(x_test).mean()
             print(

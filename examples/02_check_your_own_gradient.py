@@ -1,8 +1,8 @@
 """Check a gradient of your own: a small recurrent network, once right and once with a mistake.
 
-The checker needs nothing but a function ``f(theta) -> number`` and your gradient. Here theta is a
-dict of arrays, f the loss of a recurrent network that reads sequences, and the gradient was written
-by hand, backward through time.
+The checker needs only a function ``f(theta) -> number`` and your gradient. Here theta is a dict of
+arrays, f is the loss of a recurrent network that reads sequences, and the gradient was written by
+hand, backward through time.
 
     python examples/02_check_your_own_gradient.py [figure.png]
 """

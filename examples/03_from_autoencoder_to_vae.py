@@ -1,8 +1,8 @@
 """From the autoencoder to the VAE in three steps, and the two pulls that shape a latent space.
 
 1. Fixed noise on the code: the codes spread until the noise no longer matters.
-2. Noise of learned width, without a KL (beta = 0): the width collapses, noise is only a nuisance.
-3. Noise of learned width with the KL (beta = 1): the VAE, which has neither way out.
+2. Noise of learned width, without a KL (beta = 0): the width shrinks to zero.
+3. Noise of learned width with the KL (beta = 1): the VAE, in which the KL prevents both.
 
 Then one loop over beta: reconstruction alone, the VAE, and the KL alone.
 
@@ -43,7 +43,7 @@ def posterior(model, x):
 
 
 def train(model, x, epochs):
-    """Fit; gives the mean width of the noise and the spread of the codes, epoch by epoch."""
+    """Fit; return the mean width of the noise and the spread of the codes, epoch by epoch."""
     trace = []  # before the first epoch, then after each
 
     def record(model, _):
@@ -60,11 +60,16 @@ def draw_codes(ax, mean, sd, labels, limits):
     colours = np.take(CLASS_COLOURS, labels)
     crowding = np.pi * sd.prod(axis=1).sum() / np.prod(np.diff(limits, axis=0))
     ellipses = EllipseCollection(
-        2 * sd[:, 0], 2 * sd[:, 1], np.zeros(len(sd)), units="xy", offsets=mean,
-        offset_transform=ax.transData, lw=0.5,
+        2 * sd[:, 0],
+        2 * sd[:, 1],
+        np.zeros(len(sd)),
+        units="xy",
+        offsets=mean,
+        offset_transform=ax.transData,
+        lw=0.5,
         facecolors=to_rgba_array(colours, 0.3 / max(1.0, crowding)),
         edgecolors=to_rgba_array(colours, 0.6 / max(1.0, crowding)),
-    )  # fmt: skip
+    )
     ax.add_collection(ellipses)
     ax.scatter(*mean.T, s=7, c=colours, lw=0, zorder=2)
     angle = np.linspace(0, 2 * np.pi, 200)
@@ -78,9 +83,13 @@ def add_classes(figure, ax):
     for k, colour in enumerate(CLASS_COLOURS):
         ax.scatter([], [], s=60, color=colour, label=str(k))
     figure.legend(
-        *ax.get_legend_handles_labels(), title="digit", loc="outside right center",
-        fontsize=LABEL_SIZE, title_fontsize=LABEL_SIZE, frameon=False,
-    )  # fmt: skip
+        *ax.get_legend_handles_labels(),
+        title="digit",
+        loc="outside right center",
+        fontsize=LABEL_SIZE,
+        title_fontsize=LABEL_SIZE,
+        frameon=False,
+    )
 
 
 def limits_of(codes):
@@ -122,15 +131,19 @@ def draw_widths(traces):
         ax.set_xlim(left=0)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_major_formatter("{x:g}")
-        describe(ax, title, "epoch", "standard deviation, mean over data" if i == 0 else
-                 "standard deviation over the data")  # fmt: skip
+        describe(
+            ax,
+            title,
+            "epoch",
+            "standard deviation, mean over data" if i == 0 else "standard deviation over the data",
+        )
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=LABEL_SIZE, frameon=False)
     return figure
 
 
 def draw_betas(models, x, labels):
-    """The three latent spaces of every lecture, on the same axes."""
+    """The latent spaces for the three values of beta, on the same axes."""
     figure, axes = new_figure(17.0, 6.3, 1, 3)
     codes = {name: posterior(model, x) for name, model in models.items()}
     limits = limits_of(list(codes.values()))

@@ -1,9 +1,10 @@
 """A linear autoencoder is PCA up to a rotation; with penalties it is PCA; with noise, a VAE.
 
-1. Trained on the digits, a linear autoencoder finds PCA's error and PCA's subspace, but any axes.
-2. Different penalties on the codes (Bao et al. 2020) leave only the principal axes.
-3. A linear VAE holds the closed form of probabilistic PCA (Tipping & Bishop 1999), and there its
-   ELBO is the log-likelihood itself.
+1. Trained on the digits, a linear autoencoder finds PCA's error and PCA's subspace, but arbitrary
+   axes in it.
+2. With different penalties on the codes (Bao et al. 2020) only the principal axes are a minimum.
+3. A linear VAE is given the closed form of probabilistic PCA (Tipping & Bishop 1999); its ELBO then
+   equals the log-likelihood.
 
     python examples/04_linear_autoencoder_is_pca.py [folder] [--quick]
 """
@@ -31,8 +32,8 @@ def train(x, penalties, steps):
 
 
 def compare(model, pca, x):
-    """How far the decoder's axes and their span are from the principal ones, and the error."""
-    axes = model.layout.views(model.theta)["decoder.0.W"]  # (K, D), one learned axis a row
+    """The distance of the decoder's axes and their span from the principal ones, and the error."""
+    axes = model.layout.views(model.theta)["decoder.0.W"]  # (K, D), one learned axis per row
     axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
     cosine = pca.components @ axes.T  # (K, K), principal by learned
     span = np.linalg.qr(axes.T)[0]  # (D, K)
@@ -49,12 +50,12 @@ def compare(model, pca, x):
 
 
 def closed_form_vae(ppca, data_dim):
-    """A linear VAE in which probabilistic PCA has been written down."""
+    """A linear VAE with the parameters of probabilistic PCA."""
     vae = VAE(data_dim, K, hidden_dims=(), likelihood=Gaussian("shared"), dtype=np.float64)
     W, mu, variance = ppca.weights, ppca.mean, ppca.noise_variance  # (D, K), (D,), one number
     M = W.T @ W + variance * np.eye(K)  # diagonal, for this W
     to_mean = W @ np.linalg.inv(M)  # (D, K): posterior mean = M^-1 W^T (x - mu)
-    params = vae.layout.views(vae.theta)  # views: what is written here is in theta
+    params = vae.layout.views(vae.theta)  # views: writing to them writes to theta
     params["encoder.0.W"][:, :K] = to_mean
     params["encoder.0.b"][:K] = -mu @ to_mean
     params["encoder.0.W"][:, K:] = 0.0  # the same width for every x:
@@ -75,7 +76,7 @@ def exact_elbo(vae, x):
 
 
 def draw_eigendigits(pca, plain, penalised):
-    """Principal components above the axes that were learned without and with penalties."""
+    """The principal components, and below them the axes learned without and with penalties."""
     figure, axes = new_figure(2.0 * K + 2.0, 7.2, 3, K)
     rows = [("PCA", pca.components, None)]
     rows += [("linear\nautoencoder", plain["axes"], plain["cosine"])]

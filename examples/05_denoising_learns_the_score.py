@@ -1,11 +1,11 @@
 """A denoising autoencoder learns the score of its noisy data (Alain & Bengio 2014).
 
-Shown points with Gaussian noise of standard deviation sigma and asked for the clean ones, the best
-possible autoencoder r moves each point uphill in the density p_sigma of the noisy data:
+The best possible autoencoder r, which gets points with Gaussian noise of standard deviation sigma
+and must return the clean ones, moves each point uphill in the density p_sigma of the noisy data:
 
     r(x) - x = sigma^2 grad log p_sigma(x)
 
-For toy data the right-hand side is known exactly, so the learned arrows can be held against it.
+For toy data the right-hand side is known exactly, so the learned arrows can be compared with it.
 
     python examples/05_denoising_learns_the_score.py [folder] [--quick]
 """
@@ -24,9 +24,13 @@ from numpyvae.drawing import BLUE, LABEL_SIZE, ORANGE, TICK_SIZE, add_caption, d
 def train(x, sigma, epochs):
     """A denoising autoencoder 2-128-64-64-64-128-2, squared error, falling learning rate."""
     model = DenoisingAutoencoder(
-        2, 64, hidden_dims=(128, 64), activation="relu",
-        likelihood=Gaussian(0.5), corruption=GaussianNoise(sigma),
-    )  # fmt: skip
+        2,
+        64,
+        hidden_dims=(128, 64),
+        activation="relu",
+        likelihood=Gaussian(0.5),
+        corruption=GaussianNoise(sigma),
+    )
     optimizer = Adam()
     for learning_rate in (5e-3, 1e-3, 2e-4):
         optimizer.learning_rate = learning_rate
@@ -35,7 +39,7 @@ def train(x, sigma, epochs):
 
 
 def compare(model, truth, sigma, rng):
-    """Relative squared error of the field, the denoising loss, and the least loss there can be."""
+    """Relative squared error of the field, the denoising loss, and the smallest possible loss."""
     clean, _ = truth.sample(20_000, rng)
     noisy = clean + sigma * rng.standard_normal(clean.shape)  # x ~ p_sigma
     learned = model.vector_field(noisy)
@@ -47,7 +51,7 @@ def compare(model, truth, sigma, rng):
 
 
 def draw(panels):
-    """For each data set (a row) the data, the learned arrows and the exact ones."""
+    """A row for each data set: the data, the learned arrows and the exact ones."""
     figure, axes = new_figure(14.0, 11.0, len(panels), 3)
     for row, (name, x, model, truth, sigma, error) in zip(axes, panels, strict=True):
         reach = 2.9
@@ -56,7 +60,7 @@ def draw(panels):
         log_p = truth.log_prob(grid, extra_variance=sigma**2)
         grid = grid[
             log_p > log_p.max() - 4.5
-        ]  # where noisy data are: elsewhere nothing was learned
+        ]  # only near noisy data: elsewhere nothing was learned
         fields = {
             f"learned, $r(x)-x$ (error {100 * error:.1f} %)": (model.vector_field(grid), BLUE),
             r"exact, $\sigma^2\,\nabla\log\,p_\sigma(x)$": (
@@ -74,9 +78,14 @@ def draw(panels):
         for ax, (title, (field, colour)) in zip(row[1:], fields.items(), strict=True):
             ax.scatter(*x[:1500].T, s=4, color="0.8", lw=0, zorder=0)
             ax.quiver(
-                *grid.T, *field.T, color=colour, angles="xy", scale_units="xy",
-                scale=1.0 if name == "spiral" else 1.6, width=0.005,
-            )  # fmt: skip
+                *grid.T,
+                *field.T,
+                color=colour,
+                angles="xy",
+                scale_units="xy",
+                scale=1.0 if name == "spiral" else 1.6,
+                width=0.005,
+            )
             describe(ax, title, "x[0]", "x[1]")
         for ax in row:
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach + 0.7), aspect="equal")

@@ -1,8 +1,8 @@
-"""Walks and arithmetic in latent space: what a straight line in code means for a picture.
+"""Walks and arithmetic in latent space: what a straight line between codes does to a picture.
 
-A blend of two images pixel by pixel shows both at once, one fading out. A straight walk between
-their codes passes through images that look like digits. And the difference of the mean codes of two
-classes is a direction which turns one class into the other.
+A blend of two images pixel by pixel shows both at once, one fading out. A straight line between
+their codes passes through images that look like digits. The difference between the mean codes of
+two classes is a direction that turns one class into the other.
 
     python examples/06_interpolation_and_arithmetic.py [folder] [--quick]
 """
@@ -39,7 +39,7 @@ def decode(vae, z):
 
 
 def draw_walks(vae, a, b, steps=9):
-    """For each pair the blend of its pixels above the walk between its codes."""
+    """For each pair, the blend of its pixels and, below it, the walk between its codes."""
     pixels = between(a, b, steps)  # (n, steps, 64)
     latent = decode(vae, between(vae.encode(a)[0], vae.encode(b)[0], steps))
     figure, axes = new_figure(10.6, 9.8, len(a), 1)

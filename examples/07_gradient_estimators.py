@@ -1,12 +1,13 @@
-"""Two gradients of E_q[f(z)]: along the path of the sample, or by its score. Same mean; and then?
+"""Two estimators of the gradient of E_q[f(z)]: same mean, very different variance.
 
-Pathwise:        z = mean + sigma noise,  d f(z) / d mean = f'(z).      Needs f' and a z that moves.
-Score function:  (f(z) - b) d log q(z) / d mean, for any baseline b.    Needs the value of f alone.
+Pathwise:        z = mean + sigma noise,  d f(z) / d mean = f'(z).      Needs f' and continuous z.
+Score function:  (f(z) - b) d log q(z) / d mean, for any baseline b.    Needs only the value of f.
 
-1. One Gaussian: both variances in closed form. The score function's grows with L, the pathwise
-   one's does not.
-2. Codes of bits, where no path exists: means and variances of five baselines, by enumeration. A
-   baseline that includes its own sample is wrong by the factor 1 - 1/S.
+1. One Gaussian: both variances in closed form. That of the score function grows with L, the
+   pathwise one does not.
+2. Codes of bits, where there is no pathwise gradient: means and variances of five baselines, by
+   enumeration. A baseline that includes its own sample gives a gradient wrong by the factor
+   1 - 1/S.
 3. One entry of the gradient of a VAE trained on the digits, 10,000 times.
 
 Sources: Mohamed et al. 2020, "Monte Carlo gradient estimation in machine learning"; Kool et al.
@@ -44,7 +45,7 @@ S = 8  # samples for one gradient of the digits
 def gaussian_variances(d, s, L):
     """The exact variances of one sample of d E[f] / d mean[0], whose value is 2 d.
 
-    All but f(z[0]) is noise to the score function: of mean m and variance v.
+    For the score function, all of f except f(z[0]) is noise, with mean m and variance v.
     """
     m, v = (L - 1) * (d**2 + s**2), (L - 1) * (4 * d**2 * s**2 + 2 * s**4)
     alone = d**4 / s**2 + 14 * d**2 + 15 * s**2  # L = 1, no baseline
@@ -69,7 +70,7 @@ def gaussian_estimates(d, s, noise):
     }
 
 
-# 2. z in {0, 1}^L, z_l ~ Bernoulli(sigmoid(a_l)): every code can be visited.
+# 2. z in {0, 1}^L, z_l ~ Bernoulli(sigmoid(a_l)): all codes can be enumerated.
 
 
 def enumerate_codes(a):
@@ -84,7 +85,7 @@ def exact_moments(q, f, score, n_samples):
 
     q (C,) probabilities, f (C,) values, score (C, L), for any finite set of codes.
     """
-    gradient = q @ (f[:, None] * score)  # E[f score]: what all of them should be
+    gradient = q @ (f[:, None] * score)  # E[f score], the mean that all estimates should have
 
     def constant(b):  # any b that does not depend on these samples, (L,) or a number
         return (q @ (((f[:, None] - b) * score) ** 2) - gradient**2) / n_samples
@@ -104,7 +105,7 @@ def exact_moments(q, f, score, n_samples):
         two = np.einsum("a,b,abl->l", q, q, h**2) - gradient**2
         variance = (4 * (n_samples - 2) * one + 2 * two) / (n_samples * (n_samples - 1))
         moments["leave one out"] = gradient, variance
-        # With its own sample in the mean it is that covariance divided by S, not by S - 1.
+        # With the own sample in the mean, this covariance is divided by S instead of S - 1.
         short = 1 - 1 / n_samples
         moments["own sample included"] = short * gradient, short**2 * variance
     return moments
@@ -125,8 +126,8 @@ def small_problem(L=6, D=8):
 def digit_entries(vae, x, noise):
     """At one image x (D,) and noise (n, L), in float64: f = log p(x|z), and the parts of the entry.
 
-    Gives f (n,), its pathwise derivative (n,) and the score (n,) by mean[0], and the exact
-    derivative of the KL. loss = KL - E f.
+    Returns f (n,), its pathwise derivative (n,) and the score (n,) with respect to mean[0], and the
+    exact derivative of the KL. loss = KL - E f.
     """
     params = vae.layout.views(vae.theta.astype(np.float64))
     mean, log_var = vae.posterior(params, x[None].astype(np.float64))
@@ -141,7 +142,7 @@ def digit_entries(vae, x, noise):
 
 
 def digit_exact(vae, x, n=501, reach=7.0):
-    """The entry's exact value twice, integrated over the plane of the noise: by path, by score."""
+    """The entry's exact value, integrated over the plane of the noise, by path and by score."""
     line = np.linspace(-reach, reach, n)
     noise = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     weight = np.exp(-0.5 * (noise**2).sum(axis=1))
@@ -168,7 +169,7 @@ def digit_estimates(vae, x, n, rng):
 
 
 def draw_digits(estimates, exact):
-    """A histogram of each estimator, all on one axis."""
+    """A histogram of each estimator, all on the same axis."""
     figure, axes = new_figure(10.0, 8.0, len(estimates), 1)
     reach = 4 * estimates["score, leave one out"].std()
     bins = np.linspace(exact - reach, exact + reach, 121)
@@ -225,8 +226,12 @@ def draw_exact(d, s, problem):
         if name in ("leave one out", "own sample included"):
             axes[0, 2].plot(counts, share, **how)
     describe(axes[0, 1], "Codes of six bits", "samples S", "variance, sum over entries (nats²)")
-    describe(axes[0, 2], "A baseline with its own sample gives $1-1/S$", "samples S",
-             "mean of the estimate / gradient")  # fmt: skip
+    describe(
+        axes[0, 2],
+        "A baseline with its own sample gives $1-1/S$",
+        "samples S",
+        "mean of the estimate / gradient",
+    )
     axes[0, 2].set_ylim(0.4, 1.05)
     for ax in axes.flat:
         ax.set_xscale("log", base=10 if ax is axes[0, 0] else 2)

@@ -1,12 +1,12 @@
-"""EM and its relatives. A VAE is this with an amortised E-step and a gradient M-step.
+"""EM and its relatives. A VAE is EM with an amortised E-step and a gradient step as M-step.
 
-EM climbs log p(x) in two steps, each of which it can do exactly:
+EM maximises log p(x) by two steps in turn, each of them exact:
     E: q(z|x) = p(z|x), for each x        M: the parameters that maximise E_q[log p(x, z)]
-1. Probabilistic PCA has both in closed form. A linear VAE has the same maximum: its encoder takes
-   the place of the E-step, and a step of Adam that of the M-step.
-2. Spike and slab: switches on the components. The E-step visits all 2^K settings of them.
-3. A mixture of VAEs: which of K is exact, r_nk = softmax_k(log pi_k + ELBO_k(x_n)), and the code in
-   each is amortised. In the gradient, r_nk is where 1/N was.
+1. Probabilistic PCA has both steps in closed form. A linear VAE has the same maximum: its encoder
+   replaces the E-step, and a step of Adam replaces the M-step.
+2. Spike and slab: each component can be on or off. The E-step computes all 2^K settings.
+3. A mixture of K VAEs: the choice among them is exact, r_nk = softmax_k(log pi_k + ELBO_k(x_n)),
+   and the code in each is amortised. In the gradient, r_nk replaces 1/N.
 
     python examples/08_em_and_its_relatives.py [folder] [--quick]
 """
@@ -37,8 +37,8 @@ from numpyvae.gaussian import (
 from numpyvae.numerics import logsumexp
 from numpyvae.parameters import Gradients
 
-L = 5  # numbers in the code of probabilistic PCA
-SIDE = 4  # of the pictures of bars
+L = 5  # latent dimensions of probabilistic PCA
+SIDE = 4  # side of the pictures of bars
 GREEN = "#009E73"
 
 # 1. Probabilistic PCA, by EM and as a VAE.
@@ -54,7 +54,7 @@ def exact_elbo(vae, x):
 
 
 def linear_vae(x, epochs):
-    """A linear VAE, trained by Adam: its exact ELBO before the first epoch, and after each."""
+    """A linear VAE, trained by Adam: its exact ELBO before the first epoch and after each one."""
     vae = VAE(x.shape[1], L, hidden_dims=(), likelihood=Gaussian("shared"), dtype=np.float64)
     trace = [exact_elbo(vae, x)]
 
@@ -70,8 +70,8 @@ def linear_vae(x, epochs):
 
 
 def bars(n, rng, p=0.25, noise=0.3):
-    """Pictures (n, SIDE^2) in which each row and each column is lit with probability p, by a
-    normal amount; and the 2 SIDE bars (2 SIDE, SIDE^2).
+    """Pictures (n, SIDE^2) in which each row and each column is lit with probability p, with a
+    normally distributed brightness; and the 2 SIDE bars (2 SIDE, SIDE^2).
     """
     eye, ones = np.eye(SIDE), np.ones(SIDE)
     shapes = np.concatenate([np.kron(eye, ones), np.kron(ones, eye)])  # rows, then columns
@@ -80,7 +80,7 @@ def bars(n, rng, p=0.25, noise=0.3):
 
 
 def best_of(starts, x, iterations):
-    """The likeliest of some fits from different starts, and the traces of all, (starts, I + 1)."""
+    """The best of several fits from different starts, and the traces of all, (starts, I + 1)."""
     models = [SpikeAndSlab(2 * SIDE) for _ in range(starts)]
     traces = [m.fit_em(x, iterations, np.random.default_rng(i)) for i, m in enumerate(models)]
     return models[int(np.argmax([trace[-1] for trace in traces]))], np.array(traces)
@@ -115,7 +115,7 @@ class Mixture:
         return bound, np.exp(log_joint - bound[:, None]), [cache for _, _, cache in passes]
 
     def step(self, x, noises, temperature=1.0):
-        """E-step for x (N, D), then one gradient step of each expert. Gives the r (N, K)."""
+        """E-step for x (N, D), then one gradient step of each expert. Returns r (N, K)."""
         _, r, caches = self.forward(x, noises, temperature)
         for k, (expert, optimizer) in enumerate(zip(self.experts, self.optimizers, strict=True)):
             optimizer.step(expert.theta, gradient(expert, r[:, k] / len(x), caches[k]))
@@ -124,8 +124,9 @@ class Mixture:
     def fit(self, x, epochs, batch_size, rng):
         """Minibatches; after each epoch pi_k = mean_n r_nk.
 
-        The temperature falls from 100 to 1 in the first third. At 1 throughout the few experts that
-        begin best take all examples, and the others never learn: six of ten had none.
+        The temperature falls from 100 to 1 in the first third. With a temperature of 1 throughout,
+        the few experts that begin best take all examples, and the others never learn: six of ten
+        had none.
         """
         for epoch in range(epochs):
             temperature = 100 ** max(0.0, 1 - 3 * epoch / epochs)
@@ -148,7 +149,7 @@ class Mixture:
 
 
 def gradient(vae, weights, cache):
-    """Of sum_n weights_n (KL_n - log p(x_n|z_n)): `VAE.backward` with `weights` for 1/N."""
+    """The gradient of sum_n weights_n (KL_n - log p(x_n|z_n)): `VAE.backward` with weights."""
     encoder_cache, sample_cache, decoder_cache, likelihood_cache, kl_cache, _ = cache
     params, grad = vae.params, np.empty_like(vae.theta)
     grads, weights = Gradients(vae.layout, grad), weights.astype(vae.dtype)
@@ -166,7 +167,7 @@ def gradient(vae, weights, cache):
 
 
 def draw_em(em, vae, best):
-    """What is still missing to the maximum of log p(x), by EM and by the VAE."""
+    """The distance to the maximum of log p(x), for EM and for the VAE."""
     figure, axes = new_figure(8.4, 5.6)
     ax = axes[0, 0]
     ax.plot(best - em[:-1], color=BLUE, lw=2.5, label="EM: log p(x)")
@@ -176,8 +177,12 @@ def draw_em(em, vae, best):
     ax.set_xlim(left=0)
     ax.grid(color="0.92")
     ax.legend(fontsize=TICK_SIZE, frameon=False, loc="lower left")
-    describe(ax, f"Probabilistic PCA of the digits, {L} components", "passes over the data",
-             "below the maximum of log p(x) (nats)")  # fmt: skip
+    describe(
+        ax,
+        f"Probabilistic PCA of the digits, {L} components",
+        "passes over the data",
+        "below the maximum of log p(x) (nats)",
+    )
     add_caption(
         figure, f"the maximum, in closed form: {number_text(best, '.3f')} nats for an image"
     )
@@ -185,7 +190,7 @@ def draw_em(em, vae, best):
 
 
 def draw_bars(shapes, rows, traces, truth):
-    """The bars and what was found of them, and the climb from every start."""
+    """The bars, the components found for them, and log p(x) from every start."""
     figure, axes = new_figure(15.0, 4.6, 1, 2)
     ax, cell = axes[0, 0], SIDE + 1.0
     pictures = {"truth": (shapes / np.sqrt(SIDE), None), **rows}

@@ -1,9 +1,9 @@
 """A film of training: the latent space after epochs 1, 2, 4, 8, ..., as a strip and as a GIF.
 
-Axes, prior draws and grid are the same in each frame, so that what moves has been learned; and
-epochs double, or nothing would seem to happen after the first second. What to look for: codes leave
-one heap, classes part, and only then do draws from the prior look like digits. That the picture
-might as well be rotated or mirrored means nothing.
+Axes, prior draws and grid are the same in each frame, so every movement is learned. Epochs double
+from frame to frame, because most is learned early. Watch the codes spread, the classes separate,
+and only then the draws from the prior become digits. The orientation of the picture has no meaning:
+it could be rotated or mirrored.
 
     python examples/09_film_of_training.py [folder] [--quick]
 """
@@ -26,8 +26,14 @@ def main():
     vae = VAE(64, latent_dim=2, hidden_dims=(128,), likelihood=Binomial(16))
     film = Film(x_test, y_test)
     epochs = 2 if arguments.quick else 256
-    vae.fit(x_train, epochs, optimizer=Adam(3e-3), validation_data=x_test, callbacks=[film],
-            verbose=False)  # fmt: skip
+    vae.fit(
+        x_train,
+        epochs,
+        optimizer=Adam(3e-3),
+        validation_data=x_test,
+        callbacks=[film],
+        verbose=False,
+    )
     for record, _ in film.kept:
         print(f"epoch {record['epoch']:3}: test ELBO {record['validation_elbo']:.2f} nats")
     film.strip().savefig(arguments.folder / "example_09_film.png", dpi=150)

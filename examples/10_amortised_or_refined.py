@@ -1,12 +1,12 @@
 """What the encoder loses: its q(z|x) beside the best Gaussian and the true posterior of one digit.
 
-The decoder is fixed. log p(x) - ELBO is made of two gaps (Cremer, Li & Duvenaud 2018):
+The decoder is fixed. log p(x) - ELBO is the sum of two gaps (Cremer, Li & Duvenaud 2018):
     approximation   no diagonal Gaussian is the true posterior: log p(x) - ELBO of the best one
     amortisation    the encoder does not give the best one: ELBO of the best - ELBO of the encoder's
-The best is found for each x by itself: the encoder's answer, moved by Adam on that example's own
-ELBO. That is inference, not training: no label is seen and no parameter changes. Each ELBO is then
-measured with new noise; on the noise it was refined with it would be flattered. With two latent
-dimensions log p(x) is exact, by quadrature.
+The best Gaussian is found for each x separately: Adam starts at the encoder's and raises the ELBO
+of that example. This is inference, not training: it uses no label and changes no parameter. Each
+ELBO is then measured with new noise; on the noise of the refinement it would be too high. With two
+latent dimensions log p(x) is exact, by quadrature.
 
     python examples/10_amortised_or_refined.py [folder] [--quick]
 """

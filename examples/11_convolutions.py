@@ -1,11 +1,11 @@
-"""Convolutions in the VAE, beside Dense layers with as many parameters, and given as much time.
+"""Convolutions in the VAE, against Dense layers with as many parameters, trained for as long.
 
-1. A convolution is a Dense layer whose matrix is mostly zeros and repeats the rest (Toeplitz).
+1. A convolution is a Dense layer whose matrix is mostly zeros, with repeated weights (Toeplitz).
 2. An encoder of convolutions and a decoder of their transposes: `VAE` with two other networks. Its
    forward and backward are those of `numpyvae/models/vae.py`, without a line changed.
-3. On MNIST, or on the embedded digits where it is not found: the convolutional network against the
-   dense one with the same number of parameters, and against the usual larger one. The clock counts
-   seconds of a processor, so that other programs on the machine do not matter.
+3. On MNIST, or on the embedded digits if MNIST is not found: the convolutional network against the
+   dense one with the same number of parameters, and against the usual larger one. Time is processor
+   time, so that other programs on the machine do not matter.
 
     python examples/11_convolutions.py [folder] [--steps 1000] [--quick]
 """
@@ -28,7 +28,7 @@ GREEN = "#009E73"
 
 
 def convolutional_encoder(data_dim, channels, n_outputs, activation, likelihood, *_):
-    """Convolutions with so many channels, then a Dense layer with `n_outputs` numbers."""
+    """Convolutions with these channels, then a Dense layer with `n_outputs` numbers."""
     shape, layers, scale = image_shape(data_dim), [], likelihood.data_scale
     for i, c in enumerate(channels):
         conv = Conv2d(f"encoder.{i}", shape, c, KERNEL, STRIDE, PADDING, 1.0 if i else scale)
@@ -62,13 +62,13 @@ def image_shape(data_dim):
 
 
 def toeplitz(layer, params):
-    """The matrix of a convolution without its bias: what it makes of each single pixel."""
+    """The matrix of a convolution without its bias: its output for each single pixel."""
     params = {**params, layer.b: np.zeros_like(params[layer.b])}
     return layer.forward(params, np.eye(math.prod(layer.window.shape)))[0]
 
 
 def dense_with(n_parameters, data_dim, latent_dim, **arguments):
-    """The dense VAE with one hidden layer whose number of parameters is nearest."""
+    """The dense VAE with one hidden layer and the nearest number of parameters."""
     one, two = (VAE(data_dim, latent_dim, (h,), **arguments).layout.size for h in (1, 2))
     width = 1 + round((n_parameters - one) / (two - one))
     return VAE(data_dim, latent_dim, (width,), **arguments)
@@ -92,7 +92,7 @@ def train(model, x_train, x_test, draw, steps=None, seconds=math.inf, n_points=1
 
 
 def data_of(quick):
-    """Train, test, what makes data of pixels, the likelihood, latent numbers, usual width."""
+    """Training and test data, transform, likelihood, latent dimensions, usual hidden width."""
     try:
         if quick:
             raise FileNotFoundError

@@ -2,11 +2,11 @@
 
 1. Rate (the KL) against distortion (-log p(x|z)) on the digits, for a range of beta. For a linear
    decoder the optimum is known exactly: reverse water-filling.
-2. The KL of each latent dimension: with beta = 1, with a warm-up, with free bits, and where beta
-   makes every dimension cost more than it is worth.
-3. Shapes drawn by NumPy, whose factors are known: how much each latent dimension says of each, and
-   the mutual information gap (MIG, Chen et al. 2018). A larger beta gives up some, and separates
-   the rest. Two seeds each, since a seed matters as much as the method.
+2. The KL of each latent dimension: with beta = 1, with a warm-up, with free bits, and with a beta
+   at which every dimension costs more than it is worth.
+3. Shapes drawn by NumPy, with known factors: the information of each latent dimension about each
+   factor, and the mutual information gap (MIG, Chen et al. 2018). A larger beta drops some factors,
+   and separates the rest. Two seeds each, since the seed matters as much as the method.
 
     python examples/12_price_of_information.py [folder] [--quick]
 """
@@ -36,12 +36,12 @@ from numpyvae.objectives import (
     reconstruction_loss_backward,
 )
 
-L, VARIANCE = 8, 0.02  # latent dimensions, and of p(x|z) on the digits
-FACTORS = {"shape": 2, "scale": 3, "angle": 4, "x": 8, "y": 8}  # of the drawn set: how many values
+L, VARIANCE = 8, 0.02  # latent dimensions, and the variance of p(x|z) on the digits
+FACTORS = {"shape": 2, "scale": 3, "angle": 4, "x": 8, "y": 8}  # values of each
 
 
 class FreeBitsVAE(VAE):
-    """The VAE, but the first `least` nats of each dimension's KL are free: no bound, a loss."""
+    """The VAE, with the first `least` nats of each dimension's KL free: a loss, not a bound."""
 
     def forward(self, params, x, noise):
         heads, encoder_cache = self.encoder.forward(params, x)
@@ -113,7 +113,7 @@ def draw_shapes():
 def information(codes, factors, n_bins=20):
     """I(z_l; v_j) / H(v_j) of codes (N, L) and factors (N, J), by a histogram of each z_l: (L, J).
 
-    Over the full grid of factors, each of them equally likely.
+    The images are the full grid of factors, so all values are equally likely.
     """
     shares = np.empty((codes.shape[1], factors.shape[1]))
     for i, z in enumerate(codes.T):
@@ -130,7 +130,7 @@ def information(codes, factors, n_bins=20):
 
 
 def gap(shares):
-    """MIG of each factor: how far the best latent dimension is ahead of the second, (J,)."""
+    """MIG of each factor: the lead of the best latent dimension over the second, (J,)."""
     first, second = np.sort(shares, axis=0)[::-1][:2]
     return first - second
 
@@ -144,11 +144,20 @@ def draw_rate_distortion(points, curve):
     ax.plot(rates, distortions, "o-", color=BLUE, ms=7, lw=1.2, label="VAE 64-128-8, trained")
     for (beta, _), rate, distortion in zip(points.items(), rates, distortions, strict=True):
         ax.annotate(
-            rf"$\beta$ = {beta:g}", (rate, distortion), (-8, -6), textcoords="offset points",
-            ha="right", va="top", fontsize=TICK_SIZE,
-        )  # fmt: skip
-    describe(ax, "The price of a nat decides how many are used", "rate: KL (nats)",
-             "distortion: $-$log p(x|z) (nats)")  # fmt: skip
+            rf"$\beta$ = {beta:g}",
+            (rate, distortion),
+            (-8, -6),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=TICK_SIZE,
+        )
+    describe(
+        ax,
+        "The price of a nat decides how many are used",
+        "rate: KL (nats)",
+        "distortion: $-$log p(x|z) (nats)",
+    )
     ax.margins(x=0.12, y=0.1)
     ax.legend(fontsize=LABEL_SIZE, frameon=False)
     return figure
@@ -162,14 +171,21 @@ def draw_dimensions(found):
         ax.bar(np.arange(1, len(kl) + 1), kl, color=[BLUE if k >= 0.01 else ORANGE for k in kl])
         n = sum(k < 0.01 for k in kl)
         describe(ax, name, "dimension, sorted", "")
-        ax.text(0.97, 0.95, f"sum {kl.sum():.1f} nats" + (f"\n{n} collapsed" if n else ""),
-                transform=ax.transAxes, ha="right", va="top", fontsize=TICK_SIZE)  # fmt: skip
+        ax.text(
+            0.97,
+            0.95,
+            f"sum {kl.sum():.1f} nats" + (f"\n{n} collapsed" if n else ""),
+            transform=ax.transAxes,
+            ha="right",
+            va="top",
+            fontsize=TICK_SIZE,
+        )
     axes[0, 0].set_ylabel("KL (nats)", fontsize=LABEL_SIZE)
     return figure
 
 
 def draw_information(results):
-    """What each latent dimension says of each factor, at a small and a large beta."""
+    """The information of each latent dimension about each factor, at a small and a large beta."""
     figure, axes = new_figure(5.4 * len(results), 4.8, 1, len(results))
     for ax, (name, shares, x_and_y) in zip(axes[0], results, strict=True):
         image = ax.imshow(shares, cmap="viridis", vmin=0, vmax=1, aspect="auto")
@@ -203,8 +219,11 @@ def main():
         vae.fit(x, epochs, 64, Adam(2e-3), verbose=False)
         points[beta] = rate_and_distortion(vae, x)
         exact = water_filling(s, 64, beta, VARIANCE, L)
-        print("beta {:5g}: {:6.2f} {:8.2f}   linear {:6.2f} {:8.2f}".format(
-            beta, *points[beta], *exact))  # fmt: skip
+        print(
+            "beta {:5g}: {:6.2f} {:8.2f}   linear {:6.2f} {:8.2f}".format(
+                beta, *points[beta], *exact
+            )
+        )
     curve = [water_filling(s, 64, b, VARIANCE, L) for b in np.geomspace(0.2, s[0] / VARIANCE, 200)]
 
     print("\nthe latent dimensions of the VAE with beta = 64:")

@@ -1,11 +1,12 @@
 """A second VAE on the codes of the first: samples from where the codes are (Dai & Wipf 2019).
 
-A trained VAE's codes, x -> z ~ q(z|x), are spread otherwise than the prior N(0, I) from which it
-samples. A second VAE learns them: u ~ N(0, I) -> z ~ p(z|u), with its noise, -> x. There is no new
-gradient in it: two `VAE` objects, the second trained on fresh codes of the first at every step.
+The codes of a trained VAE, x -> z ~ q(z|x), are not distributed like the prior N(0, I) from which
+it samples. A second VAE learns their distribution: u ~ N(0, I) -> z ~ p(z|u), with its noise, -> x.
+There is no new gradient in it: two `VAE` objects, the second trained on fresh codes of the first at
+every step.
 
-How far two sets of points are apart is asked of a classifier that has to tell them apart: an error
-of 50 % means that it cannot. What the second stage is worth is asked of log p(x), on test data.
+A classifier measures how different two sets of points are: an error of 50 % means that it cannot
+tell them apart. log p(x) on test data measures what the second stage is worth.
 
     python examples/13_two_stages.py [folder] [--quick]
 """
@@ -25,7 +26,7 @@ from numpyvae.parameters import Gradients, ParameterLayout
 
 
 def codes(vae, x, rng):
-    """z ~ q(z|x), a draw for each row of x: samples, for the means alone lie closer together."""
+    """z ~ q(z|x), a draw for each row of x, because the means are less spread than the codes."""
     mean, log_var = vae.encode(x)
     return reparameterize(mean, log_var, vae.draw_noise(rng, len(x)))[0]
 
@@ -33,8 +34,8 @@ def codes(vae, x, rng):
 def second_stage(first, x, epochs):
     """A VAE of the first one's codes, with as many dimensions, and a noise that it learns.
 
-    Codes have a variance of about 1, and so does a noise that begins at log_var = 0: it explains
-    them without any u, and training stays there. So it begins with little noise.
+    Codes have a variance of about 1. Noise that starts at log_var = 0 has the same, explains the
+    codes without u, and training stays there. So the noise starts small.
     """
     L = first.latent_dim
     second = VAE(L, L, (128, 128), likelihood=Gaussian("shared"), seed=first.seed)
@@ -48,8 +49,8 @@ def second_stage(first, x, epochs):
 def log_likelihoods(first, second, x, n_samples, rng):
     """log p(x) of each row under N(0, I) and under the second stage, by importance sampling.
 
-    For the second, p(z) = E[p(z, u) / q(u|z)] over u ~ q(u|z): one u for each z keeps the
-    estimate of p(x) without bias.
+    For the second, p(z) = E[p(z, u) / q(u|z)] over u ~ q(u|z): even with one u for each z the
+    estimate of p(x) is unbiased.
     """
     weights = np.empty((2, len(x), n_samples))
     for s in range(n_samples):
@@ -63,7 +64,7 @@ def log_likelihoods(first, second, x, n_samples, rng):
 
 
 def classifier_error(a, b, epochs, seed=0):
-    """Share of held-out points that a network puts on the wrong side: 0.5 for the same law."""
+    """The share of held-out points that a network misclassifies: 0.5 for equal distributions."""
     rng = np.random.default_rng(seed)
     x = np.concatenate([a, b])
     y = np.repeat([0.0, 1.0], [len(a), len(b)])
@@ -86,7 +87,7 @@ def classifier_error(a, b, epochs, seed=0):
 
 
 def draw_planes(panels):
-    """Points of the plane, a panel each."""
+    """Sets of points of the plane, one panel for each."""
     figure, axes = new_figure(4.2 * len(panels), 5.2, 1, len(panels), share=True)
     for ax, (title, points, colour) in zip(axes[0], panels, strict=True):
         ax.scatter(*points[:1400].T, s=7, color=colour, alpha=0.5, lw=0)
@@ -97,7 +98,7 @@ def draw_planes(panels):
 
 
 def draw_samples(panels):
-    """Digits, a panel each."""
+    """Sets of digits, one panel for each."""
     figure, axes = new_figure(4.2 * len(panels), 4.4, 1, len(panels))
     for ax, (title, x) in zip(axes[0], panels, strict=True):
         show_tiles(figure, ax, x, (8, 8), 6, (0.0, 1.0))
@@ -140,9 +141,13 @@ def main():
         print(f"  log p(x) on test data: N(0, I) {found[0]:7.2f}, stage two {found[1]:7.2f} nats")
         if L == 2:
             figures["planes"] = draw_planes(
-                [("codes z ~ q(z|x)", z, BLUE), ("prior N(0, I)", normal, ORANGE),
-                 ("stage two, z ~ p(z|u)", drawn, ORANGE), ("its codes u ~ q(u|z)", u, BLUE)]
-            )  # fmt: skip
+                [
+                    ("codes z ~ q(z|x)", z, BLUE),
+                    ("prior N(0, I)", normal, ORANGE),
+                    ("stage two, z ~ p(z|u)", drawn, ORANGE),
+                    ("its codes u ~ q(u|z)", u, BLUE),
+                ]
+            )
         else:
             panels = [("digits", x_test[:30]), ("z ~ N(0, I)", first.decode(normal[:30]))]
             figures["samples"] = draw_samples(

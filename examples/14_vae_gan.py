@@ -4,20 +4,20 @@
     decoder   gamma R + mean_n softplus(-d(x~_n)) + softplus(-d(x^_n)),  d the critic's logit
     critic    mean_n softplus(-d(x_n)) + softplus(d(x~_n)) + softplus(d(x^_n))
 
-x~ is the reconstruction of x, x^ a sample. Each loss moves its own parameters alone. A library of
-automatic derivatives needs three passes or carefully placed stops; by hand it is plain to see:
-`backward_input` carries a cotangent through a network whose parameters belong to another, and
-`backward_params` is called by the owner only. `players` says who owns what, and the proofs take
-each loss by the parameters that descend it.
+x~ is the reconstruction of x, x^ a sample. Each loss changes only its own parameters. Automatic
+differentiation needs three passes or carefully placed stops for this; by hand it is easy to see:
+`backward_input` carries a cotangent through a network whose parameters another loss trains, and
+only that network's own loss calls `backward_params`. `players` says which loss trains which
+parameters, and the proofs check each loss by them.
 
-This is no bound on log p(x): R is measured by features that move while it is learned, so it can be
-compared with nothing, not even with itself an epoch ago. Samples get sharper; nothing here says
-that they are more likely.
+None of these losses is a bound on log p(x). R is measured by features that change during training,
+so its values cannot be compared, not even with those of an earlier epoch. Samples get sharper;
+nothing here says that they are more likely.
 
-A CVAE-GAN (Bao et al. 2017) tells encoder and decoder the class by a `Condition` layer, and has a
+A CVAE-GAN (Bao et al. 2017) gives encoder and decoder the class by a `Condition` layer, and has a
 classifier as a fourth player. The decoder has two more terms: -log p(y|x^) of the classifier, and
-the squared distance of the mean features of each class between data and samples. Both are again a
-`backward_input` through a network that somebody else owns, stopped at the decoder.
+the squared distance of the mean features of each class between data and samples. For both,
+`backward_input` goes through a network that another loss trains, and stops at the decoder.
 
     python examples/14_vae_gan.py [folder] [--quick]
 """
@@ -85,7 +85,7 @@ class VAEGAN(Model):
             df = self.head.backward(params, grads, dd / n, dc)
             self.features.backward_params(params, grads, df, fc)
 
-        # Others' losses pass through the critic, and leave no gradient in it.
+        # The other losses pass through the critic, without a gradient for it.
         dx_distance = self.features.backward_input(params, (f_z - f_x) / n, fc_z)
         df_z = self.head.backward_input(params, -sigmoid(-d_z) / n, dc_z)
         df_p = self.head.backward_input(params, -sigmoid(-d_p) / n, dc_p)
@@ -96,7 +96,7 @@ class VAEGAN(Model):
         self.decoder.backward_params(params, grads, dx_z, z_cache)
         self.decoder.backward_params(params, grads, dx_p, p_cache)
 
-        # The encoder's passes through the decoder, without gamma and without the critic's opinion.
+        # The encoder's passes through the decoder, without gamma and without the critic's terms.
         dz = self.decoder.backward_input(params, dx_distance, z_cache)
         dmean_z, dlog_var_z = reparameterize_backward(dz, sample_cache)
         dkl = np.full(n, 1 / n, dz.dtype)
@@ -128,7 +128,7 @@ def sharpness(x):
 
 
 def draw_samples(panels):
-    """Digits, a panel each, and how sharp they are."""
+    """Sets of digits, one panel for each, with their sharpness."""
     figure, axes = new_figure(4.2 * len(panels), 4.4, 1, len(panels))
     for ax, (name, x) in zip(axes[0], panels.items(), strict=True):
         show_tiles(figure, ax, x[:36], (8, 8), 6, (0.0, 1.0))
@@ -137,7 +137,7 @@ def draw_samples(panels):
 
 
 def draw_players(history):
-    """What the critic gets right, and the distance in its features: neither of them must fall."""
+    """The critic's accuracy, and the distance R in its features; neither has to fall."""
     figure, axes = new_figure(11.0, 4.2, 1, 2)
     epochs = history.column("epoch")
     axes[0, 0].plot(epochs, 100 * history.column("right"), color=BLUE, lw=1.6)

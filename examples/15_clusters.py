@@ -1,15 +1,15 @@
-"""Clustering by a mixture prior: the components of p(z) as the classes, and how much is luck.
+"""Clustering by a mixture prior: the components of p(z) as classes, and how much is luck.
 
 `LearnedPriorVAE` with K = 10 Gaussians as its prior never sees a label; a digit belongs to the
 component with the largest responsibility p(k|z). Two starts are compared, on five seeds each:
 
-- the prior's own: means drawn from N(0, I), as the model begins with no idea of the data;
-- after a plain VAE has been trained, whose codes k-means has divided in ten (as in VaDE, Jiang et
-  al. 2017: with q(c|x) = p(c|z) its bound is this model's own, so there is no second model here).
+- the prior's own: means drawn from N(0, I), without any knowledge of the data;
+- from a trained plain VAE, whose codes k-means has divided into ten clusters (as in VaDE, Jiang et
+  al. 2017: with q(c|x) = p(c|z) its bound is that of this model, so no second model is needed).
 
-A seed is chosen, if at all, by the ELBO on the training data. To choose it by its accuracy would be
-to look at the labels. Components and classes are matched one to one on the training data; what
-matches best there is counted on test data. The spread over seeds is part of the answer.
+If a seed is chosen, then by the ELBO on the training data; choosing it by accuracy would use the
+labels. Components are matched to classes one to one on the training data, and accuracy is counted
+on the test data with this matching. The spread over seeds is part of the answer.
 
     python examples/15_clusters.py [folder] [--quick]
 """
@@ -63,7 +63,7 @@ def from_a_vae(model, x, epochs):
 
 
 def one_to_one(table):
-    """The class of each component, each taken once, that the most examples agree with: (K,).
+    """The class of each component, each class once, such that the most examples agree: (K,).
 
     table (K, K) counts examples by component and class. Exact, over all subsets of the classes.
     """
@@ -90,7 +90,7 @@ def counts(components, y):
 
 
 def run(start, seed, data, epochs):
-    """A model, its training ELBO, accuracy on test data, and its components beside the classes."""
+    """A model, its training ELBO, its accuracy on test data, and the classes of its components."""
     x, y, x_test, y_test = data
     model = LearnedPriorVAE(64, L, GaussianMixture(K), likelihood=Binomial(16), seed=seed)
     if start == STARTS[1]:
@@ -112,14 +112,18 @@ def draw_spread(results):
     for (start, runs), colour, marker in zip(results.items(), (ORANGE, BLUE), "so", strict=True):
         elbo, accuracy = [r[1] for r in runs], [100 * r[2] for r in runs]
         ax.scatter(elbo, accuracy, s=70, color=colour, marker=marker, label=start)
-    describe(ax, "The same model, other starts and seeds", "training ELBO (nats)",
-             "right on test data, one to one (%)")  # fmt: skip
+    describe(
+        ax,
+        "The same model, other starts and seeds",
+        "training ELBO (nats)",
+        "right on test data, one to one (%)",
+    )
     figure.legend(loc="outside lower center", ncols=2, fontsize=LABEL_SIZE, frameon=False)
     return figure
 
 
 def draw_clusters(model, table, order):
-    """Samples of each component, and which classes of the test set it holds."""
+    """Samples of each component, and the classes of its test examples."""
     figure, axes = new_figure(11.5, 5.4, 1, 2)
     params, rng = model.params, np.random.default_rng(0)
     mean, spread = (params[f"prior.{name}"][order] for name in ("mean", "log_var"))

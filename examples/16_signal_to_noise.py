@@ -1,15 +1,16 @@
-"""More samples: a better bound, a worse gradient for the encoder, and one that only looks better.
+"""More samples: a better bound, a noisier gradient for the encoder, and two other estimates of it.
 
-bound_S = E[log 1/S sum_s w_s],  w_s = p(x, z_s) / q(z_s|x), rises to log p(x) with S. Three
-estimates of its gradient by the mean of q, all from the same samples, with v_s = w_s / sum w and
-g_s = d log w_s / d z at fixed q:
+bound_S = E[log 1/S sum_s w_s],  w_s = p(x, z_s) / q(z_s|x), rises to log p(x) with S. Here are
+three estimates of its gradient with respect to the mean of q, all from the same samples, with
+v_s = w_s / sum w and g_s = d log w_s / d z at fixed q:
 
     standard              sum_s v_s d log p(x, z_s) / d z     signal / noise falls as S^(-1/2)
     sticking the landing  sum_s v_s g_s                       rises most, and has the wrong mean
     doubly reparam.       sum_s v_s^2 g_s                     rises as S^(1/2), and is right
 
-A high signal-to-noise ratio says nothing of the signal. The model is linear and Gaussian, z ~ N(0,
-I), x = z + noise in 20 dimensions, so that log p(x) and the gradient for S = 1 are known.
+A high signal-to-noise ratio does not say that the signal is right. The model is linear and
+Gaussian, z ~ N(0, I), x = z + noise in 20 dimensions, so log p(x) and the gradient for S = 1 are
+known.
 Sources: Burda et al. 2015; Rainforth et al. 2018; Roeder et al. 2017; Tucker et al. 2019.
 
     python examples/16_signal_to_noise.py [folder] [--quick]
@@ -87,12 +88,18 @@ def draw(counts, rows, n, best):
     axes[0, 2].axhline(best, color="black", ls="--", lw=1.5, label="log p(x)")
     for ax, title, label in zip(
         axes.flat,
-        ("Signal to noise: the highest is not the best", "The signal: one of them stays wrong",
-         "The bound"),
-        ("|mean| / standard deviation, mean over entries", "length of the mean gradient (nats)",
-         "bound$_S$ (nats)"),
+        (
+            "Signal to noise: the highest is not the best",
+            "The signal: one of them stays wrong",
+            "The bound",
+        ),
+        (
+            "|mean| / standard deviation, mean over entries",
+            "length of the mean gradient (nats)",
+            "bound$_S$ (nats)",
+        ),
         strict=True,
-    ):  # fmt: skip
+    ):
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter("{x:g}")
         ax.grid(color="0.92")

@@ -1,12 +1,12 @@
-"""What a diagonal posterior costs, in nats, and how a decoder that is free gets around the price.
+"""What a diagonal posterior costs, in nats, and how a trained decoder avoids this cost.
 
 x = z W + noise of variance s, z ~ N(0, I): the true posterior is Gaussian with the precision
 M = I + W W^T / s, the same for every x. The best diagonal Gaussian has the variances 1 / M_ll and
     log p(x) - ELBO = 1/2 (sum_l log M_ll - log det M)  nats,
-zero only where M is diagonal; a full covariance loses nothing. Here W = R diag(2, 0.5), and R turns
-the latent plane. p(x) does not know of R, so a VAE that may learn W turns it until the price is
-gone: where the decoder is free, a full covariance buys little. Derived in
-docs/derivations/full_covariance.md; for a free linear decoder see Lucas et al. 2019.
+zero only if M is diagonal; a full covariance loses nothing. Here W = R diag(2, 0.5), and R rotates
+the latent plane. p(x) does not depend on R, so a VAE that learns W rotates it until the cost is
+zero: with a trained decoder, a full covariance gains little. Derived in
+docs/derivations/full_covariance.md; for a trained linear decoder see Lucas et al. 2019.
 
     python examples/17_full_covariance.py [folder] [--quick]
 """
@@ -24,7 +24,7 @@ SIGNS = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])  # noise: mean 0 and cova
 
 
 def turned(degrees):
-    """W (2, 2) whose latent plane is turned: R diag(2, 0.5)."""
+    """W (2, 2) with a rotated latent plane: R diag(2, 0.5)."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.array([[c, -s], [s, c]]) @ np.diag([2.0, 0.5])
 
@@ -35,13 +35,13 @@ def precision(W):
 
 
 def price(W):
-    """What the best diagonal posterior lacks of log p(x), in nats."""
+    """log p(x) - ELBO of the best diagonal posterior, in nats."""
     M = precision(W)
     return 0.5 * (np.log(np.diag(M)).sum() - np.linalg.slogdet(M)[1])
 
 
 def best(kind, W):
-    """A linear model of that kind with decoder W and the best encoder that it can have."""
+    """A linear model of that kind with decoder W and its best encoder."""
     L, M = len(W), precision(W)
     C = np.linalg.cholesky(np.linalg.inv(M))
     full = np.concatenate((2 * np.log(np.diag(C)), C[np.tril_indices(L, -1)]))
@@ -117,8 +117,14 @@ def draw(x, angles, gaps, learned):
     ax, fine = axes[0, 1], np.linspace(0, 90, 181)
     ax.plot(fine, [price(turned(a)) for a in fine], color="0.5", lw=2, label="closed form")
     ax.plot(angles, gaps[VAE], "D", color=ORANGE, ms=8, label="diagonal: log p(x) $-$ ELBO")
-    ax.plot(angles, gaps[FullCovarianceVAE], "o", color=BLUE, ms=8,
-            label="full covariance: log p(x) $-$ ELBO")  # fmt: skip
+    ax.plot(
+        angles,
+        gaps[FullCovarianceVAE],
+        "o",
+        color=BLUE,
+        ms=8,
+        label="full covariance: log p(x) $-$ ELBO",
+    )
     ax.set_xticks([0, 15, 30, 45, 60, 75, 90])
     ax.set_ylim(-0.05, 1.35 * max(gaps[VAE]))
     describe(ax, "The price of a diagonal posterior", "angle of W (degrees)", "nats")
@@ -126,12 +132,19 @@ def draw(x, angles, gaps, learned):
     ax = axes[0, 2]
     ax.plot(learned, color=ORANGE, lw=2.2)
     ax.set_ylim(-0.05, 1.35 * max(gaps[VAE]))
-    describe(ax, "A decoder that may learn turns itself", "epoch of a VAE, W free",
-             "price of its W (nats)")  # fmt: skip
+    describe(
+        ax,
+        "A decoder that may learn turns itself",
+        "epoch of a VAE, W free",
+        "price of its W (nats)",
+    )
     for ax in axes[0, 1:]:
         ax.grid(color="0.92")
-    add_caption(figure, f"x = z W + noise of variance {S}, W = R diag(2, 0.5); left: R turns by 45 "
-                "degrees, right: it starts there")  # fmt: skip
+    add_caption(
+        figure,
+        f"x = z W + noise of variance {S}, W = R diag(2, 0.5); left: R turns by 45 "
+        "degrees, right: it starts there",
+    )
     return figure
 
 

@@ -1,10 +1,11 @@
-"""Draws that look like the data: residuals with structure beside white ones.
+"""Draws that look like the data: structured residuals compared with white ones.
 
-A decoder gives the mean of x given z, and a likelihood says what is left. With a variance for each
-dimension what is left is white: every dimension errs by itself, and draws of x are rough where the
-data are not. `StructuredGaussian(1)` gives each dimension a neighbour: the precision of p(x|z) has
-a band beside its diagonal. The data are waves of any phase and height plus an autoregression, whose
-precision has just this band: r_t = 0.9 r_(t-1) + noise. Derived in docs/derivations/structured.md.
+The decoder gives the mean of x given z, and the likelihood describes the residual. With a variance
+for each dimension the residual is white: dimensions err independently, and draws of x are rough
+although the data are smooth. `StructuredGaussian(1)` couples each dimension to its neighbour: the
+precision of p(x|z) has a band beside its diagonal. The data are waves of any phase and height plus
+an autoregression, whose precision has this band: r_t = 0.9 r_(t-1) + noise. Derived in
+docs/derivations/structured.md.
 
     python examples/18_structured_residuals.py [folder] [--quick]
 """
@@ -46,7 +47,7 @@ def autocorrelation(residual, n_lags=8):
 
 
 def draw(x, drawn, correlations):
-    """Some data, their means, means with residuals of both kinds; how residuals hang together."""
+    """Data, their means, the means with both kinds of residuals, and correlations of residuals."""
     figure, axes = new_figure(19.0, 5.6, 1, 5)
     mean, structured = drawn[STRUCTURED]
     panels = (

@@ -1,6 +1,6 @@
 """A variational autoencoder in pure NumPy, every gradient written by hand and proven.
 
-The whole gradient path stands in `numpyvae/models/vae.py`, on one screen.
+The whole gradient path is in `numpyvae/models/vae.py`, on one screen.
 """
 
 from importlib import import_module
@@ -60,11 +60,11 @@ _HOME = {
     "Film": "numpyvae.film",
     **dict.fromkeys(("SGD", "Adam", "Momentum"), "numpyvae.optimizers"),
 }
-"""Where a public name is defined, if it is not a model's."""
+"""The module that defines each public name, apart from the models."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: `import numpyvae` takes no time."""
+    """Import a public name at its first use, so that `import numpyvae` is fast."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME.get(name, "numpyvae.models")), name)

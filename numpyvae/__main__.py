@@ -7,10 +7,10 @@ from numpyvae.ranks import n_ranks
 
 
 def main() -> int:
-    """Run the command; with one thread of MKL, where that is NumPy's library of matrix products.
+    """Run the command, with one thread of MKL if NumPy uses it for matrix products.
 
-    OpenBLAS is told by `numpyvae.gradient_check.blas` where products are computed. MKL reads this
-    when NumPy is loaded.
+    MKL reads this setting when NumPy is loaded. OpenBLAS gets its number of threads later, from
+    `numpyvae.gradient_check.blas`, where products are computed.
     """
     os.environ.setdefault("MKL_NUM_THREADS", "1")
     if n_ranks() != 1:  # each has one processor, and NumPy is not loaded yet
@@ -19,7 +19,7 @@ def main() -> int:
         from numpyvae.cli import main
 
         code = main()
-        if code > 128:  # ended by a signal; all is said, and another changes nothing
+        if code > 128:  # ended by a signal: the message is out, and a second signal changes nothing
             _ignore_signals()
         return code
     except KeyboardInterrupt:  # while still importing, so `interrupts.INTERRUPTED` may be missing

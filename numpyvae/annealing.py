@@ -1,15 +1,15 @@
-"""log p(x) by annealed importance sampling: slow, and a judge of the faster estimates.
+"""log p(x) by annealed importance sampling: slow, and a check on the faster estimates.
 
 A chain starts at a Gaussian q(z) and passes through distributions that turn into p(x, z),
 
     log f_b(z) = (1 - b) log q(z) + b log p(x, z),   0 = b_0 < b_1 < ... < b_K = 1,
 
-each of which a Hamiltonian transition leaves as it is. The weight
+each of which is invariant under its Hamiltonian transition. The weight
 w = prod_k f_(b_k)(z_(k-1)) / f_(b_(k-1))(z_(k-1)) has the expectation p(x), however well or badly
-the transitions move, so the logarithm of a mean of weights is in expectation a lower bound on
-log p(x) (Neal 2001; Wu et al. 2017). Of data that the model drew, the z they were drawn from is an
-exact sample of p(z|x). The same chain runs backwards from it, 1 / w then has the expectation
-1 / p(x), and there is an upper bound, too (Grosse et al. 2015).
+the chain mixes, so the logarithm of a mean of weights is in expectation a lower bound on
+log p(x) (Neal 2001; Wu et al. 2017). If the model drew x itself, the z that x was drawn from is an
+exact sample of p(z|x). The same chain runs backwards from it; the expectation of 1 / w is then
+1 / p(x), which gives an upper bound, too (Grosse et al. 2015).
 
 Everything is written in u = (z - mean) / sigma, in which q is N(0, I).
 """
@@ -36,11 +36,11 @@ PILOT_STEPS = 80
 PILOT_CHAINS = 4
 LEAPFROGS = 8
 ACCEPTANCE = 0.65
-"""Of a proposal; the most efficient one for Hamiltonian transitions (Beskos et al. 2013)."""
+"""The target acceptance rate, optimal for Hamiltonian transitions (Beskos et al. 2013)."""
 
 
 class Bounds(NamedTuple):
-    """Of data that the model drew: log p(x) between two bounds in expectation, (N,) nats each."""
+    """Two bounds in expectation on log p(x) of data that the model drew, (N,) nats each."""
 
     lower: Array
     upper: Array
@@ -62,10 +62,10 @@ def annealed_log_likelihood(
         model: a `LatentModel`.
         data: x (N, D), or (x, y).
         n_chains: for each example; the weights are averaged over them.
-        n_steps: K, the number of intermediate distributions. Their places and the step sizes are
-            found by a pilot run of a few chains.
-        rng: of chains and noise; None draws from the model's seed, the same each time.
-        start: q, "prior" for N(0, I), which knows nothing of any encoder, or "refined" for the
+        n_steps: K, the number of intermediate distributions. A pilot run of a few chains chooses
+            the b_k and the step sizes.
+        rng: of chains and noise; None starts a generator from the model's seed.
+        start: q, "prior" for N(0, I), which does not depend on the encoder, or "refined" for the
             posterior refined for each example, which needs fewer steps.
         verbose: show the progress.
     """
@@ -154,7 +154,7 @@ class _Path:
         return rng.standard_normal(self.mean.shape, self.mean.dtype)
 
     def standardize(self, z: Array) -> Array:
-        """u (R, L) of the z (N, L) from which all chains of an example begin."""
+        """u (R, L) of z (N, L), where all chains of an example start."""
         return (np.repeat(z, self.n_chains, axis=0) - self.mean) / self.sigma
 
     def by_example(self, values: Array) -> Array:
@@ -171,14 +171,14 @@ class _Path:
         """log p(x, z) - log q(z), (R,): the derivative of log f_b by b."""
         return log_joint.astype(np.float64) + 0.5 * (u * u + LOG_2PI).sum(axis=1)
 
-    @np.errstate(over="ignore", invalid="ignore")  # a step that leads too far is not accepted
+    @np.errstate(over="ignore", invalid="ignore")  # overflow means rejection
     def transition(
         self, state: tuple[Array, Array, Array], beta: float, step: Array, rng: np.random.Generator
     ) -> tuple[tuple[Array, Array, Array], Array]:
         """A Hamiltonian transition of f_beta from (u, log joint, its derivative), step (R,).
 
-        Returns the new state and the probability with which each proposal was accepted. The sizes
-        vary by a fifth, or a trajectory that closes upon itself would stay for ever.
+        Returns the new state and the acceptance probability of each proposal. The step sizes vary
+        by a fifth; with a fixed size, a periodic trajectory could return to its start every time.
         """
         start: tuple[Array, Array, Array] = state
         u, log_joint, grad = start
@@ -225,12 +225,12 @@ class _Path:
 
 
 def _pilot(path: _Path, rng: np.random.Generator, progress: Steps) -> tuple[Array, Array]:
-    """How hard each part of the path is, and the step sizes (K + 1, N) it takes there.
+    """The difficulty of each part of the path, and the step sizes (K + 1, N) along it.
 
-    Chains pass through a sigmoidal schedule. The step size of each example goes up where more than
-    0.65 of its proposals are accepted, else down. The first result is the schedule b, and how hard
-    it is up to there, from 0 to 1: the integral of the standard deviation of d log f_b / db, which
-    an optimal schedule divides evenly (Gelman & Meng 1998).
+    Chains follow a sigmoidal schedule. The step size of each example grows while more than 0.65 of
+    its proposals are accepted, and shrinks otherwise. The first result is the schedule b with the
+    difficulty up to each b, from 0 to 1: the integral of the standard deviation of d log f_b / db,
+    which an optimal schedule divides evenly (Gelman & Meng 1998).
     """
     s = sigmoid(np.linspace(-5.0, 5.0, PILOT_STEPS + 1))
     betas = (s - s[0]) / (s[-1] - s[0])
@@ -255,7 +255,7 @@ def _pilot(path: _Path, rng: np.random.Generator, progress: Steps) -> tuple[Arra
 
 
 def _plan(schedule: Array, log_steps: Array, n_steps: int) -> tuple[Array, Array]:
-    """b (K + 1,), even in difficulty, and the step sizes there (K + 1, N), by interpolation."""
+    """b (K + 1,) at equal steps of difficulty, and the step sizes (K + 1, N), by interpolation."""
     grid, difficulty = schedule
     betas = np.interp(np.linspace(0.0, 1.0, n_steps + 1), difficulty, grid)
     at = np.interp(betas, grid, np.arange(len(grid)))

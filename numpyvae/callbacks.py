@@ -48,10 +48,10 @@ class _Best:
 class EarlyStopping(_Best):
     """Ends the training after `patience` epochs in a row without a new best.
 
-    `monitor` names what is followed: "validation_elbo", or for a model without ELBO
-    "validation_loss". The parameters stay the last epoch's; `KeepBest` restores the best's. A new
-    object counts anew, the same one in another `fit` counts on. `epoch` and `value` are the best.
-    Source: Prechelt 1998, "Early stopping, but when?", the criterion UP on single epochs.
+    `monitor` names the quantity: "validation_elbo", or "validation_loss" for a model without ELBO.
+    The parameters stay those of the last epoch; `KeepBest` restores those of the best. A new object
+    starts counting at 0; the same object continues its count in another `fit`. `epoch` and `value`
+    are the best. Source: Prechelt 1998, "Early stopping, but when?", criterion UP on single epochs.
     """
 
     def __init__(self, patience: int, monitor: str = "validation_elbo") -> None:
@@ -60,16 +60,16 @@ class EarlyStopping(_Best):
         self.waited = 0
 
     def __call__(self, model: Any, record: Mapping[str, float]) -> bool:
-        """True once `patience` is at its end."""
+        """True once `patience` has run out."""
         self.waited = 0 if self.is_best(record) else self.waited + 1
         return self.waited >= self.patience
 
 
 class KeepBest(_Best):
-    """Gives the model, when `fit` ends, the parameters of its best epoch.
+    """When `fit` ends, gives the model the parameters of its best epoch.
 
     `monitor` as in `EarlyStopping`. `epoch`, `value` and `theta` (P,) are the best so far. History
-    and `epochs_trained` go on to count every epoch, and the optimiser stays the last epoch's.
+    and `epochs_trained` still count every epoch, and the optimiser stays that of the last epoch.
     """
 
     def __init__(self, monitor: str = "validation_elbo") -> None:
@@ -90,18 +90,18 @@ class KeepBest(_Best):
 class Warmup:
     """Lets the weight of the KL rise from 0 to the model's own beta over the first `epochs`.
 
-    beta grows with every step, in proportion to the epochs that the model has been trained,
-    fractions included: so stopping and going on changes nothing. When `fit` ends, `model.beta` is
-    again what it was. The ELBO in the history is the bound whatever beta is; the loss is weighted.
+    beta grows at every step, in proportion to the epochs trained so far, fractions included, so
+    stopping and resuming changes nothing. When `fit` ends, `model.beta` gets its own value back. In
+    the history, "elbo" is the bound for any beta, and "loss" is weighted by it.
     Source: Bowman et al. 2016; Sonderby et al. 2016.
     """
 
     def __init__(self, epochs: float) -> None:
         self.epochs = positive_number("epochs", epochs)
-        self.beta: float | None = None  # of the model, once a fit has begun
+        self.beta: float | None = None  # the model's own beta, once a fit has begun
 
     def before_step(self, model: Any, epochs: float) -> None:
-        """Set beta for the step that begins after so many `epochs` of training."""
+        """Set beta for the step that begins after `epochs` epochs of training."""
         if not hasattr(model, "beta"):
             raise TypeError(f"Warmup changes beta, which {type(model).__name__} does not have")
         if self.beta is None:
@@ -109,7 +109,7 @@ class Warmup:
         model.beta = self.beta * min(1.0, epochs / self.epochs)
 
     def __call__(self, model: Any, record: Mapping[str, float]) -> None:
-        """Nothing, once the epoch is over: beta changes before each step."""
+        """Do nothing after an epoch: beta changes before each step."""
 
     def finish(self, model: Any) -> None:
         """Give the model its own beta again."""

@@ -1,7 +1,7 @@
-"""What a model's file keeps beside theta, so that training goes on as if it had never stopped.
+"""What a model's file keeps beside theta, so that training resumes as if it had never stopped.
 
-The order and the noise of an epoch come from its number (see `training.fit`), so no generator's
-state is among it: only the history, and the optimiser with its moments.
+This is the history, and the optimiser with its moments. It needs no state of a generator, because
+the order and noise of an epoch come from its number (see `training.fit`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from numpyvae.data.untrusted import brief
+from numpyvae.history import History
 from numpyvae.numerics import Array
 from numpyvae.optimizers import (
     OPTIMIZERS,
@@ -22,7 +23,6 @@ from numpyvae.optimizers import (
     optimizer_from_config,
 )
 from numpyvae.storage import Saved
-from numpyvae.training import History
 
 __all__ = ["load_training", "training_state"]
 
@@ -32,10 +32,10 @@ PREFIX = "optimizer."
 def training_state(
     history: History, optimizer: Optimizer | None
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """History and optimiser as arrays by name, and what JSON has to say of them.
+    """History and optimiser: arrays by name, and a description for JSON.
 
-    Numbers of the history are kept, other things that a callback put there are not. An optimiser
-    that is not one of this package is not kept.
+    The history keeps its numbers, but nothing else that a callback has put there. An optimiser is
+    kept if it is one of this package.
     """
     arrays: dict[str, Array] = {}
     description: dict[str, Any] = {}
@@ -52,9 +52,9 @@ def training_state(
 
 
 def load_training(saved: Saved, theta: Array) -> tuple[History, Optimizer | None]:
-    """What `training_state` described; an empty history and None where a file has nothing of it.
+    """What `training_state` described; an empty history and None if the file has neither.
 
-    Raises ValueError if arrays and description do not fit each other, or theta (P,).
+    Raises ValueError if arrays, description and theta (P,) do not fit together.
     """
     try:
         return _history(saved), _optimizer(saved, theta)
@@ -78,7 +78,7 @@ def _optimizer(saved: Saved, theta: Array) -> Optimizer | None:
 
 
 def _history(saved: Saved) -> History:
-    """Records from a table (epochs, names), in which NaN stands for what an epoch does not have."""
+    """Records from a table (epochs, names), where NaN marks what an epoch does not have."""
     names = saved.description.get("history", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"expected the names of the history, got {names!r:.40}")

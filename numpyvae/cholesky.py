@@ -1,9 +1,9 @@
 """The Gaussian with a full covariance C C^T: three heads, sample and KL, each with its backward.
 
 C (L, L) is lower triangular. Its diagonal is sigma = exp(log_var / 2), as in `gaussian`; `off`
-holds what is below the diagonal, row by row: C_21, C_31, C_32, ... With off = 0 everything here is
-what `gaussian` gives. The log-density by the noise is the diagonal one's, too: log |det C| =
-1/2 sum_l log_var, whatever is below the diagonal.
+holds the entries below the diagonal, row by row: C_21, C_31, C_32, ... With off = 0 all results
+equal those of `gaussian`. The log-density in terms of the noise is that of `gaussian` for any
+`off`, because log |det C| = 1/2 sum_l log_var does not depend on it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def cholesky_sample(
 
 
 def cholesky_sample_backward(dz: Array, cache: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-    """As of the diagonal Gaussian; doff_ij = dz_i noise_j: z_i moves with every earlier noise."""
+    """As for the diagonal Gaussian; doff_ij = dz_i noise_j, as z_i depends on all earlier noise."""
     sample_cache, noise = cache
     rows, columns = _below_the_diagonal(noise.shape[-1])
     return *reparameterize_backward(dz, sample_cache), dz[..., rows] * noise[..., columns]
@@ -74,7 +74,8 @@ def cholesky_kl(
 ) -> tuple[Array, tuple[tuple[Array, Array], Array]]:
     """KL(N(mean, C C^T) || N(0, I)) = the diagonal one's + 1/2 sum_{i > j} C_ij^2, (N,) nats.
 
-    For 1/2 (tr C C^T + |mean|^2 - L - log det C C^T) knows C by its squares and its diagonal.
+    It is 1/2 (tr C C^T + |mean|^2 - L - log det C C^T), where C enters through the squares of its
+    entries and through its diagonal.
     """
     kl, kl_cache = kl_to_standard_normal(mean, log_var)
     return kl + 0.5 * (off * off).sum(axis=-1), (kl_cache, off)
@@ -83,7 +84,7 @@ def cholesky_kl(
 def cholesky_kl_backward(
     dkl: Array, cache: tuple[tuple[Array, Array], Array]
 ) -> tuple[Array, Array, Array]:
-    """As of the diagonal Gaussian; doff = dkl off."""
+    """As for the diagonal Gaussian, and doff = dkl off."""
     kl_cache, off = cache
     return *kl_to_standard_normal_backward(dkl, kl_cache), dkl[:, None] * off
 
@@ -99,7 +100,7 @@ def cholesky_factor(log_var: Array, off: Array) -> Array:
 
 
 def log_variances(C: Array) -> Array:
-    """log (C C^T)_ll, of each z_l alone: C (N, L, L) -> (N, L)."""
+    """log (C C^T)_ll, the log-variance of each z_l: C (N, L, L) -> (N, L)."""
     return np.log((C * C).sum(axis=-1))
 
 

@@ -1,7 +1,7 @@
-"""A class that is known, and one that is not: cross-entropy, the sum over classes, and both in one.
+"""Losses for known and unknown classes: cross-entropy, the sum over classes, and both in one.
 
-N examples, K classes. `logits` (N, K) give q(k|x) = softmax(logits), and are never put into a
-softmax whose logarithm is then taken.
+N examples, K classes. `logits` (N, K) give q(k|x) = softmax(logits). Nothing here takes the
+logarithm of a softmax; log q comes directly from the logits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def log_softmax(logits: Array) -> Array:
 
 
 def of_class(log_joint: Array, y: Array) -> Array:
-    """Column y of log p(x, k) (N, K), or where y is -1 the sum over all: log p(x), (N,) nats."""
+    """Column y of log p(x, k) (N, K), or log p(x), summed over k, where y is -1: (N,) nats."""
     return np.where(y < 0, logsumexp(log_joint, axis=-1), log_joint[np.arange(len(y)), y])
 
 
@@ -57,9 +57,9 @@ def cross_entropy_backward(dvalue: Array, cache: tuple[Array, Array]) -> tuple[A
 def marginal_bound(costs: Array, logits: Array) -> tuple[Array, tuple[Array, Array, Array]]:
     """U_n = sum_k q_nk (costs_nk + log q_nk), q = softmax(logits): (N, K) twice -> (N,) nats.
 
-    The loss of an example whose class is not known: what it costs on average if the class is drawn
-    from q, minus the entropy of q. If costs_nk bounds -log p(x_n, k) then U_n bounds -log p(x_n);
-    it is least, -log sum_k exp(-costs_nk), at logits = -costs. Source: Kingma et al. 2014, eq. 7.
+    The loss of an example whose class is not known: the expected cost under q, minus the entropy of
+    q. If costs_nk bounds -log p(x_n, k), then U_n bounds -log p(x_n). Its minimum is
+    -log sum_k exp(-costs_nk), at logits = -costs. Source: Kingma et al. 2014, eq. 7.
     """
     log_q = log_softmax(logits)
     q, total = np.exp(log_q), costs + log_q
@@ -72,7 +72,7 @@ def marginal_bound_backward(
 ) -> tuple[Array, Array]:
     """dcosts_nk = dU_n q_nk,  dlogits_nk = dU_n q_nk (costs_nk + log q_nk - U_n).
 
-    The derivative of q log q is log q + 1; the ones weigh sum_k dq_nk = 0 and drop out.
+    The derivative of q log q is log q + 1; the ones drop out, because sum_k dq_nk = 0.
     """
     q, total, bound = cache
     dcosts = dbound[:, None] * q
@@ -83,9 +83,8 @@ def semi_supervised_loss(costs: Array, logits: Array, y: Array, alpha: float) ->
     """mean_n(costs_n[y_n], or U_n where y_n is -1) + alpha mean(-log q(y_n|x_n) where it is not).
 
     costs, logits (N, K), y (N,); U is the `marginal_bound`. The second mean is over the examples
-    with a label, so that alpha weighs the classifier alike however few they are; a batch without
-    any has no such term. The cache begins with the terms (N,): loss = mean(-elbo + alpha
-    cross_entropy).
+    with a label, so that alpha has the same weight however few they are; without any label the term
+    is 0. The cache begins with the terms (N,): loss = mean(-elbo + alpha cross_entropy).
     """
     bound, bound_cache = marginal_bound(costs, logits)  # (N,)
     nats, entropy_cache = cross_entropy(logits, y)  # (N,)
@@ -102,8 +101,8 @@ def semi_supervised_loss(costs: Array, logits: Array, y: Array, alpha: float) ->
 def semi_supervised_loss_backward(dloss: float, cache: Any) -> tuple[Array, Array]:
     """dcosts = dloss / N one_hot(y), or dloss / N q where y is -1; and dlogits, (N, K) each.
 
-    dlogits is that of U where y is -1, and where it is not dloss alpha / N_y (q - one_hot(y)), with
-    N_y labels known.
+    dlogits is that of U where y is -1, and dloss alpha / N_y (q - one_hot(y)) elsewhere, with N_y
+    the number of known labels.
     """
     _, chosen, weight, bound_cache, entropy_cache = cache
     known, part = chosen.sum(axis=-1), dloss / len(chosen)

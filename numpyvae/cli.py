@@ -1,7 +1,7 @@
 """The `numpyvae` command: train, evaluate, compare, sample, explore, check, exercises.
 
-What the user got wrong is one line on standard error and exit code 2; a run that gives no result is
-exit code 1, Ctrl-C 130.
+A mistake of the user gives one line on standard error and exit code 2; a run without a result gives
+exit code 1, and Ctrl-C gives 130.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from numpyvae.validation import memory_for, positive_int
 __all__ = ["main"]
 
 ARGUMENT = re.compile(r"(a width in |expected at most \d+ )?(?P<name>\w+)(?= must |, got )")
-"""How a message about an argument of the library begins."""
+"""The start of a message about an argument of the library."""
 
 NO_RESULT = 1
 VERDICTS = {"pass": 0, "fail": 1, "cannot tell": 3}
@@ -61,7 +61,7 @@ VERDICTS = {"pass": 0, "fail": 1, "cannot tell": 3}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return its exit code.
 
-    Standard output and error may be closed, missing, or in any encoding: nothing depends on them.
+    Standard output and error may be closed, missing, or in any encoding.
     """
     with steady_streams() as out:
         try:
@@ -83,7 +83,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _shown(code: Any, out: Steady) -> Any:
-    """The exit code; if what was printed is lost (a full disk), a sentence and no success."""
+    """The exit code; lost output (a full disk, say) gives a sentence, and 1 instead of 0."""
     out.flush()
     if out.lost is None:
         return code
@@ -92,14 +92,14 @@ def _shown(code: Any, out: Steady) -> Any:
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train a VAE and write a run folder, also of what was learned before it ended early."""
+    """Train a VAE and write a run folder, also if the training ends early."""
     given = {name: value for name, value in vars(arguments).items() if name in arguments.defaults}
     console = train_command.Console(partial(print, flush=True), _fail)
     return train_command.train(given, arguments.defaults, console)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Print what a trained model is worth on its test data."""
+    """Print the measures of a trained model on its test data."""
     vae: Any
     vae, config = open_run(arguments.run)
     x, labels, what = _evaluation_data(arguments, vae, config)
@@ -129,14 +129,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if "active_units" in measured:
         print(f"  {'active units':<32}{measured['active_units']:>8} of {vae.latent_dim}")
     if missed is not None:
-        print(f"  {'classes that classify misses':<32}{100 * missed:>12.2f} %")
+        print(f"  {'error rate of classify':<32}{100 * missed:>12.2f} %")
     if "elbo" not in measured:
-        print(f"  {type(vae).__name__} has no bound on log p(x): it is no model of x")
+        print(f"  {type(vae).__name__} has no bound on log p(x): it is not a model of p(x)")
     return 0
 
 
 def _is_ordinary(vae: Model, x: Array) -> bool:
-    """Whether the squares of x (N, D), in the model's own units, are far from overflow."""
+    """Whether x (N, D), in the model's own units, can be squared without overflow."""
     units = vae.likelihood.standardization
     y = x if units is None else units.forward({}, x)[0]
     return bool(np.abs(y).max() < 1e15)
@@ -153,11 +153,11 @@ def _no_finite(name: str, what: str) -> int:
 def _evaluation_data(
     arguments: argparse.Namespace, vae: Model, config: dict[str, Any]
 ) -> tuple[Array, Array | None, str]:
-    """The run's own test examples, or all rows of another file; labels; what they are."""
+    """The run's own test examples or all rows of another file, their labels, and a description."""
     source = arguments.data or config["data"]
     wish = runs.chosen(vars(arguments))
     choice, names = {**runs.chosen(config), **wish}, tuple(config.get("column_names", ()))
-    if wish.keys() - {"key", "label_column"}:  # of another file other columns
+    if wish.keys() - {"key", "label_column"}:  # another file may have other columns
         choice, names = wish, ()
     part = None
     if arguments.data is None or source in run_data.NAMED_DATA:
@@ -224,7 +224,7 @@ def sample(arguments: argparse.Namespace) -> int:
 def _to_sample(
     model: Model, config: dict[str, Any], labels: Sequence[str]
 ) -> tuple[Any, Sequence[Any]]:
-    """What samples are drawn of, the classes of those `labels`; and what its classes are called."""
+    """The classes of `labels`, from which samples are drawn, and the names of all classes."""
     if isinstance(model, Labelled):
         classes = config.get("classes") or range(model.n_classes)
         drawn = dict.fromkeys(class_of(text, classes) for text in labels)
@@ -238,7 +238,7 @@ def _to_sample(
 
 
 def _write_csv(file: BinaryIO, x: Array, names: Sequence[str]) -> None:
-    """A line of names, if there are any, and x (N, D) in as many digits as its dtype has."""
+    """A line of names, if there are any, and x (N, D) in all digits of its dtype."""
     text = io.TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([names] if names else [])
@@ -257,7 +257,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def _check_users(arguments: argparse.Namespace) -> int:
-    """The user's own f and gradient, at the user's point: the report, and its verdict as code."""
+    """Check the user's f and gradient at the user's point: the report, and the exit code."""
     if None in (arguments.f, arguments.grad, arguments.at):
         raise ValueError("expected a function, its gradient and a point: check F GRAD --at POINT")
     report = check_files(
@@ -275,7 +275,7 @@ def _check_users(arguments: argparse.Namespace) -> int:
 def _fail(error: BaseException | str, addition: str = "") -> int:
     """One line on standard error, and the exit code of bad input."""
     text = " ".join(str(error).split()) or type(error).__name__
-    match = ARGUMENT.match(text)  # what comes after the name of a file is about the file
+    match = ARGUMENT.match(text)  # text after the name of a file is about the file
     if match and match["name"] in OPTIONS:
         text = text[: match.start("name")] + OPTIONS[match["name"]] + text[match.end("name") :]
     text = re.sub(r"(?<![^ (])key=(?=['\"])", "--key ", text)
@@ -290,15 +290,18 @@ def _fail(error: BaseException | str, addition: str = "") -> int:
 
 
 def _model_of(argv: Sequence[str]) -> str:
-    """The model that is named among the arguments, which says what other options there are."""
+    """The model named in the arguments, which decides which other options exist."""
     words = " ".join(argv).replace("--model=", "--model ").split()
     name = words[words.index("--model") + 1] if "--model" in words[:-1] else "VAE"
     return name if name in ours() else "VAE"
 
 
 def _parser(model: str = "VAE") -> Parser:
-    parser = Parser(prog="numpyvae", description=numpyvae.__doc__, epilog=(
-        "numpyvae COMMAND --help lists a command's options."))  # fmt: skip
+    parser = Parser(
+        prog="numpyvae",
+        description=numpyvae.__doc__,
+        epilog="numpyvae COMMAND --help lists a command's options.",
+    )
     parser.add_argument("--version", action="version", version=f"numpyvae {numpyvae.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_train(commands, train, model)

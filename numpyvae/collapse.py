@@ -1,7 +1,7 @@
-"""What each latent dimension carries, and, where it carries nothing, why.
+"""How much information each latent dimension carries, and why some carry none.
 
-Two things are measured of a dimension, since either alone misleads: what the encoder pays for it,
-the KL, and what it is worth to the decoder, in log p(x|z).
+Each dimension is measured twice, because either number alone misleads: its KL, which the encoder
+pays, and its worth to the decoder, in log p(x|z).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpyvae.threads import one_blas_thread
 __all__ = ["Dimension", "dimensions", "explain"]
 
 NOTHING = 0.01
-"""Nats, and a variance of means, that count as none: the threshold of `active_units`."""
+"""KLs (nats) and variances of means below this count as zero, as in `active_units`."""
 
 
 class Dimension(NamedTuple):
-    """Of one latent dimension: means over the data, in nats."""
+    """The measures of one latent dimension: means over the data, in nats."""
 
     dim: int
     kl: float
@@ -35,19 +35,19 @@ class Dimension(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What is the matter with it, in words; "used" if nothing is."""
+        """What is wrong with it, in words; "used" if nothing is."""
         if self.kl < NOTHING:
             return "collapsed: q(z|x) is the prior for every x"
         if self.spread < NOTHING:
             return "constant: q(z|x) differs from the prior, and is the same for every x"
         if self.worth <= 2.0 * self.error:
-            return "ignored: the encoder pays for it, and the decoder does not use it"
+            return "ignored: the encoder pays its KL, but the decoder does not use it"
         return "used"
 
 
 @one_blas_thread
 def dimensions(vae: Any, x: Array, rng: np.random.Generator | None = None) -> list[Dimension]:
-    """Every latent dimension of a VAE, measured on x (N, D), by one draw of z for each example."""
+    """Measure every latent dimension of a VAE on x (N, D), with one draw of z for each example."""
     x, rng = vae.check_data(x).astype(vae.dtype), vae.generator(rng)
     mean, log_var = vae.posterior(vae.params, x)  # (N, L) each
     kl = kl_per_dimension(mean, log_var)[0].mean(axis=0)
@@ -71,7 +71,7 @@ def dimensions(vae: Any, x: Array, rng: np.random.Generator | None = None) -> li
 
 
 def explain(vae: Any, found: list[Dimension]) -> str:
-    """One line for each dimension, the dearest first, and a sentence on those that collapsed."""
+    """One line for each dimension, the largest KL first, and a sentence on collapsed ones."""
     lines = [
         f"z[{d.dim}]: KL {d.kl:.3f}, worth {d.worth:.2f} +- {d.error:.2f} nats: {d.verdict}"
         for d in sorted(found, key=lambda d: -d.kl)
@@ -86,7 +86,7 @@ def explain(vae: Any, found: list[Dimension]) -> str:
 
 
 def _reason(vae: Any) -> str:
-    """Why a dimension may not pay: its price, or what the decoder could make of it."""
+    """Why a dimension may not pay: beta is high, or the decoder learned to do without it."""
     beta = getattr(vae, "beta", 1.0)
     if beta > 1:
         return (
@@ -94,6 +94,6 @@ def _reason(vae: Any) -> str:
             f"{beta:g} nats of log p(x|z). Try a smaller beta."
         )
     return (
-        "At beta = 1 a dimension stays only if it gains more log p(x|z) than it costs KL. If there "
+        "At beta = 1 a dimension stays only if it gains more log p(x|z) than its KL. If there "
         "is more to learn, the decoder learned to do without it early: try Warmup, or free bits."
     )

@@ -1,8 +1,8 @@
 """Convolutions of images, each the exact adjoint of the other, with their backward passes.
 
-An image is a row of C H W numbers, channel by channel, so these layers stand among Dense layers
-without any reshaping: x (N, C H W) -> y (N, C' H' W'). A convolution is a Dense layer that is shown
-every window of the image in turn, in one product for them all:
+An image is a row of C H W numbers, channel by channel, so these layers combine with Dense layers
+without any reshaping: x (N, C H W) -> y (N, C' H' W'). A convolution is a Dense layer that is
+applied to every window of the image, in one matrix product for all windows:
 
     Conv2d            y = W^T windows(x) + b
     ConvTranspose2d   x = overlap(W^T y) + b
@@ -11,9 +11,9 @@ every window of the image in turn, in one product for them all:
 One is the transpose of the other, so each is the other's backward: there is nothing else to derive.
 Source: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning".
 
-In memory the examples stand last, (C, H, W, N): what comes out is the transpose of a contiguous
-array. So a pixel of a window is copied for all examples in one run. With the examples first
-`overlap` of 128 images took 13 times as long.
+In memory the examples are the last axis, (C, H, W, N), so each pixel of a window is copied for all
+examples in one run; the layer's output is the transpose of a contiguous array. With the examples as
+the first axis, `overlap` of 128 images took 13 times as long.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Windows:
         stride: from one window to the next.
         padding: rows and columns of zeros on each side of the image.
 
-    There are H' = (H + 2 padding - kernel) // stride + 1 windows below each other, and so for W'.
+    There are H' = (H + 2 padding - kernel) // stride + 1 rows of windows; W' is computed likewise.
     Raises ValueError for a window that is larger than the image with its padding.
     """
 
@@ -97,8 +97,8 @@ class Conv2d(Dense):
 
     Args:
         name, input_scale: as for `Dense`.
-        shape: (C, H, W) of the image that comes in.
-        n_channels: C' of the image that goes out, whose shape is `small`.
+        shape: (C, H, W) of the input image.
+        n_channels: C' of the output image, whose shape is `small`.
         kernel, stride, padding: as for `Windows`; one number, or one for rows and one for columns.
     """
 
@@ -133,21 +133,20 @@ class Conv2d(Dense):
 
 
 class ConvTranspose2d(Dense):
-    """x = overlap(W^T y) + b: every pixel of y paints a window of x; where they meet, they add up.
+    """x = overlap(W^T y) + b: every pixel of y fills a window of x, and overlapping windows add up.
 
-    The mirror image of `Conv2d`, with the same arguments: y (N, C' H' W') comes in, and
-    x (N, C H W) goes out. W (C', C kh kw) is the convolution's, transposed; b (C,). With
-    dx (C, H W N),
+    The mirror image of `Conv2d`, with the same arguments: the input is y (N, C' H' W'), the output
+    x (N, C H W). W (C', C kh kw) is the convolution's, transposed; b (C,). With dx (C, H W N),
 
         dW = y windows(dx)^T,  db = sum of dx over pixels and examples,  dy = W windows(dx).
 
-    Without biases, <y, conv(x)> = <conv_transpose(y), x>. Since `shape` is what goes out, it is
-    never in doubt where the stride does not divide it.
+    Without biases, <y, conv(x)> = <conv_transpose(y), x>. `shape` is that of the output, because
+    the input's does not determine it where the stride does not divide evenly.
 
     Args:
         name, input_scale: as for `Dense`.
-        shape: (C, H, W) of the image that goes out.
-        n_channels: C' of the image that comes in, whose shape is `small`.
+        shape: (C, H, W) of the output image.
+        n_channels: C' of the input image, whose shape is `small`.
         kernel, stride, padding: as for `Windows`; one number, or one for rows and one for columns.
     """
 
@@ -162,7 +161,7 @@ class ConvTranspose2d(Dense):
         input_scale: float = 1.0,
     ) -> None:
         self.window = window = Windows(shape, kernel, stride, padding)
-        # A pixel of x adds up over the windows that cover it, and over the channels of each.
+        # A pixel of x is a sum over the windows that cover it, and over the channels of each.
         n_windows = max(1.0, math.prod(window.kernel) / math.prod(window.stride))
         super().__init__(name, n_channels, window.length, input_scale * math.sqrt(n_windows))
         self.shapes[self.b] = window.shape[:1]
@@ -186,7 +185,7 @@ class ConvTranspose2d(Dense):
         return _rows(product(params[self.W], self.window.windows(dy)), len(dy))
 
     def _backward_params(self, grads: Grads, dy: Array, cache: Array) -> Array:
-        """Add the parameters' gradients; gives windows(dy), which both halves of backward need."""
+        """Add the parameters' gradients; return windows(dy), which both halves of backward need."""
         channels, columns = cache, self.window.windows(dy)
         add_product(grads, self.W, channels, columns.T)
         add_column_sums(grads, self.b, _channels(dy, self.window.shape).T)

@@ -1,6 +1,6 @@
-"""What a denoising autoencoder is shown in place of its data.
+"""Corruptions of the data that a denoising autoencoder takes as its input.
 
-`draw` draws all noise of a step beforehand, `apply` is a deterministic function of data and noise.
+`draw` draws all noise of a step beforehand; `apply` is a deterministic function of data and noise.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Corruption(Protocol):
-    """A way to spoil data, x (N, D) and noise (N, D) -> (N, D)."""
+    """A way to corrupt data: x (N, D) and noise (N, D) -> (N, D)."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> Array:
         """The noise of one step, of the shape of the data."""
@@ -70,7 +70,7 @@ class Masking:
 
 
 class SaltAndPepper:
-    """Each entry becomes `low` or `high`, evenly, with the given probability in all.
+    """Each entry becomes `low` or `high`, with half the given probability each.
 
     Source: Vincent et al. 2010.
     """
@@ -103,6 +103,6 @@ CORRUPTIONS: dict[str, type[Corruption]] = {
 
 
 def corruption_from_config(config: Mapping[str, Any]) -> Corruption:
-    """The corruption that `config()` described. ValueError when it names none."""
+    """The corruption that `config()` described; ValueError if it names none."""
     corruption: Corruption = from_config("corruption", config, CORRUPTIONS)
     return corruption

@@ -1,6 +1,6 @@
 """What the figures of `plots.py` share: their style, and data as images, points or lines.
 
-matplotlib is imported when something is drawn, and pyplot never.
+matplotlib is imported when something is drawn; pyplot is never imported.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 
 
 class Pictured(Protocol):
-    """What every figure asks of a model."""
+    """What every figure needs of a model."""
 
     @property
     def data_dim(self) -> int: ...
@@ -58,7 +58,7 @@ class Pictured(Protocol):
 
 DPI, LABEL_SIZE, TICK_SIZE = 150, 13, 11
 MOST_NAMED = 30
-"""More columns than this are not named on an axis."""
+"""With more columns than this, an axis does not show their names."""
 # For colour-blind readers: Okabe & Ito 2008.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 TILE_FRAME = "#c5d5ea"
@@ -68,7 +68,7 @@ TILE_FRAME = "#c5d5ea"
 
 
 def tile_shape(data_dim: int, image_shape: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The (height, width) to show data as, None if they are no images."""
+    """The (height, width) to show data as, or None if they are not images."""
     if image_shape is not None:
         if len(image_shape) != 2 or math.prod(image_shape) != data_dim:
             raise ValueError(f"image_shape must have {data_dim} pixels, got {image_shape}")
@@ -78,7 +78,7 @@ def tile_shape(data_dim: int, image_shape: tuple[int, int] | None) -> tuple[int,
 
 
 def value_range(vae: Pictured, x: Array) -> tuple[float, float]:
-    """The values shown white and black: the bounds of the data, else those of 98 % of x."""
+    """The values shown white and black: the limits of the data, else percentiles 1 and 99 of x."""
     if isinstance(vae.likelihood, Binomial):
         return 0.0, vae.likelihood.data_scale
     white, black = np.quantile(x, [0.01, 0.99])
@@ -86,13 +86,13 @@ def value_range(vae: Pictured, x: Array) -> tuple[float, float]:
 
 
 def as_lines(vae: Pictured, x: Array) -> Array:
-    """x (N, D) to be drawn as lines: standardised if the model does it, so that no unit rules."""
+    """x (N, D) to draw as lines; standardised if the model does so, so that no column dominates."""
     units = vae.likelihood.standardization
     return x if units is None or vae.data_dim == 2 else units.forward({}, x)[0]
 
 
 def in_which_units(vae: Pictured) -> str:
-    """What a title says of `as_lines`."""
+    """What a title says about `as_lines`."""
     as_they_are = vae.likelihood.standardization is None or vae.data_dim == 2
     return "" if as_they_are else ", each column standardised"
 
@@ -105,7 +105,7 @@ def show_tiles(
     columns: int,
     white_black: tuple[float, float],
 ) -> None:
-    """Images x (n, D) in one picture, each with a frame in a cell of side 1; NaN is no image."""
+    """Images x (n, D) in one picture, each framed in a cell of side 1; NaN leaves a cell empty."""
     from matplotlib import colormaps
 
     enlarged = math.ceil(32 / math.sqrt(x.shape[1]))  # a frame of one pixel is thin
@@ -135,7 +135,7 @@ def show_tiles(
 
 
 def one_unit(ax: Axes, x: Array) -> None:
-    """One scale for both axes of points x (N, 2), unless their units are not the same."""
+    """One scale for both axes of points x (N, 2), unless their units differ."""
     spans = np.ptp(x, axis=0)
     if spans.min() > 0.05 * spans.max():
         ax.set_aspect("equal", adjustable="datalim")
@@ -157,7 +157,7 @@ def point_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] | None
 
 
 def decoded_lines(figure: Figure, ax: Axes, x: Array, z: Array, dims: tuple[int, ...]) -> None:
-    """The grid's lines of equal z, x (rows, n_side, D), coloured by z if there is but one row."""
+    """The grid's lines of equal z, x (rows, n_side, D), coloured by z if there is only one row."""
     from matplotlib.collections import LineCollection
 
     coloured: Any
@@ -181,7 +181,7 @@ def decoded_lines(figure: Figure, ax: Axes, x: Array, z: Array, dims: tuple[int,
 
 
 def line_pairs(x: Array, mean: Array, title: str, columns: Sequence[str] | None = None) -> Figure:
-    """A panel for each example: its values over the data dimensions, and its reconstruction's."""
+    """A panel for each example: its values and its reconstruction over the data dimensions."""
     from matplotlib.ticker import MaxNLocator
 
     n = min(len(x), 5)
@@ -228,7 +228,7 @@ def line_tiles(
 def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, share: bool = False
 ) -> tuple[Figure, Any]:
-    """An empty figure of so many inches and its axes (rows, columns)."""
+    """An empty figure of the given size in inches, and its axes (rows, columns)."""
     from numpyvae.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
@@ -257,20 +257,20 @@ def name_columns(ax: Axes, columns: Sequence[str] | None) -> None:
 
 
 def plane_labels(columns: Sequence[str] | None) -> tuple[str, str]:
-    """What the axes of the plane show: columns by name, or x[0] and x[1]."""
+    """The axis labels of the plane: the names of the columns, or x[0] and x[1]."""
     first, second = columns or ("x[0]", "x[1]")
     return plain_text(first), plain_text(second)
 
 
 def plain_text(value: Any) -> str:
-    """A name from a user's file in a figure: one line, not too long, and no formula."""
+    """A name from a user's file for a figure: one line, cut if long, never read as a formula."""
     text = " ".join(str(value).split())
     text = text if len(text) <= 18 else text[:17] + "\N{HORIZONTAL ELLIPSIS}"
     return text.replace("$", r"\$")
 
 
 def add_caption(figure: Figure, text: str) -> None:
-    """A grey line below the whole figure, or as many as its width asks for: how to read it."""
+    """Grey lines below the whole figure, broken to its width, that say how to read it."""
     figure.supxlabel(text, fontsize=TICK_SIZE, color="0.35", wrap=True)
 
 

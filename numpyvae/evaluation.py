@@ -1,8 +1,8 @@
-"""What is measured on a fitted model: its bound, log p(x) by importance sampling, active units.
+"""Measures of a fitted model: its bound, log p(x) by importance sampling, active units.
 
-Better estimates of log p(x) rest on this one: `numpyvae.marginal`.
+`numpyvae.marginal` has better estimates of log p(x), which build on this one.
 
-It knows a model only by the methods of `Evaluable`, so it imports no model.
+This file uses only the methods in `Evaluable`, so it imports no model.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CHUNK_ENTRIES = 1_000_000
 
 
 class Bounded(Protocol):
-    """What is asked of every model: the terms of its loss, and what of them bounds log p(x)."""
+    """What every model must offer: the terms of its loss, and the bound on log p(x) they give."""
 
     layout: ParameterLayout
     dtype: np.dtype[Any]
@@ -63,12 +63,12 @@ class Bounded(Protocol):
 
 
 class Evaluable(Bounded, Protocol):
-    """What is asked of a model of p(x, z) with a Gaussian posterior q(z|x)."""
+    """What a model of p(x, z) with a Gaussian posterior q(z|x) must offer."""
 
     latent_dim: int
 
     def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
-        """Mean and log_var (N, L) of the encoder's q(z|x), each z_l alone."""
+        """Mean and log_var (N, L) of each z_l under the encoder's q(z|x)."""
 
     def draw_code(self, params: Params, data: Data, noise: Array) -> tuple[Array, Array]:
         """z ~ q(z|x) (N, S, L) by standard normal noise (N, S, L), and log q(z|x) (N, S) nats."""
@@ -85,14 +85,14 @@ class Estimate(NamedTuple):
 
     log_likelihood: Array
     standard_error: Array
-    """Of the logarithm, by the delta method: sqrt((S / ESS - 1) / (S - 1)), inf of one sample. It
-    is itself read off the samples, and too small where they missed mass: surely where the ESS is
-    below 5, and also where it is not but q is much narrower than the posterior or lacks a mode.
-    Of quadrature it is the estimated error."""
+    """Standard error of log p(x) by the delta method, sqrt((S / ESS - 1) / (S - 1)); inf for one
+    sample. It is estimated from the same samples, and so too small if they missed mass: certainly
+    if the ESS is below 5, but also if q is much narrower than the posterior or misses a mode. For
+    quadrature it is the estimated error."""
     effective_sample_size: Array
-    """ESS = (sum_s w_s)^2 / sum_s w_s^2, between 1 and S, not in nats; inf of quadrature."""
+    """ESS = (sum_s w_s)^2 / sum_s w_s^2, between 1 and S, not in nats; inf for quadrature."""
     elbo: Array | None
-    """The mean of log w_s, the ELBO of what the samples are drawn from; None of quadrature."""
+    """The mean of log w_s, the ELBO of the proposal q; None for quadrature."""
     method: str
 
 
@@ -118,7 +118,7 @@ def elbo(
 ) -> Array:
     """The model's bound on log p(x), averaged over `n_samples` draws of z, (N,) nats.
 
-    Raises TypeError where nothing that the model's loss is made of bounds log p(x).
+    Raises TypeError if the terms of the model's loss give no bound on log p(x).
     """
     bound = model.bound(mean_terms(model, data, n_samples, rng))
     if bound is None:
@@ -149,7 +149,7 @@ def importance_weighted_estimate(
     """Log p(x) ~ log 1/S sum_s w_s,  w_s = p(x, z_s) / q(z_s|x),  z_s ~ q(z|x): (N,) nats.
 
     q is the encoder's, or the Gaussian of `posterior`, mean and log_var (N, L) each. In expectation
-    a lower bound on log p(x), never below the ELBO, that approaches it as S = `n_samples` grows.
+    it is at least the ELBO and at most log p(x), which it approaches as S = `n_samples` grows.
     Source: Burda et al. 2015, eq. 8.
     """
     data, rng = model.check_data(data), model.generator(rng)
@@ -208,14 +208,15 @@ def active_units(model: Any, data: Data, threshold: float = 0.01) -> Array:
 def evaluate(
     model: Any, data: Data, n_samples: int = 500, rng: np.random.Generator | None = None
 ) -> dict[str, Any]:
-    """Means over the rows of x, in nats per example, and what they rest on.
+    """Means over the rows of x, in nats per example, and how they were found.
 
-    Of every model the terms of its loss, and "elbo" if they bound log p(x). Of a model with a
-    Gaussian code "active_units", and "log_likelihood", found by "method", with the
+    For every model: the terms of its loss, and "elbo" if they bound log p(x). For a model with a
+    Gaussian code also "active_units", and "log_likelihood", found by "method", with the
     "standard_error" of its mean. Importance sampling from a Gaussian refined for each example gives
-    "sampled_log_likelihood", in which "few_effective" examples have an effective sample size below
-    5. What the ELBO lacks of log p(x) is the sum of "amortization_gap", what the encoder's Gaussian
-    lacks of the refined one, and "approximation_gap", what that one lacks of the exact posterior.
+    "sampled_log_likelihood"; "few_effective" counts the examples whose effective sample size is
+    below 5. log p(x) - ELBO is the sum of two gaps: "amortization_gap", the ELBO of the refined
+    Gaussian minus that of the encoder's, and "approximation_gap", log p(x) minus the ELBO of the
+    refined Gaussian.
     """
     rng = model.generator(rng)
     terms = mean_terms(model, data, 10, rng)
@@ -245,14 +246,19 @@ def evaluate(
 
 
 WHOLE = {
-    "elbo", "log_likelihood", "sampled_log_likelihood", "amortization_gap",
-    "iw_bound", "cross_entropy", "commitment",
-}  # fmt: skip
-"""What begins a part of the table of `lines`: no term of what is above it."""
+    "elbo",
+    "log_likelihood",
+    "sampled_log_likelihood",
+    "amortization_gap",
+    "iw_bound",
+    "cross_entropy",
+    "commitment",
+}
+"""Names that start a new part of the table of `lines`, not a term of the line before."""
 
 
 def name_of(term: str) -> str:
-    """What a term, or another measured quantity, is called in a line."""
+    """The name of a term, or of another measured quantity, in a line."""
     return {
         "elbo": "ELBO",
         "log_px": "log p(x|z)",
@@ -288,9 +294,10 @@ def lines(measured: Mapping[str, Any], n: int, n_samples: int) -> Iterator[str]:
 
 
 def standard_error_of_mean(estimate: Estimate) -> float:
-    """That of the mean of log p(x) over these examples, of which each has noise of its own.
+    """Standard error of the mean of log p(x) over these examples, which have independent noise.
 
-    It says nothing of other examples. Errors of quadrature may have one sign: their mean.
+    It says nothing about other examples. Errors of quadrature may all have one sign, so there it is
+    the mean of the errors.
     """
     error = estimate.standard_error
     if estimate.method == "quadrature":
@@ -299,7 +306,7 @@ def standard_error_of_mean(estimate: Estimate) -> float:
 
 
 def _chunks(model: Bounded, n: int, n_samples: int) -> list[slice]:
-    """Slices of the rows: `n_samples` of each fit into CHUNK_ENTRIES at the widest layer."""
+    """Slices of rows whose `n_samples` samples fit into CHUNK_ENTRIES at the widest layer."""
     width = max(width for shape in model.layout.shapes.values() for width in shape)
     size = max(1, CHUNK_ENTRIES // (width * n_samples))
     return [slice(start, start + size) for start in range(0, n, size)]

@@ -12,7 +12,7 @@ __all__ = ["explore"]
 
 
 def explore(arguments: argparse.Namespace) -> int:
-    """Write the page that shows a run in a browser; ValueError for a run that has none."""
+    """Write the page that shows a run in a browser; ValueError if the run cannot have one."""
     path = file_to_write(arguments, PAGE, (".html",))
     model, config = open_run(arguments.run)
     source, name = arguments.data or config["data"], shown(arguments.run)

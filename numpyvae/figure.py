@@ -12,7 +12,7 @@ NOTEBOOK_DPI = 100
 
 
 class Figure(figure.Figure):
-    """What the package draws on: a notebook shows it where it ends a cell, as a picture."""
+    """The Figure class of the package; a notebook shows it as a picture at the end of a cell."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()

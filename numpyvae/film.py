@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 __all__ = ["Film"]
 
 MOST_CLASSES = 10
-"""More classes than colours are not told apart."""
+"""As many as there are colours; more classes are all drawn in one colour."""
 
 
 class _Frame(NamedTuple):
-    """What is seen after an epoch; its axes are the film's."""
+    """What a frame shows of one epoch; all frames share their axes."""
 
     title: str
     codes: Array
@@ -68,11 +68,11 @@ class _Frame(NamedTuple):
 class Film:
     """Callback that keeps the parameters after epochs 1, 2, 4, 8, ... and after the last.
 
-    Most is learned early, so equal steps would show one change and then none. Drawn are the means
-    of q(z|x) of the rows of x, E[x|z] over `prior_grid`, and E[x|z] of draws from the prior:
-    the same x, z, axes and scale of grey in each frame, so that what moves has been learned. Of
-    more than two latent dimensions the two with the most KL at the end are shown. The orientation
-    of the codes means nothing: a rotated or mirrored latent space is as good.
+    Most is learned early, so equal steps would show one change and then none. A frame draws the
+    means of q(z|x) for the rows of x, E[x|z] over `prior_grid`, and E[x|z] at draws from the prior.
+    x, z, axes and grey scale are the same in each frame, so that every movement is learned. Of more
+    than two latent dimensions, the two with the largest KL at the end are shown. The orientation of
+    the codes means nothing: a rotated or mirrored latent space is as good.
 
     Args:
         x: (N, D), of which up to 2,000 rows are shown.
@@ -102,7 +102,7 @@ class Film:
         self.model: Any = None
 
     def __call__(self, model: Any, record: Mapping[str, float]) -> None:
-        """Keep this epoch; forget the one before if its number is no power of two."""
+        """Keep this epoch, and drop the one before unless its number is a power of two."""
         self.model = model
         if self.kept and bin(int(self.kept[-1][0]["epoch"])).count("1") > 1:
             self.kept.pop()
@@ -114,7 +114,7 @@ class Film:
         return [int(record["epoch"]) for record, _ in self.kept]
 
     def strip(self) -> Figure:
-        """All frames beside each other, for paper."""
+        """All frames side by side, for print."""
         frames = self._frames()
         width = 1.75 * len(frames) + (1.5 if self.names else 0.9)
         figure, axes = new_figure(max(width, 4.5), 6.3, 3, len(frames))
@@ -130,7 +130,7 @@ class Film:
         return figure
 
     def save(self, path: str | PathLike[str], fps: int = 2) -> None:
-        """The frames one after the other as an animated GIF; the last is held for four."""
+        """The frames in sequence as an animated GIF; the last is shown four times as long."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         frames = self._frames()
@@ -154,7 +154,7 @@ class Film:
                 file.write(gif.read_bytes())
 
     def _frames(self) -> list[_Frame]:
-        """What is to be seen at each of the parameters that were kept."""
+        """The frames, one for each kept epoch."""
         if not self.kept:
             raise ValueError("the film is empty: give it to fit, as in callbacks=[film]")
         model = self.model
@@ -185,7 +185,7 @@ class Film:
 
     @staticmethod
     def _reach(frames: list[_Frame]) -> float:
-        """Half a side of the square that the codes of all frames share."""
+        """Half the side of the square in which all frames show their codes."""
         sizes = [np.quantile(np.abs(frame.codes), 0.995) for frame in frames]
         return 1.08 * max(2.0, *map(float, sizes))
 
@@ -239,9 +239,9 @@ class Film:
 
 
 def _gif_writer(fps: int) -> Any:
-    """Matplotlib's, with the figure's own colours: of 256 it would take nearly all from the greys.
+    """Matplotlib's writer with a palette of our own; the default would be nearly all greys.
 
-    The class colours and their mixtures with white have places of their own, and greys the rest.
+    Of the 256 colours, the classes' and their mixtures with white come first; greys are the rest.
     """
     from matplotlib.animation import PillowWriter
     from matplotlib.colors import to_rgb

@@ -58,8 +58,8 @@ def reparameterize(mean: Array, log_var: Array, noise: Array) -> tuple[Array, Ar
 def reparameterize_backward(dz: Array, cache: Array) -> tuple[Array, Array]:
     """dmean = dz,  dlog_var = dz * noise * sigma / 2.
 
-    The 1/2 is d sigma / d log_var = sigma / 2. The noise must be the forward pass's own (here
-    sigma * noise is the cache): new noise would be the gradient of another sample.
+    The 1/2 is d sigma / d log_var = sigma / 2. The noise must be that of the forward pass (sigma *
+    noise is in the cache): with new noise this would be the gradient of another sample.
     """
     scaled_noise = cache
     return dz, 0.5 * dz * scaled_noise
@@ -156,17 +156,17 @@ def gaussian_log_prob_backward(
 def log_prob_by_noise(log_var: Array, noise: Array) -> tuple[Array, Array]:
     """Log q(z) at z = mean + sigma noise: -1/2 sum_l (log 2 pi + log_var + noise^2).
 
-    log_var, noise (N, L) -> (N,) nats; any axes before the last. (z - mean) / sigma is the noise
-    itself, which still has the digits that this quotient would lose.
+    log_var, noise (N, L) -> (N,) nats; any axes before the last. (z - mean) / sigma equals the
+    noise, but computing that quotient would lose digits.
     """
     return -0.5 * (LOG_2PI + log_var + noise * noise).sum(axis=-1), noise
 
 
 def log_prob_by_noise_backward(dlog_prob: Array, cache: Array) -> tuple[Array]:
-    """dlog_var = -dlog_prob / 2, of the shape of the noise; for z and mean there is nothing.
+    """dlog_var = -dlog_prob / 2, of the shape of the noise; z and mean get no gradient.
 
-    At fixed noise a larger mean moves z along with it, so the quotient (z - mean) / sigma stays.
-    Both ways, through z and directly, are in this -1/2: nothing of log q goes through z.
+    At fixed noise z moves along with the mean, so (z - mean) / sigma does not change. The -1/2 is
+    the total derivative, through z and directly, so no part of dlog_prob goes to z.
     """
     noise = cache
     return (np.broadcast_to(-0.5 * dlog_prob[..., None], noise.shape),)

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP as one exception, which never comes while something is being saved."""
+"""SIGINT, SIGTERM and SIGHUP as one exception, which is never raised in the middle of a save."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ENDING = tuple(
 """The signals that ask a process to end; Windows has no SIGHUP."""
 
 INTERRUPTED = 128 + signal.SIGINT
-"""The exit code of a process that Ctrl-C has ended."""
+"""The exit code of a process that Ctrl-C ended."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that asks the process to end. `code` is the exit code a shell expects of it."""
+    """A signal asked the process to end; `code` is the exit code that a shell expects then."""
 
     def __init__(self, number: int) -> None:
         self.number, self.code = number, 128 + number
@@ -29,11 +29,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """In its `with` block SIGINT, SIGTERM and SIGHUP are noted; in `listening` they raise.
+    """In its `with` block SIGINT, SIGTERM and SIGHUP are only noted; within `listening` they raise.
 
-    `Interrupted` is raised once for each block of `listening`, so what the first signal leads to
-    (winding back, saving, removing) is not cut short by a second. One that was noted in between is
-    raised by the next such block. A signal that is ignored when it all begins (`nohup`) stays
+    Each block of `listening` raises `Interrupted` at most once, so a second signal does not cut
+    short the cleanup after the first (winding back, saving, removing). A signal that comes between
+    two such blocks is raised by the next one. A signal that is ignored at the start (`nohup`) stays
     ignored. Outside the main thread, where Python allows no handlers, nothing is changed.
     """
 
@@ -56,7 +56,7 @@ class Interrupts:
 
     @contextmanager
     def listening(self, on: bool = True) -> Iterator[None]:
-        """A block that a signal ends."""
+        """A block in which a signal raises `Interrupted`."""
         before, self._listening = self._listening, on
         try:
             self._raise_pending()
@@ -66,7 +66,7 @@ class Interrupts:
         self._raise_pending()
 
     def held(self) -> AbstractContextManager[None]:
-        """A block within `listening` that no signal ends; one that came is raised behind it."""
+        """A block within `listening` that no signal interrupts; it is raised after the block."""
         return self.listening(False)
 
     def take(self) -> int:

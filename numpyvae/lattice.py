@@ -1,8 +1,8 @@
 """log p(x) of a model with one or two latent dimensions: a sum over a lattice of codes.
 
 The trapezoidal rule converges faster than any power of the spacing once it resolves the width of
-a smooth posterior. One lattice is decoded for all examples together; around the mass of an example
-for which its spacing is too wide, lattices of half the spacing follow.
+a smooth posterior. One lattice is decoded for all examples together. If its spacing is too wide for
+an example, lattices of half the spacing follow around that example's mass.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ __all__ = ["lattice_log_likelihood"]
 
 SPACING = 1.0 / 16.0
 RADIUS = 8.0
-"""Of the first lattice; beyond it a standard normal prior holds 1e-14 of its mass."""
+"""The radius of the first lattice; a standard normal prior has 1e-14 of its mass outside."""
 
 LARGEST_RADIUS = 32.0
 CUT = 25.0
-"""Codes whose log p(x, z) is so many nats below the highest hold no mass that matters."""
+"""Codes whose log p(x, z) is this many nats below the highest hold no relevant mass."""
 
 ROWS = 192
-"""Examples at a time: with 52,000 codes in float32, 40 MB."""
+"""Examples per chunk: with 52,000 codes in float32, 40 MB."""
 
 MOST_CODES = 100_000
-"""For one example on a finer lattice; where more would be needed the estimate ends."""
+"""The most codes for one example on a finer lattice; refinement stops there."""
 
 
 class Tabulated(Evaluable, Protocol):
-    """A model that can hold every example against every code."""
+    """A model that can evaluate every example at every code."""
 
     def log_joint_table(self, params: Params, data: Data, z: Array) -> Array:
         """Log p(x_n, z_g) of N examples and G codes (G, L): (N, G) nats."""
@@ -47,14 +47,14 @@ class Tabulated(Evaluable, Protocol):
 def lattice_log_likelihood(model: Tabulated, data: Data, tolerance: float = 0.02) -> Estimate:
     """Log p(x) = log integral p(x, z) dz by the trapezoidal rule, for L <= 2: (N,) nats.
 
-    The lattice of spacing 1/16 covers the codes within 8 of 0, then of 16 and 32 for an example
-    with mass at its edge. It is made of 2^L lattices of twice the spacing; where log p(x) by one of
-    them is off by more than `tolerance` nats, a finer lattice follows about the mass.
+    The lattice of spacing 1/16 covers the codes within 8 of 0, then 16 and 32 for an example with
+    mass at its edge. It is the union of 2^L lattices of twice the spacing. If log p(x) by one of
+    them is off by more than `tolerance` nats, a finer lattice follows around the mass.
 
-    The standard error is how far the worst of them is off, so it is that of a wider spacing: some
-    times too large where the decoder has kinks, far more where it is smooth. Inf says that the mass
-    reaches beyond the last edge. It cannot see what lies between two codes of
-    the first lattice: a posterior of standard deviation below about 0.005.
+    The standard error is the difference to the worst of these lattices, so it is the error at twice
+    the spacing: a few times too large if the decoder has kinks, far more if it is smooth. Inf means
+    that the mass reaches beyond the last edge. The rule misses a posterior that lies between two
+    codes of the first lattice: one of standard deviation below about 0.005.
     `numpyvae.exact.marginal_log_likelihood` is slower, shares no code with this, and bounds more.
     """
     data = model.check_data(data)
@@ -86,9 +86,9 @@ def lattice_log_likelihood(model: Tabulated, data: Data, tolerance: float = 0.02
 
 
 def _lattice(radius: float, model: Tabulated) -> tuple[Array, Array]:
-    """The codes (G, L) of spacing SPACING in a ball, and which of 2^L lattices each is on (G,).
+    """The codes (G, L) of spacing SPACING in a ball, and for each its sub-lattice, (G,).
 
-    These have twice the spacing, and share no code.
+    The 2^L sub-lattices have twice the spacing, and no code in common.
     """
     reach, dim = round(radius / SPACING), model.latent_dim
     whole = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * dim), axis=-1).reshape(-1, dim)
@@ -97,18 +97,18 @@ def _lattice(radius: float, model: Tabulated) -> tuple[Array, Array]:
 
 
 def _table(model: Tabulated, params: Params, batch: Any, codes: Array) -> Array:
-    """Log p(x_n, z_g), (N, G), so many codes at a time that memory stays small."""
+    """Log p(x_n, z_g), (N, G), for a few codes at a time, to keep memory small."""
     pieces = [codes[start : start + 4096] for start in range(0, len(codes), 4096)]
     return np.concatenate([model.log_joint_table(params, batch, z) for z in pieces], axis=1)
 
 
 def _integral(table: Array, lattice: Array, spacing: float, dim: int) -> tuple[Array, Array]:
-    """Log p(x) by all codes, and how far from it the worst of the wider lattices is: (N,) each."""
+    """Log p(x) by all codes, and its difference to the worst of the sub-lattices: (N,) each."""
     peak = table.max(axis=1, keepdims=True)
     weight = np.exp(table - peak)  # (N, G)
     sums = (weight @ np.eye(2**dim, dtype=weight.dtype)[lattice]).astype(np.float64)  # (N, 2^L)
     total = sums.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore"):  # a lattice may miss all the mass
+    with np.errstate(divide="ignore"):  # a sub-lattice may miss all the mass
         error = np.abs(np.log(2**dim * sums / total)).max(axis=1)
     return (peak + np.log(total))[:, 0] + dim * math.log(spacing), error
 
@@ -125,6 +125,6 @@ def _refine(
         spacing /= 2.0
         table = _table(model, params, one, codes)
         log_px, doubt = (float(a[0]) for a in _integral(table, lattice, spacing, dim))
-        error = max(doubt, error / 8.0)  # the wider lattices may agree by accident
+        error = max(doubt, error / 8.0)  # the sub-lattices may agree by chance
         codes = codes[table[0] > table.max() - CUT]
     return log_px, error

@@ -3,8 +3,8 @@
 A layer holds no state: it knows the names and shapes of its parameters, nothing else.
 `forward(params, x) -> (y, cache)` returns what backward needs in an explicit cache, so one network
 can be applied twice before either backward. `backward(params, grads, dy, cache) -> dx` takes
-dy = d loss / d y, adds the parameters' gradients into `grads`, and returns dx = d loss / d x.
-`backward_params` does the first of these two alone, `backward_input` the second.
+dy = d loss / d y, adds the parameters' gradients to `grads`, and returns dx = d loss / d x.
+`backward_params` only adds the gradients, and `backward_input` only returns dx.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Dense:
     Args:
         name: prefix of the parameter names, "encoder.0" gives "encoder.0.W" and "encoder.0.b".
         n_in, n_out: widths, at least 1.
-        input_scale: the size of x; the first weights are that much smaller.
+        input_scale: the size of x, by which the initial weights are divided.
     """
 
     def __init__(self, name: str, n_in: int, n_out: int, input_scale: float = 1.0) -> None:
@@ -92,26 +92,26 @@ class Dense:
         return self.backward_input(params, dy, cache)
 
     def backward_params(self, params: Params, grads: Grads, dy: Array, cache: Array) -> None:
-        """Only dW and db: all that a network's first layer needs, where nobody asks for dx."""
+        """Only dW and db: enough for a network's first layer if dx is not needed."""
         x = cache
         add_product(grads, self.W, x.T, dy)
         add_column_sums(grads, self.b, dy)
 
     def backward_input(self, params: Params, dy: Array, cache: Array) -> Array:
-        """Only dx: where the parameters are held fixed."""
+        """Only dx: for fixed parameters."""
         return product(dy, params[self.W].T)
 
 
 class Condition:
-    """y = x W + b + W_y[label]: a Dense layer that is told a class. x (N, n_in), labels (N,).
+    """y = x W + b + W_y[label]: a Dense layer that is given a class. x (N, n_in), labels (N,).
 
-    It is the Dense layer of x with a one-hot label beside it, so
+    It equals a Dense layer of x concatenated with a one-hot label, so
 
         dW = x^T dy,  db = sum_n dy_n,  dW_y[k] = sum of dy_n over the n of class k,  dx = dy W^T.
 
     Its input is the pair (x, labels), and dx is that of x: a label has no gradient. With
-    labels = None it gives every class of every example, (N K, n_out), row n K + k for example n as
-    class k, at the price of one product and K additions.
+    labels = None the output has a row for every class of every example, (N K, n_out), with row
+    n K + k for example n as class k. It costs one product and K additions.
 
     Args:
         name, n_in, n_out, input_scale: as for `Dense`; the labels' weights are "encoder.0.W_y".
@@ -134,7 +134,7 @@ class Condition:
         self.shapes = {**self.dense.shapes, self.W_y: (self.n_classes, n_out)}
 
     def initialize(self, params: Params, rng: np.random.Generator, draw: Initializer) -> None:
-        """As `Dense` of x with a one-hot label beside it, which alone is not scaled."""
+        """As `Dense` of x and a one-hot label; `input_scale` divides only the weights of x."""
         n_in, n_out = self.shapes[self.dense.W]
         both = draw(rng, (n_in + self.n_classes, n_out))
         params[self.dense.W][...] = both[:n_in] / self.dense.input_scale
@@ -172,20 +172,20 @@ class Condition:
         return dx if self.before is None else self.before.backward_input(params, dx, before_cache)
 
     def _per_example(self, dy: Array, labels: Array | None) -> Array:
-        """dy (N, n_out), summed over the classes where there is a row for each."""
+        """dy (N, n_out), summed over the classes if there is a row for each."""
         if labels is not None:
             return dy
         return dy.reshape(-1, self.n_classes, dy.shape[-1]).sum(axis=1)
 
 
 class TiedDense:
-    """y = x W^T + b with the weights W (n_out, n_in) of another layer: a decoder's share of them.
+    """y = x W^T + b with the weights W (n_out, n_in) of another layer, for tied decoders.
 
-    dW += dy^T x, on top of what the other layer contributes;  db = sum_n dy_n,  dx = dy W.
+    dW += dy^T x, added to the other layer's own gradient;  db = sum_n dy_n,  dx = dy W.
 
     Args:
         name: prefix of the bias's name; the layer has no weights of its own.
-        tied_to: the Dense layer from n_out to n_in whose weights are used the other way round.
+        tied_to: the Dense layer from n_out to n_in whose weights are used, transposed.
     """
 
     def __init__(self, name: str, tied_to: Dense) -> None:
@@ -248,7 +248,7 @@ class LeakyReLU(Activation):
     """y = x where x > 0, else slope x;  dx = dy where x > 0, else slope dy.
 
     Args:
-        slope: of the negative side, at least 0. Source: Maas et al. 2013.
+        slope: for x < 0, at least 0. Source: Maas et al. 2013.
     """
 
     initializer = staticmethod(he_normal)
@@ -340,8 +340,8 @@ class Sequential:
     def backward_params(
         self, params: Params, grads: Grads, dy: Array, cache: Sequence[Any]
     ) -> None:
-        """The same without dx: saves the widest matrix product where x is data."""
-        at = self.first  # that has parameters: what is before it needs no gradient
+        """The same without dx, which saves the widest matrix product if x is data."""
+        at = self.first  # the first with parameters: no layer before it needs a gradient
         for layer, layer_cache in zip(self.layers[:at:-1], cache[:at:-1], strict=True):
             dy = layer.backward(params, grads, dy, layer_cache)
         first = self.layers[at]
@@ -351,14 +351,14 @@ class Sequential:
             first.backward(params, grads, dy, cache[at])
 
     def backward_input(self, params: Params, dy: Array, cache: Sequence[Any]) -> Array:
-        """The same without the parameters' gradients: they are held fixed, and x is not."""
+        """The same without the parameters' gradients, for fixed parameters."""
         for layer, layer_cache in zip(self.layers[::-1], cache[::-1], strict=True):
             dy = layer.backward_input(params, dy, layer_cache)
         return dy
 
 
 def tied_decoder(encoder: Sequential, activation: str) -> Sequential:
-    """The encoder's Dense layers used the other way round, last first, with biases of their own."""
+    """The encoder's Dense layers, transposed and in reverse order, with biases of their own."""
     make_activation = ACTIVATIONS[one_of("activation", activation, ACTIVATIONS)]
     dense = [layer for layer in encoder.layers if isinstance(layer, Dense)]
     layers: list[Layer] = []

@@ -1,4 +1,4 @@
-"""One line that is written over, where that is possible: on a terminal and in a notebook."""
+"""One line that is overwritten, on a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ class LiveLine:
         self._waiting, self._next_message = "", 0.0
 
     def show(self, text: str) -> None:
-        """Put `text` in the place of what was shown before."""
+        """Show `text` in place of the line before."""
         if self.display is None:
-            import shutil  # here, not above: `import numpyvae` stays quick
+            import shutil  # imported here to keep `import numpyvae` fast
 
             columns = shutil.get_terminal_size().columns - 1
             print(f"\r{text[:columns]:<{columns}}", end="", file=self.stream, flush=True)
             return
         self._waiting = text
-        if time.monotonic() >= self._next_message:  # a server drops a flood of messages
+        if time.monotonic() >= self._next_message:  # too many messages are dropped
             self._next_message = time.monotonic() + REFRESH_SECONDS
             self._send()
 
     def close(self) -> None:
-        """Leave the line at what was shown last."""
+        """End the line; what was shown last stays."""
         if self.display is not None:
             self._send()
         elif self.live:
             print(file=self.stream, flush=True)
 
     def _send(self) -> None:
-        """To the notebook, where one output is updated: what is saved with it is one line, too."""
+        """Update one output of the notebook, so that the saved notebook has one line, too."""
         if not self._waiting:
             return
         data, self._waiting = {"text/plain": self._waiting}, ""
@@ -58,7 +58,7 @@ class LiveLine:
 def _display_of(stream: Any) -> Any:
     """IPython's `display` if `stream` is the output of a notebook's cell, else None.
 
-    Nothing is imported: whoever runs in a notebook has IPython already. An output that was
+    This imports nothing, because in a notebook IPython is already loaded. An output that was
     redirected, to a file or by %%capture, is not the notebook's.
     """
     in_notebook = type(stream).__module__.startswith("ipykernel.")

@@ -1,4 +1,4 @@
-"""One writer: a file that is locked while somebody writes, and free again if they are killed."""
+"""One writer at a time: a file that is locked while a process writes, even if it is killed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Lock"]
 class Lock:
     """A lock on the file `path`, taken at once or refused with BlockingIOError.
 
-    It is the system's (flock; on Windows the lock of a byte), so the death of a process frees it
-    and its file may stay behind. In the file is who has it. Where the file system knows no locks
-    there is none, and two writers are not told of each other.
+    It is the system's lock (flock; on Windows the lock of a byte), so it is freed when its process
+    dies, even if the file stays behind. The file names the owner. On a file system without locks
+    there is no protection: two writers do not notice each other.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         while True:
-            # Unbuffered, and not "w": the file may be another's, who is named in it.
+            # Unbuffered, and not "w", which would erase the name of another owner.
             self.file: BinaryIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", 0)
             try:
                 _lock(self.file)
@@ -41,13 +41,13 @@ class Lock:
             self.file.close()
 
     def release(self) -> None:
-        """Remove the file and give the lock back."""
+        """Remove the file and release the lock."""
         if sys.platform == "win32":  # an open file cannot be removed there
             self.file.close()
         try:
             self.path.unlink(missing_ok=True)
         except PermissionError:
-            pass  # on Windows: the next one has it already
+            pass  # on Windows: the next owner has it already
         finally:
             self.file.close()
 
@@ -68,7 +68,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: BinaryIO) -> None:
-        file.seek(1 << 20)  # behind the text, which stays readable
+        file.seek(1 << 20)  # after the text, so that the text can still be read
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError as error:

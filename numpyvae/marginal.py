@@ -1,9 +1,9 @@
-"""log p(x) by the best means there are: quadrature, or importance sampling from a refined q(z|x).
+"""log p(x) by the best method available: quadrature, or importance sampling from a refined q(z|x).
 
-The encoder's answer to an example that it has not seen can miss a narrow posterior, and importance
-sampling finds no mass where it draws no samples. So its answer is improved for each example, on
-that example's own bound and with the decoder fixed: the parameters of q(z|x_n) are optimised, as in
-variational inference without an encoder. Its gain is the amortisation gap (Cremer et al. 2018).
+For an example that the encoder was not trained on, its Gaussian can miss a narrow posterior, and
+importance sampling finds no mass where it draws no samples. So q(z|x_n) is refined for each
+example: its parameters are optimised on that example's bound, with the decoder fixed, as in
+variational inference without an encoder. The gain is the amortisation gap (Cremer et al. 2018).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpyvae.validation import one_of, positive_int
 __all__ = ["METHODS", "log_likelihood", "refined_posterior"]
 
 ROUNDING = 1e-5
-"""Nats; Adam's steps have the size of its rate, even where the gradient is rounding alone."""
+"""Smaller gains, in nats, are rounding; Adam takes full steps even along rounding errors."""
 
 METHODS = ("auto", "quadrature", "refined", "importance")
 
@@ -41,11 +41,11 @@ def log_likelihood(
     Args:
         model: a `LatentModel`.
         data: x (N, D), or (x, y).
-        n_samples: S of the two methods that sample.
-        rng: of their noise; None draws from the model's seed, the same each time.
+        n_samples: S of the two sampling methods.
+        rng: of their noise; None starts a generator from the model's seed.
         method: "quadrature" sums over a lattice of codes, for a standard normal prior and L <= 2;
             "refined" samples from a posterior refined for each example; "importance" samples from
-            the encoder's; "auto" takes the first where it can, and else the second.
+            the encoder's; "auto" is "quadrature" if possible, else "refined".
     """
     one_of("method", method, METHODS)
     rng, n_samples = model.generator(rng), positive_int("n_samples", n_samples)
@@ -55,7 +55,7 @@ def log_likelihood(
         if not fits_lattice(model):
             raise ValueError(
                 "quadrature needs latent_dim 1 or 2 and a standard normal prior, got latent_dim "
-                f"{model.latent_dim} and {model.prior!r}: method='refined' takes any"
+                f"{model.latent_dim} and {model.prior!r}: use method='refined'"
             )
         return lattice_log_likelihood(model, data)
     q = refined_posterior(model, data, rng)
@@ -64,7 +64,7 @@ def log_likelihood(
 
 
 def fits_lattice(model: Any) -> bool:
-    """Whether the lattice, laid out for N(0, I) in one or two dimensions, fits the prior."""
+    """Whether the prior is N(0, I) in one or two dimensions, as the lattice requires."""
     return model.latent_dim <= 2 and getattr(model.prior, "is_standard_normal", False)
 
 
@@ -79,14 +79,14 @@ def refined_posterior(
 ) -> tuple[Array, Array]:
     """Mean and log_var (N, L) that raise each example's own ELBO, the decoder fixed.
 
-    From the encoder's they are moved by `n_steps` of Adam, whose rate falls linearly to 0, along
-    the gradient over `n_samples` new noises a step. Where that has not raised the ELBO (over 8
-    `n_samples` noises of its own) the encoder's stay. It never sees a label that is not given, and
-    changes no parameter: it is inference, not training.
+    They start at the encoder's and take `n_steps` of Adam, whose rate falls linearly to 0, with
+    `n_samples` new draws of noise in each step. If that does not raise the ELBO (measured with
+    8 `n_samples` other draws), the encoder's are returned. It uses no label that is not given, and
+    changes no parameter of the model: it is inference, not training.
 
-    The gradient goes through z alone: -log q(z) counts as a function of z with mean and log_var
-    held. What that leaves out has expectation 0, and where q is the exact posterior every single
-    sample's gradient is 0. Source: Roeder, Wu & Duvenaud 2017.
+    The gradient goes through z alone: mean and log_var in -log q(z) are held constant. The term
+    left out has expectation 0, and if q is the exact posterior, the gradient of every single sample
+    is 0. Source: Roeder, Wu & Duvenaud 2017.
     """
     data, rng = model.check_data(data), model.generator(rng)
     params = model.layout.views(model.theta)

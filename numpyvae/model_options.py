@@ -1,7 +1,7 @@
-"""The options of `numpyvae train` that are those of a model's constructor, read off it.
+"""The options of `numpyvae train` for a model, made from the model's constructor.
 
-An option is called after the argument, takes what its annotation says, and its help is what the
-docstring says under "Args:". So a new model has its options when it is written.
+An option has the argument's name, takes the type of its annotation, and shows the docstring's text
+under "Args:" as its help. So a new model has its options without further work.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from numpyvae.priors import PRIORS
 __all__ = ["ModelOption", "from_text", "model_arguments", "model_options", "ours"]
 
 OF_THE_RUN = {"data_dim", "n_classes", "likelihood", "seed", "dtype"}
-"""Arguments that the data say, or options of every model."""
+"""Arguments that follow from the data, or are options of every model."""
 
 DEFAULTS = {"latent_dim": 2, "n_positions": 4, "code_dim": 4, "n_codes": 32, "code_noise": 0.5}
-"""Of arguments that the constructor wants to be told, the command's own."""
+"""The command's defaults for arguments that the constructor requires."""
 
 
 class ModelOption(NamedTuple):
@@ -61,7 +61,7 @@ def model_arguments(model: str) -> list[str]:
 
 
 def _helps(kind: type) -> dict[str, str]:
-    """What the docstrings of a class and its constructor say under "Args:", by name."""
+    """The texts under "Args:" in the docstrings of a class and its constructor, by name."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         for text in (base.__doc__, getattr(vars(base).get("__init__"), "__doc__", None)):
@@ -106,7 +106,7 @@ def from_text(kind: str, text: str, known: Mapping[str, Callable[..., Any]]) -> 
         (make,) = made.values()
         arguments = [int(word) if word.isdigit() else float(word) for word in words]
         inspect.signature(make).bind(*arguments)
-    except (TypeError, ValueError):  # another name, no number, or too many or too few
+    except (TypeError, ValueError):  # wrong name, number or count
         raise ValueError(f"unknown {kind} {text!r}: expected {texts(made)}") from None
     try:
         return make(*arguments)
@@ -115,7 +115,7 @@ def from_text(kind: str, text: str, known: Mapping[str, Callable[..., Any]]) -> 
 
 
 def texts(known: Mapping[str, Callable[..., Any]]) -> str:
-    """How `from_text` wants each of `known`: its name and the arguments it cannot be without."""
+    """How each of `known` is written for `from_text`: its name and its required arguments."""
     found = []
     for name, make in known.items():
         parameters = inspect.signature(make).parameters.values()

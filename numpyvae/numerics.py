@@ -31,7 +31,7 @@ Array = NDArray[Any]
 """An array of whatever dtype theta has: float32, float64 or complex128."""
 
 BLOCK = 32_768
-"""Entries worked on at a time: they and a few temporaries stay in the cache through all passes."""
+"""Entries processed at a time: with a few temporaries they stay in the cache in all passes."""
 
 
 def sigmoid(x: Array) -> Array:
@@ -55,11 +55,11 @@ def softplus(x: Array) -> Array:
 
 
 def sigmoid_and_softplus(x: Array) -> tuple[Array, Array]:
-    """Both for the price of one tanh and one logarithm of a number in [1/2, 1], elementwise.
+    """Both with only one tanh and one logarithm of a number in [1/2, 1], elementwise.
 
     With t = tanh(x/2): sigmoid(x) = (1 + t) / 2, and log(1 + exp(-|x|)) = -log sigmoid(|x|) =
-    -log((1 + |t|) / 2). Its error is one rounding of 1, so that what is smaller (from |x| = 17 on
-    in float32) comes out as 0.
+    -log((1 + |t|) / 2). Its error is one rounding of 1, so smaller values (from |x| = 17 on in
+    float32) become 0.
     """
     p = 0.5 * x
     np.tanh(p, out=p)
@@ -77,25 +77,25 @@ def sigmoid_and_softplus(x: Array) -> tuple[Array, Array]:
 
 
 def magnitude(x: Array) -> Array:
-    """|x|, a new array; for complex x the analytic function that it is near the real axis."""
+    """|x|, a new array; for complex x its analytic continuation near the real axis."""
     return np.abs(x) if x.dtype.kind == "f" else np.where(x.real > 0, x, -x)
 
 
 def row_blocks(x: Array) -> Iterator[slice]:
     """Slices of the rows of x (N, D) that hold about `BLOCK` entries each, at least one row.
 
-    What is done to a block in many passes is done in the cache. For log p(x|z) of 512 x 784 logits
-    in float32 that is 0.6 ms against 2.5 ms for whole arrays.
+    A block stays in the cache through many passes. For log p(x|z) of 512 x 784 logits in float32
+    that takes 0.6 ms, against 2.5 ms for whole arrays.
     """
     rows = max(1, BLOCK // max(1, x.shape[1]))
     return (slice(start, start + rows) for start in range(0, len(x), rows))
 
 
 def aligned_empty(n: int, dtype: DTypeLike) -> Array:
-    """A vector (n,) that begins at a multiple of 64 bytes, a line of the cache.
+    """A vector (n,) that begins at a multiple of 64 bytes, the size of a cache line.
 
     Adam on 652,000 float32 parameters takes 7 % less time than on vectors as malloc places them,
-    where every second load of 32 bytes or more crosses a line.
+    where every second load of 32 bytes or more crosses a cache line.
     """
     dtype = np.dtype(dtype)
     buffer = np.empty(n * dtype.itemsize + 64, np.uint8)
@@ -106,13 +106,13 @@ def aligned_empty(n: int, dtype: DTypeLike) -> Array:
 
 @cache
 def keep_freed_memory() -> None:
-    """Let glibc keep what a training step frees, up to 64 MB, for the next step. Elsewhere nothing.
+    """Let glibc keep memory that a training step frees, up to 64 MB, for the next step.
 
-    Every step frees a few megabytes and asks for them again. glibc hands such blocks back to the
-    system, and each page of 4 kB comes back at the price of a page fault: 64-128-8 at batch 512
-    had 256 of them a step, and took 1.84 ms of processor time instead of 1.16. It stops doing so
-    for blocks as large as the largest that was ever freed (mallopt(3), M_MMAP_THRESHOLD); this one
-    is never touched, so it costs no memory.
+    Every step frees a few megabytes and asks for them again. glibc returns such blocks to the
+    system, and each page of 4 kB then costs a page fault: 64-128-8 at batch 512 had 256 of them per
+    step, and took 1.84 ms of processor time instead of 1.16. glibc keeps blocks up to the size of
+    the largest that was ever freed (mallopt(3), M_MMAP_THRESHOLD), so one is allocated and freed
+    here; it is never touched, so it costs no memory. Without glibc this does nothing.
     """
     np.empty(2**25 - 2**16, np.uint8)
 
@@ -120,7 +120,7 @@ def keep_freed_memory() -> None:
 def logsumexp(x: Array, axis: int) -> Array:
     """log(sum(exp(x))) along one axis, with the largest real part taken out first.
 
-    A slice that is -inf throughout gives -inf.
+    A slice of nothing but -inf gives -inf.
     """
     peak = x.real.max(axis=axis, keepdims=True)
     peak[~np.isfinite(peak)] = 0.0

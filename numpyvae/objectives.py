@@ -1,4 +1,4 @@
-"""From per-example log terms to one scalar, and back to their cotangents."""
+"""From per-example log terms to one scalar loss, and back to their cotangents."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def negative_elbo(log_px: Array, kl: Array, beta: float) -> tuple[Any, tuple[Arr
     """loss = mean_n (beta * KL_n - log p(x_n | z_n)), a scalar in nats.
 
     log_px, kl (N,). With beta = 1 it is minus the evidence lower bound on log p(x), averaged over
-    the batch; other values weigh the KL as in the beta-VAE. Source: Higgins et al. 2017. beta = 0
-    is reconstruction alone, and beta = inf its other end, loss = mean_n KL_n.
+    the batch; other values weight the KL as in the beta-VAE. Source: Higgins et al. 2017. beta = 0
+    leaves only reconstruction, and beta = inf only the KL: loss = mean_n KL_n.
     """
     if beta == math.inf:
         return kl.mean(), (log_px, beta)
@@ -43,12 +43,12 @@ def negative_elbo_backward(dloss: float, cache: tuple[Array, float]) -> tuple[Ar
 
 
 def free_bits(kl: Array, least: float) -> tuple[Any, tuple[Array, int]]:
-    """sum_l max(mean_n kl_nl, least): what is below `least` nats in a dimension costs nothing more.
+    """sum_l max(mean_n kl_nl, least): the first `least` nats of each dimension are free.
 
-    kl (N, L) nats, of each dimension. It is a term of a loss, and no bound: the KL itself is to be
-    reported beside it. The mean over the batch is taken before the maximum; the other order is
-    another objective. least = 0 is the KL. Source: Kingma et al. 2016, "Improved variational
-    inference with inverse autoregressive flow", eq. 15.
+    kl (N, L) nats, of each dimension. It is a term of a loss, not a bound: report the KL itself
+    beside it. The mean over the batch is taken before the maximum; the other order is another
+    objective. least = 0 is the KL. Source: Kingma et al. 2016, "Improved variational inference with
+    inverse autoregressive flow", eq. 15.
     """
     means = kl.mean(axis=0)  # (L,)
     paid = means.real > least
@@ -76,7 +76,7 @@ def iw_bound(log_weight: Array) -> tuple[Array, Array]:
     """log 1/S sum_s exp(log_weight_s), (N, S) -> (N,) nats: the importance-weighted bound.
 
     With log_weight = log p(x, z) - log q(z|x) at S draws z ~ q it bounds log p(x), more tightly as
-    S grows; the mean of log_weight instead would be the ELBO. The cache is the share of each
+    S grows; the mean of log_weight would be the ELBO. The cache is the normalised weight of each
     sample, w = softmax_s(log_weight) (N, S). Source: Burda et al. 2016, eq. 8.
     """
     log_sum = logsumexp(log_weight, axis=1)  # (N,)

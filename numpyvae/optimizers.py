@@ -1,12 +1,12 @@
 """SGD, Momentum and Adam on the flat vector, in place, with savable state.
 
-`step(theta, grad)` changes theta (P,) and leaves grad as it is. The state that an optimiser builds
-up is made at its first step.
+`step(theta, grad)` changes theta (P,) and leaves grad as it is. An optimiser makes its state at its
+first step.
 
-A moment whose gradient stays zero shrinks by a factor a step, into the subnormal numbers (below
-1e-38 in float32), where the processor takes some hundred cycles an entry; and there it stays, since
-0.9 times one of the last few rounds to itself. So moments that no longer move a parameter are set
-to zero, often enough that none gets there.
+A moment whose gradient stays zero shrinks by a constant factor per step until it is subnormal
+(below 1e-38 in float32), where the processor takes about a hundred cycles for each entry. It stays
+there, because 0.9 times one of the smallest such numbers rounds to itself. So moments that no
+longer move a parameter are set to zero before they become subnormal.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from numpyvae.validation import fraction, from_config, positive_number
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "optimizer_from_config"]
 
 SPAN = 1e8
-"""A moment that shrinks to SPAN times the smallest normal number is set to zero: 1e-30 in float32,
+"""A moment below SPAN times the smallest normal number is set to zero: below 1e-30 in float32,
 2e-300 in float64."""
 
 
 class Optimizer(Protocol):
-    """Anything that moves theta by a gradient."""
+    """Anything that updates theta by a gradient."""
 
     learning_rate: float
 
@@ -42,12 +42,12 @@ class Optimizer(Protocol):
 
 @cache
 def _steps_to_cross(factor: float) -> int:
-    """How many steps a moment that shrinks by `factor` takes to cross SPAN, at most 100."""
+    """The steps in which a moment that shrinks by `factor` crosses SPAN, at most 100."""
     return min(100, max(1, int(-math.log(SPAN) / math.log(factor)))) if factor else 100
 
 
 class _VectorOptimizer:
-    """What the three share: checks, moments made at the first step, blocks, state in and out."""
+    """What the three share: checks, moments, blocks, and the state for saving."""
 
     setting_names: tuple[str, ...] = ("learning_rate",)
     moment_names: tuple[str, ...] = ()
@@ -63,11 +63,11 @@ class _VectorOptimizer:
     ) -> Iterator[tuple[Array, ...]]:
         """Views of theta, grad, each moment and a scratch array, one block after the other.
 
-        No moment shrinks by more than `factor` a step. After every hundredth step, or as often as
-        a moment could cross SPAN, those below SPAN times the smallest normal number, and below
-        their own one of `floors`, are set to zero.
+        A moment shrinks at most by `factor` per step. Every 100 steps, or earlier if a moment could
+        cross SPAN sooner, moments below SPAN times the smallest normal number and below their entry
+        in `floors` are set to zero.
 
-        Raises TypeError when theta is not of floats, ValueError when lengths do not fit.
+        Raises TypeError if theta does not hold floats, ValueError if lengths differ.
         """
         if theta.dtype.kind != "f":
             raise TypeError(f"theta must be an array of floats, got {theta.dtype}")
@@ -100,7 +100,7 @@ class _VectorOptimizer:
                     moment[np.abs(moment, out=scratch) < min(floor, largest)] = 0.0
 
     def config(self) -> dict[str, Any]:
-        """The name of the class and the constructor's arguments as they are now, for JSON."""
+        """The name of the class and its arguments with their present values, for JSON."""
         settings = {name: float(getattr(self, name)) for name in self.setting_names}
         return {"name": type(self).__name__, **settings}
 
@@ -110,7 +110,7 @@ class _VectorOptimizer:
         return {"n_steps": np.array(self.n_steps, np.int64), **moments}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Go on from what `state()` returned; ValueError when it is another optimiser's."""
+        """Continue from what `state()` returned; ValueError if it is another optimiser's."""
         names = self.moment_names if "n_steps" in state and int(state["n_steps"]) else ()
         if set(state) != {"n_steps", *names}:
             raise ValueError(f"expected the state {['n_steps', *names]}, got {sorted(state)}")
@@ -173,14 +173,14 @@ class Adam(_VectorOptimizer):
     with c = (1 - beta2) / (1 - beta2^t), eps = epsilon / sqrt(c) and
     rate = learning_rate (1 - beta1) / (1 - beta1^t) / sqrt(c).
 
-    With an epsilon of 1e-12 or less in float32, second moments are subnormal, and steps slow, for
-    thousands of steps (of 1e-14 or less for ever): beside such an epsilon they still count, so they
-    cannot be set to zero.
+    With an epsilon of 1e-12 or less in float32, second moments can stay subnormal, and steps slow,
+    for thousands of steps (of 1e-14 or less for ever). Such moments cannot be set to zero, because
+    with so small an epsilon they still change the step.
 
     A `weight_decay` above 0 makes it AdamW (Loshchilov & Hutter 2019, algorithm 2): each step first
     multiplies all of theta, biases too, by 1 - learning_rate * weight_decay. This is decoupled from
-    the gradient: a penalty on the loss would be divided by sqrt(v_hat) as the gradient is, and so
-    hold back least where gradients are large. learning_rate * weight_decay must be below 1.
+    the gradient: a penalty in the loss would be divided by sqrt(v_hat), as the gradient is, and so
+    have the least effect where gradients are large. learning_rate * weight_decay must be below 1.
     """
 
     setting_names = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
@@ -207,7 +207,7 @@ class Adam(_VectorOptimizer):
         rate = self.learning_rate * (1.0 - self.beta1) / (1.0 - self.beta1**t) / root
         eps = self.epsilon / root
         factor = min(filter(None, (self.beta1, self.beta2)), default=0.0)
-        # What is lost: a step of 1e-20 learning rates, and what sqrt(V) + eps rounds away.
+        # This loses a step of 1e-20 learning rates, and what sqrt(V) + eps rounds away.
         rounded_away = 0.25 * float(np.finfo(grad.dtype).eps) * self.epsilon
         floors = 1e-20 * self.epsilon, rounded_away**2
         kept = 1.0 - self.learning_rate * self.weight_decay

@@ -1,4 +1,4 @@
-"""The options of the `numpyvae` command: what each is called, what it takes, what it is for."""
+"""The options of the `numpyvae` command: their names, values and help texts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from numpyvae.model_options import model_options, ours
 from numpyvae.models import MODELS
 
 __all__ = [
-    "BAD_INPUT", "OPTIONS", "Parser",
-    "add_check", "add_compare", "add_evaluate", "add_explore", "add_sample", "add_train",
-]  # fmt: skip
+    "BAD_INPUT",
+    "OPTIONS",
+    "Parser",
+    "add_check",
+    "add_compare",
+    "add_evaluate",
+    "add_explore",
+    "add_sample",
+    "add_train",
+]
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -31,13 +38,13 @@ OPTIONS = {
     "n_samples": "--samples",
     "directions": "--directions",
 }
-"""What the command calls an argument of the library, before "must be ..." and ", got ..."."""
+"""The option for an argument of the library, in messages like "--epochs must be ..., got ..."."""
 
 BAD_INPUT = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments."""
+    """A parser that says in one line what is wrong with the arguments."""
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
@@ -52,8 +59,13 @@ def add_evaluate(commands: Any, run: Command) -> None:
         "--data", metavar="SOURCE", help="all of a file, not the test part of the run's own data"
     )
     _add_choices(add.add_argument)
-    add.add_argument("--samples", type=int, default=500, metavar="S",
-                     help="importance samples for log p(x) (default: %(default)s)")  # fmt: skip
+    add.add_argument(
+        "--samples",
+        type=int,
+        default=500,
+        metavar="S",
+        help="importance samples for log p(x) (default: %(default)s)",
+    )
     add.add_argument("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
     add.set_defaults(command=run)
 
@@ -73,10 +85,19 @@ def add_compare(commands: Any, run: Command) -> None:
     option("--out", metavar="FILE", help="draw the test ELBO over the epochs, .png")
     option("--csv", metavar="FILE", help="write the table with all digits, .csv")
     option("--overwrite", action="store_true", help="replace these files if they exist")
-    option("--examples", type=int, metavar="N",
-           help="be quick: measure on N test examples, drawn at random (default: all)")  # fmt: skip
-    option("--samples", type=int, default=500, metavar="S",
-           help="importance samples for log p(x) (default: %(default)s)")  # fmt: skip
+    option(
+        "--examples",
+        type=int,
+        metavar="N",
+        help="be quick: measure on N test examples, drawn at random (default: all)",
+    )
+    option(
+        "--samples",
+        type=int,
+        default=500,
+        metavar="S",
+        help="importance samples for log p(x) (default: %(default)s)",
+    )
     option(
         "--seed", type=int, default=0, help="of samples and of --examples (default: %(default)s)"
     )
@@ -87,20 +108,22 @@ def add_sample(commands: Any, run: Command) -> None:
     """`numpyvae sample`, done by `run`."""
     add = commands.add_parser(
         "sample",
-        help="draw z from the prior: a picture of the means E[x|z], or their numbers",
+        help="draw z from the prior and show the means E[x|z]: a picture, or the numbers",
         description="Draw z from the prior and write E[x|z], the mean of p(x|z), for each: a "
-        "picture (.png), or one row a draw (.npy, .csv).",
+        "picture (.png), or one row for each draw (.npy, .csv).",
     )
     add.add_argument("run", metavar="RUN", help="a run folder")
     add.add_argument("--n", type=int, default=64, help="how many (default: %(default)s)")
-    add.add_argument("--label", action="append", default=[], metavar="CLASS",
-                     help="of a model with labels: draw this class alone, called by its label or "
-                          "by its number from 0; may be repeated")  # fmt: skip
-    add.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
     add.add_argument(
-        "--out", metavar="FILE", help=".png, .npy or .csv (default: RUN/samples_seedSEED.png)"
+        "--label",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="for a model with labels: draw only this class, given by its label or "
+        "by its number from 0; may be repeated",
     )
-    add.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    _add_out(add, ".png, .npy or .csv (default: RUN/samples_seedSEED.png)")
     add.set_defaults(command=run)
 
 
@@ -117,8 +140,7 @@ def add_explore(commands: Any, run: Command) -> None:
     add.add_argument(
         "--data", metavar="SOURCE", help="where the run's data are, if they have moved"
     )
-    add.add_argument("--out", metavar="FILE", help=".html (default: RUN/explore.html)")
-    add.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    _add_out(add, ".html (default: RUN/explore.html)")
     add.set_defaults(command=run)
 
 
@@ -126,7 +148,7 @@ def add_check(commands: Any, run: Command) -> None:
     """`numpyvae check`, done by `run`."""
     add = commands.add_parser(
         "check",
-        help="prove every derivative of the package, or check one of your own",
+        help="prove every derivative of the package, or check a gradient of your own",
         description="Without arguments: a table of every derivative of the package. With a "
         "function, its gradient and a point: is this the gradient? Exit code 0 yes, 1 no, "
         "3 cannot tell.",
@@ -146,14 +168,23 @@ def add_check(commands: Any, run: Command) -> None:
     add.set_defaults(command=run)
 
 
+def _add_out(add: Any, what: str) -> None:
+    """Where the command writes, and whether over a file that exists."""
+    add.add_argument("--out", metavar="FILE", help=what)
+    add.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+
+
 def _add_choices(option: Callable[..., Any]) -> None:
-    """What of a user's own file is data, and what are labels."""
-    option("--key", metavar="NAME", help="array of an .npz file to take")
+    """Which parts of a user's file are data, and which are labels."""
+    option("--key", metavar="NAME", help="the array to take from an .npz file")
     option(
-        "--columns", nargs="+", metavar="COLUMN", help="columns to take, by name or number from 1"
+        "--columns",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns to take, by name or by number from 1",
     )
     option("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
-    option("--label-column", metavar="COLUMN", help="column with classes, for colours")
+    option("--label-column", metavar="COLUMN", help="column with the classes, for colours")
 
 
 def add_train(commands: Any, run: Command, model: str) -> None:
@@ -163,53 +194,98 @@ def add_train(commands: Any, run: Command, model: str) -> None:
         prog="numpyvae train" + (f" --model {model}" if model != "VAE" else ""),
         help="train a model and draw its pictures",
         description=f"Train a model (here {model}) and draw its pictures. The run is saved after "
-        "its first epoch and every few seconds from then on; what ends it early (Ctrl-C, SIGTERM, "
-        "SIGHUP, a kill, a loss of power) leaves a run that evaluate opens and --resume "
+        "its first epoch and then every few seconds; if it ends early (Ctrl-C, SIGTERM, "
+        "SIGHUP, a kill, a loss of power), the run remains: evaluate opens it, and --resume "
         "continues. Exit code 0 done, 1 done but a picture is missing, 2 an error, 130, 143 and "
         "129 ended by those signals.",
     )
     defaults: dict[str, Any] = {}
 
     def option(name: str, *, help: str, default: Any = None, **how: Any) -> None:  # noqa: A002
-        """An option whose default is kept apart, so that what was given is known."""
+        """An option without a default in argparse, so that only what the user gave is set."""
         text = f"{help} (default: {default})" if default else help
         action = add.add_argument(name, default=argparse.SUPPRESS, help=text, **how)
         defaults[action.dest] = default
 
-    option("--data", default="digits", metavar="SOURCE",
-           help="digits, mnist, or a .npy, .npz or .csv file with one example a row")  # fmt: skip
+    option(
+        "--data",
+        default="digits",
+        metavar="SOURCE",
+        help="digits, mnist, or a .npy, .npz or .csv file with one example per row",
+    )
     _add_choices(option)
-    option("--standardize", action=argparse.BooleanOptionalAction,
-           help="columns of mean 0 and standard deviation 1 inside the model; the default does so "
-                "for real-valued data in other units")  # fmt: skip
-    option("--model", choices=tuple(ours()), default="VAE", metavar="NAME",
-           help=f"{', '.join(ours())}; `train --model NAME --help` has its options")  # fmt: skip
+    option(
+        "--standardize",
+        action=argparse.BooleanOptionalAction,
+        help="standardise the columns inside the model (mean 0, standard deviation 1); by default "
+        "for real-valued data in other units",
+    )
+    option(
+        "--model",
+        choices=tuple(ours()),
+        default="VAE",
+        metavar="NAME",
+        help=f"{', '.join(ours())}; `train --model NAME --help` has its options",
+    )
     for own in model_options(model):
         option(own.name, default=own.default, **own.how)
     if MODELS[model].unknown_labels:
-        option("--known", type=int, metavar="N", help="how many labels of the training data are "
-               "known, as many of each class as can be; all, if it is not given")  # fmt: skip
-    option("--likelihood", type=_likelihood, metavar="P",
-           help=", ".join(kind.text for kind in LIKELIHOODS.values())
-                + "; the default fits the data")  # fmt: skip
-    option("--epochs", type=int, default=300, metavar="E",
-           help="passes over the training data, with --resume those before included")  # fmt: skip
-    option("--batch-size", type=int, default=128, metavar="N", help="examples a step")
+        option(
+            "--known",
+            type=int,
+            metavar="N",
+            help="how many training labels are known, spread evenly over the classes "
+            "(default: all)",
+        )
+    option(
+        "--likelihood",
+        type=_likelihood,
+        metavar="P",
+        help=", ".join(kind.text for kind in LIKELIHOODS.values()) + "; the default fits the data",
+    )
+    option(
+        "--epochs",
+        type=int,
+        default=300,
+        metavar="E",
+        help="passes over the training data; with --resume, including those already done",
+    )
+    option("--batch-size", type=int, default=128, metavar="N", help="examples per step")
     option("--learning-rate", type=float, default=3e-3, metavar="RATE", help="of Adam")
-    option("--early-stopping", type=int, metavar="PATIENCE",
-           help="end after PATIENCE epochs in a row without a better test ELBO")  # fmt: skip
-    option("--keep-best", action="store_true",
-           help="keep the epoch of the best test ELBO, not the last")  # fmt: skip
-    option("--film", action="store_true",
-           help="draw film.gif and film.png, the latent space after epochs 1, 2, 4, 8, ... and the "
-                "last, of those that this command trains")  # fmt: skip
+    option(
+        "--early-stopping",
+        type=int,
+        metavar="PATIENCE",
+        help="stop after PATIENCE epochs in a row without a better test ELBO",
+    )
+    option(
+        "--keep-best",
+        action="store_true",
+        help="keep the epoch with the best test ELBO, not the last one",
+    )
+    option(
+        "--film",
+        action="store_true",
+        help="draw film.gif and film.png: the latent space after epochs 1, 2, 4, 8, ... and the "
+        "last epoch that this command trains",
+    )
     option("--seed", type=int, default=0, help="of parameters, order and noise")
-    option("--out", metavar="FOLDER", help="output folder; the default is the next runs/NAME-1, -2")
-    option("--overwrite", action="store_true",
-           help="replace the run in that folder, once the first epoch is trained")  # fmt: skip
-    option("--resume", metavar="RUN",
-           help="go on with a run that was interrupted, or with more --epochs, to the same bits "
-                "as if it had never stopped")  # fmt: skip
+    option(
+        "--out",
+        metavar="FOLDER",
+        help="output folder (default: the next free runs/NAME-1, runs/NAME-2, ...)",
+    )
+    option(
+        "--overwrite",
+        action="store_true",
+        help="replace the run in that folder, after the first epoch is trained",
+    )
+    option(
+        "--resume",
+        metavar="RUN",
+        help="continue an interrupted run, or train it for more --epochs; the result is the same, "
+        "bit for bit, as if it had never stopped",
+    )
     add.set_defaults(command=run, defaults=defaults)
 
 

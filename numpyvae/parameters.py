@@ -27,14 +27,14 @@ __all__ = [
 ]
 
 Initializer = Callable[["np.random.Generator", tuple[int, int]], Array]
-"""Draws a weight matrix of shape (n_in, n_out). (A string: numpy.random is slow to import.)"""
+"""Draws a weight matrix (n_in, n_out). (A string, because numpy.random is slow to import.)"""
 
 
 class ParameterLayout:
-    """Which slice of theta (P,) is which parameter.
+    """The slice of theta (P,) that each parameter takes.
 
     Args:
-        shapes: name -> shape, in the order in which the parameters stand in theta.
+        shapes: name -> shape, in the order of the parameters in theta.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -49,10 +49,10 @@ class ParameterLayout:
     def views(self, theta: Array) -> dict[str, Array]:
         """Named views of theta (P,): writing to one writes to theta.
 
-        Raises ValueError when theta is not a vector of P entries.
+        Raises ValueError if theta is not a vector of P entries.
         """
-        # Every step asks for the views of the same theta and gradient; to make them anew is 5 % of
-        # a small step (64-128-8, batch 20).
+        # Every step needs the views of the same theta and gradient; making them again would take
+        # 5 % of a small step (64-128-8, batch 20).
         for known, views in self._known:
             if known is theta:
                 return dict(views)
@@ -65,7 +65,7 @@ class ParameterLayout:
         return dict(views)
 
     def name_of(self, index: int) -> str:
-        """What stands at theta[index]: `layout.name_of(3) == "encoder.0.W[0, 3]"`."""
+        """The name of theta[index]: `layout.name_of(3) == "encoder.0.W[0, 3]"`."""
         for name, where in self.slices.items():
             if where.start <= index < where.stop:
                 entry = np.unravel_index(index - where.start, self.shapes[name])
@@ -76,9 +76,9 @@ class ParameterLayout:
 class Gradients(dict[str, Array]):
     """Named views of a flat gradient (P,) in which contributions add up.
 
-    Use it like a dict of zeros: `grads["decoder.0.b"] += db`. A view is in fact zeroed when it is
-    first touched, so that a reused buffer costs no pass of zeros where `add_product` can write the
-    first contribution straight into place.
+    Use it like a dict of zeros: `grads["decoder.0.b"] += db`. A view is set to zero at its first
+    access only, so a reused buffer needs no pass of zeros where `add_product` writes the first
+    contribution directly into it.
     """
 
     def __init__(self, layout: ParameterLayout, vector: Array) -> None:
@@ -93,23 +93,23 @@ class Gradients(dict[str, Array]):
         return view
 
     def take_untouched(self, name: str) -> Array | None:
-        """The view as it is, for a first contribution to overwrite; None if it already has one."""
+        """The view, for the first contribution to overwrite; None if there already was one."""
         if name not in self.untouched:
             return None
         self.untouched.discard(name)
         return super().__getitem__(name)
 
     def zero_untouched(self) -> None:
-        """Zero the gradient of every parameter that nothing contributed to."""
+        """Set to zero the gradient of every parameter without a contribution."""
         for name in tuple(self.untouched):
             self[name]
 
 
 def add_product(grads: MutableMapping[str, Array], name: str, a: Array, b: Array) -> None:
-    """grads[name] += a @ b, without the temporary where it is the first contribution.
+    """grads[name] += a @ b, without a temporary if it is the first contribution.
 
-    `grads` may be any dict of arrays. With `Gradients` the product of a 784 x 400 weight gradient
-    is written once, instead of zeros, a temporary of 1.25 MB and a sum.
+    `grads` may be any dict of arrays. With `Gradients` a 784 x 400 weight gradient is written once;
+    otherwise it would take zeros, a temporary of 1.25 MB and a sum.
     """
     first = grads.take_untouched(name) if isinstance(grads, Gradients) else None
     if first is None:
@@ -119,13 +119,13 @@ def add_product(grads: MutableMapping[str, Array], name: str, a: Array, b: Array
 
 
 def add_column_sums(grads: MutableMapping[str, Array], name: str, a: Array) -> None:
-    """grads[name] += sum_n a_n, for a (N, H): as a product with ones, faster than a.sum(axis=0)."""
+    """grads[name] += sum_n a_n, for a (N, H), by a product with ones: faster than a.sum(axis=0)."""
     add_product(grads, name, _ones(len(a), a.dtype), a)
 
 
 @lru_cache(maxsize=16)
 def _ones(n: int, dtype: np.dtype[Any]) -> Array:
-    """A vector of ones, made once: one for each bias is 4 % of a small step."""
+    """A vector of ones, made once: a new one for each bias would take 4 % of a small step."""
     ones = np.ones(n, dtype)
     ones.flags.writeable = False
     return ones

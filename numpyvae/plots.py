@@ -1,12 +1,12 @@
-"""Figures of a fitted VAE: how it learned, what it keeps of its data, what its latent space holds.
+"""Figures of a fitted VAE: its training, its reconstructions and samples, and its latent space.
 
 Every function returns a `matplotlib.figure.Figure` for the caller to save. matplotlib is imported
-when a figure is drawn, and pyplot never: no window, no backend, no global state.
+when a figure is drawn; pyplot is never imported: no window, no backend, no global state.
 
 Data of D = side^2 dimensions (1, 16, 25, ..., 784; not 4 and 9) are shown as images, dark where a
-value is high, like ink on paper; `image_shape=(height, width)` does so for any other D. Data of two
-dimensions are shown as points, all else as lines; `columns` are the names of their D dimensions.
-Latent dimensions are called z[0], z[1], ... as in the arrays.
+value is high, like ink on paper; with `image_shape=(height, width)` so are data of any other D.
+Data of two dimensions are shown as points, all other data as lines; `columns` are the names of
+their D dimensions. Latent dimensions are called z[0], z[1], ... as in the arrays.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from numpyvae.training import History
+    from numpyvae.history import History
 
 __all__ = [
     "has_standard_normal_prior",
@@ -65,39 +65,39 @@ __all__ = [
 ]
 
 MAX_CLASSES = 30
-"""More classes than this are not named in a figure."""
+"""With more classes than this, a figure does not name them."""
 MAX_POINTS = 2000
-"""Two-dimensional data are many points at a glance, but not more than this."""
+"""The most points drawn of two-dimensional data."""
 MANY_EPOCHS = 20
-"""From here on the axis of epochs is logarithmic and the first steep drop is left out."""
+"""From this many epochs on, their axis is logarithmic and leaves out the first steep drop."""
 TICKS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 
 
 class Drawable(Pictured, Protocol):
-    """What the figures ask of a model, each its part: see the functions."""
+    """What the figures need of a model; each function needs a part of it."""
 
     @property
     def latent_dim(self) -> int: ...
 
     def reconstruct(self, x: Array) -> Array:
-        """Of `reconstructions`: E[x|z] at the posterior mean, (N, D) -> (N, D)."""
+        """For `reconstructions`: E[x|z] at the posterior mean, (N, D) -> (N, D)."""
 
     def sample(self, n: int, rng: np.random.Generator | None = None) -> Array:
-        """Of `samples`: E[x|z] at n draws z ~ p(z), (n, D)."""
+        """For `samples`: E[x|z] at n draws z ~ p(z), (n, D)."""
 
     def axis_posterior(self, x: Array) -> tuple[Array, Array]:
-        """Of `latent_space`: mean and log_var (N, L) of each z_l given x, alone."""
+        """For `latent_space`: mean and log_var (N, L) of each z_l given x."""
 
     def decode(self, z: Array) -> Array:
-        """Of `manifold`: E[x|z], (N, L) -> (N, D)."""
+        """For `manifold`: E[x|z], (N, L) -> (N, D)."""
 
 
 def learning_curves(history: History) -> Figure:
     """ELBO, log p(x|z) and KL over the epochs, in nats per example, of training and test data.
 
-    The first epochs drop so steeply that they would squash all others. So of E >= 20 epochs those
-    before E^(1/4) are left out; the axis is logarithmic, and means over windows of equal width on
-    it lie over the values themselves.
+    The first epochs drop so steeply that they would squash all others. So with E >= 20 epochs,
+    those before E^(1/4) are left out, the axis is logarithmic, and thick lines show means over
+    windows of equal width on this axis.
     """
     if not history:
         raise ValueError("history is empty: expected at least one epoch to draw")
@@ -133,8 +133,8 @@ def reconstructions(
 ) -> Figure:
     """The first n rows of x (N, D) beside their reconstructions, E[x|z] at z = mean(x).
 
-    Images are shown above their reconstructions, lines below them, and two-dimensional points (up
-    to 2,000, whatever n is) joined to them.
+    Images are shown above their reconstructions, and lines on top of each other. Two-dimensional
+    points (up to 2,000, for any n) are joined to their reconstructions.
     """
     x, n = as_matrix("x", x, vae.data_dim, "(N, D)"), positive_int("n", n)
     shape = tile_shape(vae.data_dim, image_shape)
@@ -161,8 +161,8 @@ def samples(
 ) -> Figure:
     """E[x|z] at n draws z ~ p(z); `rng=None` draws from the model's seed.
 
-    `classes` (n,) are those of the draws, one after the other: each begins a row of images, or has
-    a colour of its own.
+    `classes` (n,) are the classes of the draws, in groups: each class starts a row of images, or
+    has a colour of its own.
     """
     x, shape = vae.sample(n, rng), tile_shape(vae.data_dim, image_shape)
     groups = _groups([""] * n if classes is None else [class_name(value) for value in classes])
@@ -207,8 +207,14 @@ def _points_or_lines(ax: Axes, vae: Drawable, x: Array, groups: list[tuple[str, 
             ax.plot(lines[first:last].T, color=colour, alpha=alpha, lw=1.2)
             ax.plot([], [], color=colour, lw=2, label=label) if coloured else None
     if coloured:
-        ax.legend(title="class $y$", title_fontsize=TICK_SIZE, fontsize=TICK_SIZE, frameon=False,
-                  loc="upper left", bbox_to_anchor=(1, 1))  # fmt: skip
+        ax.legend(
+            title="class $y$",
+            title_fontsize=TICK_SIZE,
+            fontsize=TICK_SIZE,
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+        )
     if vae.data_dim == 2:
         one_unit(ax, x)
 
@@ -216,7 +222,7 @@ def _points_or_lines(ax: Axes, vae: Drawable, x: Array, groups: list[tuple[str, 
 def _rows_of_classes(
     x: Array, groups: list[tuple[str, int, int]], n_columns: int
 ) -> tuple[Array, list[int]]:
-    """x (n, D) with rows of NaN, so that each group begins a row of so many columns; which row."""
+    """x (n, D), padded with NaN so that each group starts a new row of images; and these rows."""
     rows = [
         np.pad(x[first:last], ((0, (first - last) % n_columns), (0, 0)), constant_values=np.nan)
         for _, first, last in groups
@@ -226,7 +232,7 @@ def _rows_of_classes(
 
 
 def _groups(names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Each name of a row of equal ones, where it begins and where it ends."""
+    """Each run of equal names: the name, its first index and the one after its last."""
     sizes = [(name, len(list(group))) for name, group in itertools.groupby(names)]
     ends = np.cumsum([size for _, size in sizes]).tolist()
     return [(name, end - size, end) for (name, size), end in zip(sizes, ends, strict=True)]
@@ -235,8 +241,9 @@ def _groups(names: Sequence[str]) -> list[tuple[str, int, int]]:
 def latent_space(vae: Drawable, x: Array, labels: Array | None = None) -> Figure:
     """q(z|x) of each row of x: its mean, and one standard deviation exp(log_var/2) to each side.
 
-    Of more than two latent dimensions the two with the most KL are shown. One latent dimension
-    gives an interval for each example, ordered by the mean. `labels` (N,) are classes, for colours.
+    With more than two latent dimensions, the two with the largest KL are shown. One latent
+    dimension gives an interval for each example, ordered by the mean. `labels` (N,) are classes,
+    for colours.
     """
     mean, log_var = vae.axis_posterior(x)
     if labels is not None and np.shape(labels) != (len(mean),):
@@ -266,7 +273,7 @@ def latent_space(vae: Drawable, x: Array, labels: Array | None = None) -> Figure
 
 
 def has_standard_normal_prior(model: Any) -> bool:
-    """Whether p(z) = N(0, I), the ground that `latent_space` and `manifold` draw on."""
+    """Whether p(z) = N(0, I), as `latent_space` and `manifold` assume."""
     return getattr(getattr(model, "prior", None), "is_standard_normal", False)
 
 
@@ -285,7 +292,7 @@ def manifold(
 ) -> Figure:
     """E[x|z] over `prior_grid`: the two latent dimensions `dims` (`informative_dims` finds them).
 
-    A model with one latent dimension, or one in `dims`, gives a line instead of a square.
+    A model with one latent dimension, or `dims` with one entry, gives a line instead of a square.
     """
     shape, dims = tile_shape(vae.data_dim, image_shape), dims[: vae.latent_dim]
     z = prior_grid(n_side, vae.latent_dim, dims)
@@ -346,7 +353,7 @@ def _first_epoch(n_epochs: int) -> int:
 
 
 def _curve(ax: Axes, values: Array, label: str, colour: str, line: str) -> None:
-    """One quantity over the epochs, (E,), unless it is NaN throughout."""
+    """One quantity over the epochs, (E,), unless all of it is NaN."""
     if np.isnan(values).all():
         return
     label += f", {number_text(values[~np.isnan(values)][-1], '.1f')} at the end"

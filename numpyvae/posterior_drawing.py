@@ -1,4 +1,4 @@
-"""Posteriors drawn in the latent space: an ellipse or an interval each, coloured by its class."""
+"""Posteriors drawn in the latent space: each an ellipse or an interval, coloured by its class."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CLASS_COLOURS = (
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 CLASS_MARKERS = ("o", "^", "s")
-"""A marker for each ten classes, which share their colours."""
+"""Each ten classes have a marker; the next ten have the same colours again."""
 
 
 def class_name(value: Any) -> str:
-    """A class as text: 1 for 1.0, and not more of a long one than fits beside the figure."""
+    """A class as text: 1 for 1.0; a long name is cut to fit beside the figure."""
     whole = isinstance(value, float | np.floating) and value == np.floor(value)
     return plain_text(int(value) if whole else value)
 
@@ -70,7 +70,7 @@ def ellipses(ax: Axes, mean: Array, sd: Array, index: Array, names: list[str]) -
         )
         ax.scatter([], [], s=60, color=colour, marker=marker, label=name)
         if len(names) > 10 and len(name) > 3:
-            continue  # so many words would cover the points
+            continue  # long names would cover the points
         halo = [withStroke(linewidth=3, foreground="white")]
         x, y = np.median(mean[index == k], axis=0)
         size = TICK_SIZE if len(names) > 10 else 18 if len(name) < 3 else LABEL_SIZE

@@ -1,4 +1,4 @@
-"""How training shows that it moves: a live line on a terminal or in a notebook, else lines."""
+"""The progress of training: a live line on a terminal or in a notebook, else separate lines."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["Progress", "Steps"]
 class Progress:
     """Prints epoch, ELBO and time left to `stream` (default: standard output).
 
-    One live line where there can be one, a line for each epoch elsewhere.
-    `epochs` are all of the model, of which `done` were trained before.
+    One live line where the stream allows it, otherwise a line for each epoch.
+    `epochs` counts all epochs of the model, including the `done` ones of earlier trainings.
     """
 
     def __init__(self, epochs: int, stream: TextIO | None = None, done: int = 0) -> None:
@@ -27,19 +27,19 @@ class Progress:
         self.last_record: Mapping[str, float] = {}
 
     def during_epoch(self, part: float, means: Callable[[], Mapping[str, float]]) -> None:
-        """After each step, `part` of the epoch done: refreshes the live line now and then."""
+        """Call it after each step, when the fraction `part` of the epoch is done."""
         if self.line.live and time.monotonic() >= self.next_refresh:
             self.next_refresh = time.monotonic() + REFRESH_SECONDS
             self._show({**self.last_record, **means()}, part)
 
     def end_epoch(self, record: Mapping[str, float]) -> None:
-        """After each epoch."""
+        """Call it after each epoch."""
         self.epochs_done += 1
         self.last_record = record
         self._show(record, 0.0)
 
     def close(self) -> None:
-        """After the last epoch, however it ended."""
+        """Call it after the last epoch, however training ended."""
         self.line.close()
 
     def _show(self, record: Mapping[str, float], part: float) -> None:
@@ -65,9 +65,9 @@ class Progress:
 
 
 class Steps:
-    """A live line for work of `total` steps: its name, how much is done, time left.
+    """A live line for work of `total` steps: its name, the share done, the time left.
 
-    Where no line can be live, or without `shown`, nothing is printed.
+    It prints nothing if `shown` is False or the stream allows no live line.
     """
 
     def __init__(self, name: str, total: int, shown: bool = True) -> None:
@@ -77,7 +77,7 @@ class Steps:
         self.started = self.next_refresh = time.monotonic()
 
     def advance(self) -> None:
-        """After each step."""
+        """Call it after each step."""
         self.done += 1
         now = time.monotonic()
         if self.line and now >= self.next_refresh:
@@ -86,7 +86,7 @@ class Steps:
             self.line.show(f"{self.name}: {self.done / self.total:.0%}  {left} left")
 
     def close(self) -> None:
-        """After the last step."""
+        """Call it after the last step."""
         if self.line:
             self.line.close()
 

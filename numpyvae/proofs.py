@@ -1,6 +1,6 @@
 """Every pair of forward and backward in the package, proven numerically.
 
-`primitives` lists them once; `numpyvae check` prints the table and the tests draw other shapes.
+`primitives` lists the pairs; `numpyvae check` prints the table, and the tests use other shapes.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def table(proofs: list[Proof]) -> str:
 
 def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
     """Every f and f_backward of the package, at values drawn from `rng`."""
-    from numpyvae.convolution import Conv2d, ConvTranspose2d  # what is dense does without
+    from numpyvae.convolution import Conv2d, ConvTranspose2d  # not needed by dense networks
 
     N, D, H, L = sizes or Sizes()
     normal = rng.standard_normal
@@ -252,13 +252,13 @@ def primitives(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pai
 
 PRIORS: tuple[Prior, ...] = (StandardNormal(), GaussianMixture(4), VampPrior(4))
 LIKELIHOODS = tuple(p for p in EXAMPLES if not isinstance(p, StructuredGaussian))
-"""Those with independent dimensions, which `exact` knows, too."""
+"""The likelihoods with independent dimensions, which `exact` also has."""
 
 
 def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
     """The examples of every model of the package, at random parameters (biases too) and data.
 
-    Of a model with several players each has a row: its own loss, by its own parameters.
+    A model with several losses has a row for each, by the parameters that descend it.
     """
     sizes = sizes or Sizes()
     ours = [kind for kind in MODELS.values() if kind.__module__.startswith("numpyvae.")]
@@ -267,8 +267,8 @@ def models(rng: np.random.Generator, sizes: Sizes | None = None) -> list[Pair]:
 
 
 def model_pairs(model: Model, n: int, rng: np.random.Generator) -> list[Pair]:
-    """A model's loss and gradient on n examples; what it holds constant is held at the point."""
-    theta = 0.3 * rng.standard_normal(model.layout.size)  # more, and exp(log_var) drowns the rest
+    """A model's loss and gradient on n examples; `held` values are those at the point."""
+    theta = 0.3 * rng.standard_normal(model.layout.size)  # with more, exp(log_var) hides the rest
     data, noise = model.draw_data(rng, n), model.draw_noise(rng, n)
     held = model.held(model.layout.views(theta), data, noise)
     players = model.players or {"loss": ("",)}
@@ -287,7 +287,7 @@ def _player_pair(
     noise: Any,
     held: Any,
 ) -> Pair:
-    """One loss as a function of the parameters that descend it, all others as they are."""
+    """One loss as a function of the parameters that descend it, with all others fixed."""
     mine = [where for name, where in model.layout.slices.items() if name.startswith(prefixes)]
     index = np.concatenate([np.arange(where.start, where.stop) for where in mine])
 
@@ -307,7 +307,7 @@ def _player_pair(
 
 
 def draw_data(likelihood: Likelihood, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Data in a likelihood's support, (N, D), without any sense."""
+    """Random data in a likelihood's support, (N, D)."""
     n, data_dim = shape
     params = {name: np.zeros(shape) for name, shape in likelihood.shapes.items()}
     output = rng.standard_normal((n, likelihood.output_dim(data_dim)))
@@ -323,7 +323,7 @@ def _pair(
 ) -> Pair:
     """sum(weight * f(inputs)), with a random weight, as a function of all inputs in one vector.
 
-    Its gradient is f_backward(weight, cache): one number carries the whole vector-Jacobian product.
+    Its gradient is f_backward(weight, cache), so it checks the whole vector-Jacobian product.
     """
     layout = ParameterLayout({str(i): array.shape for i, array in enumerate(inputs)})
     weight = rng.standard_normal(np.shape(f(*inputs)[0]))
@@ -373,7 +373,7 @@ class Labelled:
 
 
 def _quantize_pair(z_e: Array, codebook: Array, rng: np.random.Generator) -> Pair:
-    """The surrogate of `quantize`: what is held is held at this point."""
+    """The surrogate of `quantize`, with its constants held at this point."""
     held, shape = hold(z_e, codebook), z_e.shape
 
     def f(z_e: Array, codebook: Array) -> tuple[Array, Any]:
@@ -388,7 +388,7 @@ def _quantize_pair(z_e: Array, codebook: Array, rng: np.random.Generator) -> Pai
 
 
 def _prior_pair(prior: Prior, sizes: tuple[int, ...], rng: np.random.Generator) -> Pair:
-    """Log p(z) as a function of z, the prior's own parameters, and an encoder's if it has one."""
+    """Log p(z) as a function of z, the prior's parameters, and those of its encoder, if any."""
     N, D, H, L = sizes
     encoder = mlp("encoder", (D, H, 2 * L), "tanh")
     prior = prior.attach(D, L, EXAMPLES[1], encoder)
@@ -410,7 +410,7 @@ def _prior_pair(prior: Prior, sizes: tuple[int, ...], rng: np.random.Generator) 
 
 
 def _likelihood_pair(p: Likelihood, n: int, data_dim: int, rng: np.random.Generator) -> Pair:
-    """Log p(x|z) as a function of the decoder's output and the likelihood's own parameters."""
+    """Log p(x|z) as a function of the decoder's output and the likelihood's parameters."""
     x = draw_data(p, (n, data_dim), rng)
 
     def f(output: Array, *values: Array) -> tuple[Array, Any]:

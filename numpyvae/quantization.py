@@ -1,8 +1,8 @@
-"""The nearest code of a codebook, and a gradient that is copied over the step.
+"""The nearest code of a codebook, and its straight-through gradient.
 
-The nearest code is a step function: its derivative is 0 wherever it has one. So here alone the
-backward is on purpose not the derivative of its forward. It is the derivative of a surrogate, in
-which what `held` names is constant, and by that it is proven.
+The nearest code is a step function: its derivative is 0 wherever it exists. So this backward is, on
+purpose, not the derivative of its forward. It is the derivative of a surrogate in which the values
+in `held` are constant, and that derivative is proven.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Held", "hold", "nearest", "quantize", "quantize_backward"]
 
 
 class Held(NamedTuple):
-    """What the gradient counts as constant: the choice of codes, z_e and z_q at this point."""
+    """What the gradient treats as constant: the choice of codes, z_e and z_q at this point."""
 
     code: Array
     z_e: Array
@@ -38,13 +38,13 @@ def hold(z_e: Array, codebook: Array) -> Held:
 
 
 def quantize(z_e: Array, codebook: Array, held: Held | None = None) -> tuple[Any, Any]:
-    """z_q = the nearest code; what it costs the codebook, and what it costs the encoder.
+    """z_q = the nearest code, with the cost of the codebook and the cost of the encoder.
 
     z_e (N, M, d), codebook (K, d) -> (z_q (N, M, d), sum ||sg[z_e] - z_q||^2 (N,),
-    sum ||z_e - sg[z_q]||^2 (N,)), with sg[a] a constant at its value a. The two sums are equal, and
-    their gradients are not: the first moves the codes, the second z_e. With `held` these constants
-    stay as they were held while z_e and codebook move, and z = z_e + sg[z_q - z_e] takes the place
-    of z_q: the surrogate whose derivative is the backward. Source: van den Oord et al. 2017, eq. 3.
+    sum ||z_e - sg[z_q]||^2 (N,)), with sg[a] a constant at its value a. The two sums are equal, but
+    their gradients differ: the first moves the codes, the second z_e. With `held` these constants
+    keep their values while z_e and codebook change, and z = z_e + sg[z_q - z_e] replaces z_q: this
+    is the surrogate whose derivative is the backward. Source: van den Oord et al. 2017, eq. 3.
     """
     if held is None:
         index = nearest(z_e, codebook)
@@ -59,11 +59,11 @@ def quantize(z_e: Array, codebook: Array, held: Held | None = None) -> tuple[Any
 
 
 def quantize_backward(dvalue: tuple[Array, Array, Array], cache: Any) -> tuple[Array, Array]:
-    """dz_e = dz_q + 2 dcommitment_cost (z_e - z_q): straight through, the first term is copied.
+    """dz_e = dz_q + 2 dcommitment_cost (z_e - z_q): dz_q is copied straight through.
 
-    dcodebook_k = sum over what chose k of 2 dcodebook_cost (z_q - z_e), and nothing of dz_q. The
-    derivative of the value would have no dz_q in dz_e, all of it in dcodebook, and both sums in
-    both.
+    dcodebook_k = sum of 2 dcodebook_cost (z_q - z_e) over the positions that chose k; dz_q has no
+    part in it. In the true derivative, dz_q would go to dcodebook and not to dz_e, and both costs
+    would contribute to both gradients.
     """
     dz_q, dcodebook_cost, dcommitment_cost = dvalue
     index, difference, (n_codes, code_dim) = cache  # z_e - z_q

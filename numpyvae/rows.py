@@ -1,4 +1,4 @@
-"""Data as x (N, D), or as (x, y) with labels y (N,): their rows, whichever it is."""
+"""The rows of data that are x (N, D), or (x, y) with labels y (N,)."""
 
 from __future__ import annotations
 

@@ -17,8 +17,9 @@ from numpyvae.data.tables import LABEL_NAMES, Table, read_table
 from numpyvae.likelihoods import Bernoulli, Binomial, Gaussian, Likelihood
 from numpyvae.models.model import Model
 from numpyvae.numerics import Array
-from numpyvae.standardization import column_moments, row_chunks
-from numpyvae.validation import EntryError, check_finite, first_entry, memory_for
+from numpyvae.run_units import check_columns, check_sizes, dtype_for, standardized
+from numpyvae.standardization import row_chunks
+from numpyvae.validation import EntryError, memory_for
 
 __all__ = [
     "NAMED_DATA",
@@ -32,34 +33,23 @@ __all__ = [
 NAMED_DATA = ("digits", "mnist")
 
 LARGE = 1 << 30
-"""Bytes above which a user's file is split in order, not at random, so that it is never copied."""
+"""Larger files (bytes) are split in order, not at random, so that they are never copied."""
 
 PIXELS = 127
-"""Counts above this are taken for 8-bit pixels, which go up to 255 whether or not one does."""
-
-FAR = 1e4
-"""How many standard deviations from 0 a mean may lie in float32, which has seven digits."""
-
-WITHIN_FLOAT32 = 1e-30, 1e30
-"""Standard deviations that leave float32, which ends at 1e-38 and 1e38, room for outliers."""
-
-SMALLEST, LARGEST = 1e-100, 1e100
-"""The largest number of a column lies between them, or is 0: its square is a float64, too."""
-
-REMEDY = "take another unit, or leave the column out (--drop)"
+"""Larger counts are taken for 8-bit pixels: the total count is 255, even if no pixel has it."""
 
 
 class Part(NamedTuple):
-    """Rows of a table: to train on, or to test on."""
+    """Rows of a table, for training or for testing."""
 
     name: str
-    """training, test, or nothing for all rows of a file that has no test rows of its own."""
+    """training or test; empty for all rows of a file that has no test rows of its own."""
     table: Table
     rows: Array | range
-    """Of the table, one for each row of this part."""
+    """The table's labels, one for each row of this part."""
 
     def check(self, x: Array, check: Callable[[Array], Any]) -> None:
-        """Call `check` with x, the rows of this part; what it finds is said in the file's words."""
+        """Call `check` with x, the rows of this part; its errors name the place in the file."""
         try:
             check(x)
         except EntryError as error:
@@ -73,20 +63,20 @@ class RunData(NamedTuple):
     x_train: Array
     x_test: Array
     labels: Array | None
-    """Of the test examples, for colours."""
+    """The labels of the test examples, for colours."""
     likelihood: Likelihood
-    """The one that fits the data, unless the user says otherwise."""
+    """The likelihood that fits the data, unless the user chooses another."""
     transform: Callable[[Array, np.random.Generator], Array] | None = None
     train_labels: Array | None = None
-    """Of the training examples, for models with labels."""
+    """The labels of the training examples, for models with labels."""
     classes: tuple[Any, ...] = ()
-    """Class k of a model with labels is the k-th of them; () for a model without."""
+    """The names of the classes 0, 1, ... of a model with labels; () for a model without."""
     parts: tuple[Part, ...] = ()
-    """Where x_train and x_test stand in the user's file."""
+    """Where x_train and x_test are in the user's file."""
     notes: tuple[str, ...] = ()
-    """What was noticed, a sentence each."""
+    """Remarks on the data, one sentence each."""
     guess: str = ""
-    """Why this likelihood, where another might be meant."""
+    """Why this likelihood was chosen, if another is plausible."""
 
     def test_examples(self, seed: int = 0) -> Array:
         """x_test as the model sees it: transformed, with one fixed draw."""
@@ -95,7 +85,7 @@ class RunData(NamedTuple):
         return self.transform(self.x_test, np.random.default_rng(seed))
 
     def check(self, model: Model) -> None:
-        """ValueError for the first entry that a model cannot have, where it stands in the file."""
+        """ValueError for the first entry that the model cannot take, with its place in the file."""
         for part, x in zip(self.parts, (self.x_train, self.x_test), strict=False):
             part.check(x, model.check_x)
         if not self.parts:
@@ -110,14 +100,14 @@ class RunData(NamedTuple):
 def load_data(source: str, **choice: Any) -> RunData:
     """`digits`, `mnist`, or a .npy, .npz or .csv file of one example a row.
 
-    `choice` is what `numpyvae.data.tables.read_table` takes: key, columns, drop, label_column. An
-    .npz file may bring its own split as x_train and x_test, with classes y_test. Otherwise the
-    rows are split 4:1 into training and test at random (in order if they are over 1 GB).
+    `choice` has the arguments of `numpyvae.data.tables.read_table`: key, columns, drop,
+    label_column. An .npz file may contain its own split as x_train and x_test, with classes y_test.
+    Otherwise the rows are split 4:1 into training and test at random (in order if over 1 GB).
 
-    The likelihood is read off the numbers, whatever their type: Bernoulli for 0 and 1, Binomial for
-    whole numbers from 0 to 255 (the count is the largest of them; above 127 it is 255, as for 8-bit
-    pixels), else Gaussian with one learned variance. Raises ValueError or FileNotFoundError that
-    says what is wrong.
+    The likelihood follows from the numbers, for any dtype: Bernoulli for 0 and 1, Binomial for
+    whole numbers from 0 to 255 (the total count is the largest of them; above 127 it is 255, as for
+    8-bit pixels), else Gaussian with one learned variance. Raises ValueError or FileNotFoundError
+    with what is wrong.
     """
     with memory_for(source, _file_size(source)):
         return _load(source, choice)
@@ -126,7 +116,7 @@ def load_data(source: str, **choice: Any) -> RunData:
 def _load(source: str, choice: dict[str, Any]) -> RunData:
     if source in NAMED_DATA:
         if any(choice.values()):
-            raise ValueError(f"{source}: columns, labels and arrays are chosen of a file alone")
+            raise ValueError(f"{source}: columns, labels and arrays can only be chosen from a file")
         if source == "digits":
             digits = load_digits()
             return RunData(
@@ -139,9 +129,9 @@ def _load(source: str, choice: dict[str, Any]) -> RunData:
     train, test, (train_labels, labels) = _split(source, choice)
     parts = [(part, _rows(part)) for part in (train, test)]
     for part, x in parts:
-        part.check(x, _check_sizes)
+        part.check(x, check_sizes)
     x_train, x_test = parts[0][1], parts[1][1]
-    _check_columns(train.table, x_train)
+    check_columns(train.table, x_train)
     likelihood, note = _likelihood_of(x_train, x_test)
     notes = (*test.table.notes, *_constant_columns(train.table, x_train))
     return RunData(
@@ -152,11 +142,11 @@ def _load(source: str, choice: dict[str, Any]) -> RunData:
 def load_all(
     source: str, names: tuple[str, ...] = (), labelled: bool = False, **choice: Any
 ) -> tuple[Part, Array]:
-    """All rows of a file, of an .npz file with a split of its own the x_test.
+    """All rows of a file, or x_test if it is an .npz file with a split of its own.
 
-    `names` are the columns that the run was trained on, if they had names: of a file with names
-    these are taken, of another one all, and for a model that is `labelled` the column of its labels
-    besides. Without names `choice` is as for `load_data`.
+    `names` are the columns that the run was trained on, if they had names. From a file with names
+    these columns are taken, from another file all columns; if the model is `labelled`, its label
+    column is taken, too. Without names, `choice` is as for `load_data`.
     """
     with memory_for(source, _file_size(source)):
         return _load_all(source, names, labelled, choice)
@@ -180,7 +170,7 @@ def _load_all(
         }
     table = read_table(source, **choice)
     part = Part("test" if choice["key"] == "x_test" else "", table, range(len(table.x)))
-    part.check(table.x, _check_sizes)
+    part.check(table.x, check_sizes)
     return part, table.x
 
 
@@ -230,12 +220,12 @@ def _rows(part: Part) -> Array:
 
 
 def _take(x: Array, rows: Array | range) -> Array:
-    """Rows of x: a view of those in a range."""
+    """Rows of x: a view if they are a range."""
     return x[rows.start : rows.stop] if isinstance(rows, range) else x[rows]
 
 
 def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
-    """The likelihood whose support holds the data, and why if it is a guess."""
+    """The likelihood whose support contains the data, and the reason if it is a guess."""
     high = 0
     for _, chunk in chain(*map(row_chunks, parts)):
         if chunk.min() < 0 or chunk.max() > 255 or (chunk != np.floor(chunk)).any():
@@ -249,68 +239,11 @@ def _likelihood_of(*parts: Array) -> tuple[Likelihood, str]:
     return Binomial(count), f"{guess} ({remedy})"
 
 
-def _check_sizes(x: Array) -> None:
-    """EntryError for the first entry of x (N, D) that is not finite, or beyond LARGEST."""
-    for start, rows in row_chunks(x):
-        check_finite("x", rows, first_row=start)
-        if float(np.abs(rows).max()) > LARGEST:
-            row, column = first_entry(np.abs(rows) > LARGEST)
-            problem = f"= {rows[row, column]:g} is beyond {LARGEST:g}: {REMEDY}"
-            raise EntryError("x", start + row, column, problem)
-
-
-def _check_columns(table: Table, x: Array) -> None:
-    """ValueError that names the first column of x (N, D) whose numbers are below SMALLEST."""
-    largest = np.zeros(x.shape[1])
-    for _, rows in row_chunks(x):
-        np.maximum(largest, np.abs(rows).max(axis=0), out=largest)
-    tiny = (largest > 0) & (largest < SMALLEST)
-    if tiny.any():
-        j = int(np.argmax(tiny))
-        size = f"has no number above {largest[j]:.3g}, expected {SMALLEST:g} or more"
-        raise ValueError(f"{table.where}: column {table.column(j)} {size}: {REMEDY}")
-
-
 def _constant_columns(table: Table, x: Array) -> list[str]:
-    """A note on the columns of a user's table that never change; pixels may."""
+    """A note on the constant columns of a user's table; pixels may be constant."""
     if not table.names:
         return []
     constant = [table.names[j] for j in np.flatnonzero((x == x[0]).all(axis=0))]
     if not 0 < len(constant) <= 3:
         return []
     return [f"the same in all rows: {', '.join(map(repr, constant))} (--drop leaves it out)"]
-
-
-def standardized(likelihood: Likelihood, x: Array, wish: bool | None) -> Likelihood:
-    """A Gaussian likelihood in the units of x (N, D), if it needs them or `wish` says so.
-
-    Without a wish a learned variance gets them, unless x is grey values in [0, 1] or every column
-    is of size one already: mean within 3 of 0, standard deviation from 1/3 to 3 (or none).
-    """
-    if not isinstance(likelihood, Gaussian):
-        if wish:
-            raise ValueError(
-                "--standardize is for --likelihood gaussian:shared, gaussian:per_dimension or "
-                f"gaussian:VARIANCE, got {likelihood!r}"
-            )
-        return likelihood
-    if wish is None:
-        mean, std = column_moments(x)
-        low = min(float(chunk.min()) for _, chunk in row_chunks(x))
-        high = max(float(chunk.max()) for _, chunk in row_chunks(x))
-        grey = low >= 0 and 0.5 < high <= 1
-        of_size_one = (abs(mean) <= 3) & ((std == 0) | (abs(np.log(std + (std == 0))) <= np.log(3)))
-        wish = isinstance(likelihood.variance, str) and not grey and not of_size_one.all()
-    return likelihood.scaled_to(x) if wish else likelihood
-
-
-def dtype_for(likelihood: Likelihood) -> np.dtype[Any]:
-    """float32, or float64 where columns vary little about a large mean: seconds since 1970, say.
-
-    So do columns whose standard deviation is not within float32.
-    """
-    units, (low, high) = likelihood.standardization, WITHIN_FLOAT32
-    if units is None:
-        return np.dtype(np.float32)
-    far = (abs(units.shift) > FAR * units.scale) | (units.scale < low) | (units.scale > high)
-    return np.dtype(np.float64 if far.any() else np.float32)

@@ -1,4 +1,4 @@
-"""What a run is read from: the model and the configuration, held against each other."""
+"""Reading a run: its model and its configuration, which must agree."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from numpyvae.data.untrusted import brief
+from numpyvae.history import History
 from numpyvae.models import Model
 from numpyvae.numerics import Array
 from numpyvae.storage import open_npz, parse_description
-from numpyvae.training import History
 from numpyvae.validation import memory_for
 
 __all__ = [
@@ -35,21 +35,21 @@ __all__ = [
 
 MODEL, CONFIG, HISTORY = "model.npz", "config.json", "history.csv"
 MAY_DIFFER = {"data", "versions"}
-"""What config.json may say otherwise than model.npz: files of data are moved."""
+"""The entries in which config.json may differ from model.npz, because data files get moved."""
 CONFIG_BYTES = 2**20
-"""What is read of a config.json, or as much as model.npz has, which holds a copy of it."""
+"""The most bytes read of a config.json; or the size of model.npz, which has a copy, if larger."""
 HISTORY_BYTES = 1000
-"""What is read of history.csv for each epoch."""
+"""The most bytes read of history.csv for each epoch."""
 
 
 def shown(path: str | Path) -> str:
-    """A path as it can stand in a line: as it is, or with escapes if it has line breaks or such."""
+    """A path for a message of one line: line breaks and such are escaped."""
     text = str(Path(path))
     return text if text.isprintable() else ascii(text)
 
 
 def in_shell(path: str | Path) -> str:
-    """A path as it can stand in a command that is pasted into a shell."""
+    """A path for a command that is pasted into a shell."""
     text = str(Path(path))
     text = f"./{text}" if text.startswith("-") else text
     if text.isprintable():
@@ -62,7 +62,7 @@ def in_shell(path: str | Path) -> str:
 
 
 def file_to_write(arguments: argparse.Namespace, name: str, suffixes: Sequence[str]) -> Path:
-    """--out, or `name` in the run's folder, which may be replaced; else --overwrite must say so."""
+    """--out, which only --overwrite may replace, or `name` in the run's folder, always replaced."""
     path = arguments.out or Path(arguments.run) / name
     return checked_name(path, suffixes, arguments.overwrite or not arguments.out)
 
@@ -82,8 +82,8 @@ def checked_name(name: str | Path, suffixes: Sequence[str], overwrite: bool) -> 
 def open_run(folder: str | Path) -> tuple[Model, dict[str, Any]]:
     """The model and the configuration of a run.
 
-    Raises FileNotFoundError if the folder holds none, and ValueError if model.npz and config.json
-    are damaged or not of one run.
+    Raises FileNotFoundError if the folder holds no run, and ValueError if model.npz and config.json
+    are damaged or come from different runs.
     """
     path, name = Path(folder), shown(folder)
     readable = (path / CONFIG).is_file()
@@ -103,15 +103,15 @@ def open_run(folder: str | Path) -> tuple[Model, dict[str, Any]]:
 
 
 def open_stopped_run(folder: str | Path) -> tuple[Model, dict[str, Any], Array]:
-    """As `open_run`, and the last epoch's theta, where the model has that of its best epoch.
+    """As `open_run`, with the theta of the last epoch if the model has that of its best epoch.
 
-    Raises ValueError for a run that was saved without what it needs to go on.
+    Raises ValueError for a run that was saved without history and optimiser.
     """
     vae, config = open_run(folder)
     if vae.optimizer is None or len(vae.history) != vae.epochs_trained:
         raise ValueError(
-            f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
-            "and history, by an older version; train anew"
+            f"{shown(folder)} cannot be resumed: it was saved without its optimiser "
+            "and history, by an older version; train it again"
         )
     add_seconds(vae.history, Path(folder) / HISTORY)
     last = vae.theta
@@ -122,7 +122,7 @@ def open_stopped_run(folder: str | Path) -> tuple[Model, dict[str, Any], Array]:
 
 
 def add_seconds(history: History, path: Path) -> None:
-    """Give the epochs their times, which are in history.csv alone, as far as it is whole."""
+    """Give the epochs their times, which only history.csv has, as far as it is readable."""
     with contextlib.suppress(OSError, ValueError, csv.Error), path.open("rb") as file:
         text = file.read(HISTORY_BYTES * (1 + len(history))).decode()
         for record, row in zip(history, csv.DictReader(text.splitlines()), strict=False):
@@ -132,12 +132,12 @@ def add_seconds(history: History, path: Path) -> None:
 
 
 def _compare(name: str, config: Mapping[str, Any], of_model: Mapping[str, Any]) -> None:
-    """ValueError for the first thing that both describe, and differently."""
+    """ValueError for the first entry in which the two differ."""
     for key in config:
         if key in of_model and key not in MAY_DIFFER and config[key] != of_model[key]:
             one, other = brief(repr(config[key])), brief(repr(of_model[key]))
             raise ValueError(
-                f"{name}: {CONFIG} and {MODEL} are not of one run: {brief(key)} is {one} in "
+                f"{name}: {CONFIG} and {MODEL} are from different runs: {brief(key)} is {one} in "
                 f"{CONFIG} and {other} in {MODEL}"
             )
 

@@ -1,13 +1,13 @@
-"""The folder of a run: there whole or not at all, whatever ends the process and when.
+"""The folder of a run: it holds a whole run or none, however and whenever the process ends.
 
-`model.npz` is the run. It holds the parameters, all that training needs to go on, and a copy of
-config.json, and it is only ever replaced as a whole, by renaming. So at every moment the folder
-holds the old run or the new one. All else (config.json, history.csv, pictures) follows from it: it
-is removed before another model takes the place, and written after.
+`model.npz` is the run. It holds the parameters, all that resuming needs, and a copy of config.json.
+It is only ever replaced as a whole, by renaming, so at every moment the folder holds the old run or
+the new one. All other files (config.json, history.csv, pictures) follow from it: they are removed
+before model.npz is replaced, and written again afterwards.
 
-A new folder is made beside its place and gets its name when there is a run in it. One process
+A new folder is made under a temporary name and renamed when there is a run in it. Only one process
 writes: it holds a lock beside the folder and one in it, which the system frees if the process is
-killed; the next one that writes into this place sweeps up what was left.
+killed; the next process that writes here removes what was left.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ PICTURES = (
 )
 FILES = (MODEL, CONFIG, HISTORY, *PICTURES)
 SAMPLES = re.compile(r"samples_seed\d+\.png")
-"""What `numpyvae sample` draws of a run."""
+"""The files that `numpyvae sample` writes into a run's folder."""
 PART = re.compile(r"\.[0-9a-f]{16}\.part")
 """What `atomic_write` leaves behind if it is killed."""
 LOCK, NEW = ".numpyvae-lock", ".numpyvae-new"
 LONGEST_NAME = 200
-"""Bytes of a name that leave room for the endings above; file systems allow 255."""
+"""The longest name, in bytes, that leaves room for these endings; file systems allow 255."""
 
 
 class RunFolder:
     """The right to write a run to `path`, until the `with` block ends.
 
-    A folder that holds a run is written to with `overwrite` or `resume` only; files in it that are
-    not a run's are left alone. What the block does not save leaves no trace.
+    A folder that holds a run is only written to with `overwrite` or `resume`; files in it that do
+    not belong to a run are left alone. If the block saves nothing, nothing is left behind.
 
     Raises BlockingIOError if another process writes there, FileExistsError if something is in the
     way, and any other OSError of a place that cannot be written to.
@@ -84,7 +84,7 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Remove what was not saved, and let others write here."""
+        """Remove what was not saved, and release the locks."""
         try:
             shutil.rmtree(_beside(self.path, NEW), ignore_errors=True)
         finally:
@@ -92,7 +92,7 @@ class RunFolder:
         self._remove_parents()
 
     def rehearse(self, vae: Model, config: dict[str, Any]) -> None:
-        """Write what `save` will write and remove it again; OSError where that cannot be done."""
+        """Try to write what `save` will write, and remove it again; OSError if that fails."""
         try:
             if self.path.is_dir():
                 part = self._part()
@@ -104,9 +104,9 @@ class RunFolder:
             raise self._refusal(error) from None
 
     def save(self, vae: Model, config: dict[str, Any], best: Array | None = None) -> None:
-        """Make `vae` the run in the folder: with `best` as its theta, if that is given.
+        """Make `vae` the run in the folder, with `best` as its theta if given.
 
-        Whatever ends this, the folder holds what it held before or what it holds afterwards.
+        If this is cut short, the folder holds either the old run or the new one.
         """
         if not self.path.is_dir():
             self._write_new(vae, config, best)
@@ -116,8 +116,8 @@ class RunFolder:
             part = self._part()
             try:
                 self._write_model(part, vae, config, best)
-                if not self.saved:  # another run's, or of an earlier epoch
-                    for name in sorted(self._files(), key=CONFIG.__eq__):  # that one last
+                if not self.saved:  # of another run, or of an earlier epoch
+                    for name in sorted(self._files(), key=CONFIG.__eq__):  # model.npz last
                         if name != MODEL:
                             (self.path / name).unlink()
                 part.replace(self.path / MODEL)
@@ -131,7 +131,7 @@ class RunFolder:
         self.saved = True
 
     def _write_new(self, vae: Model, config: dict[str, Any], best: Array | None) -> None:
-        """The whole run, in a folder beside its place."""
+        """Write the whole run into a temporary folder beside its place."""
         new = _beside(self.path, NEW)
         new.mkdir(exist_ok=True)
         self._write_model(new / MODEL, vae, config, best)
@@ -141,7 +141,7 @@ class RunFolder:
     def _write_model(
         self, path: Path, vae: Model, config: dict[str, Any], best: Array | None
     ) -> None:
-        """As `vae.save`, with the configuration, and without times: a seed gives one file."""
+        """As `vae.save`, with the configuration, and without times: one seed gives one file."""
         arrays, description = vae.contents()
         if "history" in description:
             timeless = [name != "seconds" for name in description["history"]]
@@ -155,7 +155,7 @@ class RunFolder:
         return self.path / f".{os.urandom(8).hex()}.part"
 
     def _files(self) -> list[str]:
-        """The names in the folder that are a run's."""
+        """The names in the folder that belong to a run."""
         found = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
         return [name for name in found if name in FILES or SAMPLES.fullmatch(name)]
 
@@ -198,14 +198,14 @@ class RunFolder:
 
 
 def next_folder(source: str) -> RunFolder:
-    """The first of runs/NAME-1, runs/NAME-2, ... that is free, NAME being that of the data."""
+    """The first free one of runs/NAME-1, runs/NAME-2, ..., NAME being that of the data."""
     name = Path(source).stem
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = os.fsencode(name)[:LONGEST_NAME].decode(errors="ignore")
     for number in itertools.count(1):
         path = Path("runs") / f"{name}-{number}"
         if not os.path.lexists(path):
-            with contextlib.suppress(BlockingIOError, FileExistsError):  # somebody was faster
+            with contextlib.suppress(BlockingIOError, FileExistsError):  # another was faster
                 return RunFolder(path)
     raise AssertionError
 
@@ -216,7 +216,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make names in a folder outlast a loss of power, where the system has a way to say so."""
+    """Make names in a folder survive a loss of power, where the system allows it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -232,8 +232,8 @@ def _beside(path: Path, ending: str) -> Path:
 def _locks(path: Path) -> contextlib.ExitStack:
     """The right to write to `path`: a lock beside it and, if it is a folder, one in it.
 
-    The one beside guards the making of a new folder. A folder may be writable where its parent is
-    not (a mounted volume), and has the one in it alone.
+    The lock beside the folder protects its creation. If the parent is not writable (a mounted
+    volume), there is only the lock in the folder.
     """
     with contextlib.ExitStack() as locks:
         try:
@@ -247,7 +247,7 @@ def _locks(path: Path) -> contextlib.ExitStack:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what a process that was killed has left; a lock says that none is at work."""
+    """Remove what a killed process has left; the lock shows that no other process writes."""
     shutil.rmtree(_beside(path, NEW), ignore_errors=True)
     for file in path.iterdir() if path.is_dir() else ():
         if PART.fullmatch(file.name):
@@ -255,10 +255,10 @@ def _sweep(path: Path) -> None:
 
 
 def _sweep_after_the_dead(parent: Path) -> None:
-    """The same for runs of other names, where nobody holds a lock any more."""
-    with contextlib.suppress(OSError):  # a parent that cannot be listed has nothing to sweep up
+    """The same for runs of other names whose locks are free."""
+    with contextlib.suppress(OSError):  # a parent that cannot be listed
         for file in list(parent.iterdir()):
             if file.name.startswith(".") and file.name.endswith(LOCK) and file.name != LOCK:
                 path = file.with_name(file.name[1 : -len(LOCK)])
-                with contextlib.suppress(OSError), _locks(path):  # if no living process holds them
+                with contextlib.suppress(OSError), _locks(path):  # unless somebody holds them
                     _sweep(path)

@@ -16,13 +16,13 @@ from numpyvae.validation import positive_int
 __all__ = ["AtLabels", "class_of", "classes_of", "coded", "data_of", "hide_labels"]
 
 EMPTY = ""
-"""A label of a row without one, in a file of text."""
+"""The label of a row without one, in a text file."""
 
 
 def classes_of(source: str, data: RunData, kind: type[Labelled]) -> list[Any]:
     """The classes of the training labels, sorted: class k of the model is the k-th of them.
 
-    An empty label is none: it is not known, and ValueError if this kind of model must know it.
+    An empty label means "not known"; ValueError if this kind of model needs all labels.
     """
     labels = data.train_labels
     if labels is None:
@@ -46,20 +46,20 @@ def classes_of(source: str, data: RunData, kind: type[Labelled]) -> list[Any]:
 def coded(labels: Array, classes: Sequence[Any]) -> Array:
     """Labels (N,) as numbers 0, ..., K - 1, or -1 for an empty one.
 
-    ValueError for one that is no class of the training.
+    ValueError for a label that is not among the training's classes.
     """
     number = {EMPTY: -1, **{value: k for k, value in enumerate(classes)}}
     try:
         return np.array([number[item.item()] for item in labels], np.intp)
     except KeyError as error:
         known = _some([repr(value) for value in classes])
-        raise ValueError(f"label {error} is none of the training's classes: {known}") from None
+        raise ValueError(f"label {error} is not among the training's classes: {known}") from None
 
 
 def class_of(text: str, classes: Sequence[Any]) -> int:
     """The number of the class that a user calls `text`: its label, or its number from 0.
 
-    ValueError if there is none. Labels that are numbers themselves go before numbers from 0.
+    ValueError if there is no such class. If labels are numbers themselves, `text` is a label.
     """
     names = [str(value) for value in classes]
     whole = [name.removesuffix(".0") for name in names]
@@ -73,14 +73,14 @@ def class_of(text: str, classes: Sequence[Any]) -> int:
 
 
 def _some(classes: Sequence[Any]) -> str:
-    """The first ten, as they can stand in a line."""
+    """The first ten, for a message of one line."""
     return ", ".join(map(str, classes[:10])) + (", ..." if len(classes) > 10 else "")
 
 
 def hide_labels(y: Array, n_known: int | None, seed: int) -> Array:
-    """y (N,) with -1 for all but `n_known` of them, as many of each class as can be.
+    """y (N,) with -1 for all but `n_known` labels, as equally spread over the classes as possible.
 
-    ValueError for more than there are, and for fewer than classes.
+    ValueError if `n_known` is above the number of labels, or below that of the classes.
     """
     if n_known is None:
         return y
@@ -88,10 +88,10 @@ def hide_labels(y: Array, n_known: int | None, seed: int) -> Array:
     if not n_classes <= positive_int("--known", n_known) <= n_labels:
         raise ValueError(
             f"--known {n_known}: expected from {n_classes}, one of each class, to {n_labels}, "
-            "the labels there are to train on"
+            "all labels of the training data"
         )
     order = np.random.default_rng([seed, 1]).permutation(len(y))
-    rank = np.empty(len(y), np.intp)  # the how-manieth of its class, in that order
+    rank = np.empty(len(y), np.intp)  # its rank within its class, in that order
     for k in np.unique(y):
         rows = order[y[order] == k]
         rank[rows] = np.arange(len(rows))
@@ -103,7 +103,7 @@ def hide_labels(y: Array, n_known: int | None, seed: int) -> Array:
 
 
 def data_of(model: Model, x: Array, labels: Array | None, classes: Sequence[Any]) -> Any:
-    """What a model is evaluated on: x, or (x, y); of a model that sums over the class, y = -1."""
+    """The data for evaluation: x, or (x, y), with y = -1 if the model sums over the class."""
     if not isinstance(model, Labelled):
         return x
     if model.unknown_labels:
@@ -114,9 +114,9 @@ def data_of(model: Model, x: Array, labels: Array | None, classes: Sequence[Any]
 
 
 class AtLabels:
-    """A model with labels, asked of the rows of one x, as a model without: for the figures.
+    """A model with labels, with the methods of a model without, for the figures of one x.
 
-    `y` (N,) are the labels of x; `drawn` the classes to draw samples of, by default all.
+    `y` (N,) are the labels of x; `drawn` are the classes to draw samples from, by default all.
     """
 
     def __init__(self, model: Any, y: Array, drawn: Sequence[int] | None = None) -> None:
@@ -134,7 +134,7 @@ class AtLabels:
         return means
 
     def sample(self, n: int, rng: np.random.Generator | None = None) -> Array:
-        """As many of each class as can be, class by class."""
+        """Draw the classes of `drawn` in equal numbers, class by class."""
         means: Array = self.model.sample(self.sampled(n), rng)
         return means
 

@@ -1,4 +1,4 @@
-"""A run of the command line: what config.json says of it, and its pictures."""
+"""A run of the command line: its config.json and its pictures."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ __all__ = [
 ]
 
 NOT_IN_CONFIG = {"out", "overwrite", "resume", "film", "model"}
-"""Nor the arguments of models, which are in "model"."""
+"""Options left out of config.json. The arguments of models are left out, too: "model" has them."""
 
 CHOICES = ("key", "columns", "drop", "label_column")
-"""What of a user's file is data, and what labels; `read_table` takes them by these names."""
+"""Options that choose data and labels from a user's file: arguments of `read_table`."""
 
 
 def chosen(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices among `values`, options of the command or entries of config.json."""
+    """Those options among `values`, which are options of the command or entries of config.json."""
     return {name: values[name] for name in CHOICES if values.get(name)}
 
 
 def describe(options: Mapping[str, Any], model: Model, data: RunData) -> dict[str, Any]:
-    """What config.json says of a run: enough to repeat it, to find its data again, to go on."""
+    """The entries of config.json: enough to repeat a run, to find its data, and to resume it."""
     source, arguments = options["data"], json.loads(json.dumps(model.config()))
     outside = NOT_IN_CONFIG.union(arguments, *map(model_arguments, ours()))
     return {
@@ -74,7 +74,7 @@ def describe(options: Mapping[str, Any], model: Model, data: RunData) -> dict[st
 def check_same_data(
     folder: str, config: Mapping[str, Any], source: str, data: RunData, remedy: str
 ) -> None:
-    """ValueError, with the `remedy`, if a run was trained on other data than its `source` holds."""
+    """ValueError, with the `remedy`, if `source` no longer has the data of the training."""
     if digest(data) != config.get("data_digest"):
         raise ValueError(
             f"{folder} was trained on other data than {source} holds now: "
@@ -83,7 +83,7 @@ def check_same_data(
 
 
 def digest(data: RunData) -> str:
-    """A hash that tells these data from others; of 64 MB evenly spread, if there is more."""
+    """A hash of the data; of more than 64 MB, it takes 64 MB, evenly spread."""
     found = hashlib.blake2b(digest_size=16)
     for x in (data.x_train, data.x_test):
         found.update(f"{x.shape} {x.dtype.str}".encode())
@@ -95,13 +95,13 @@ def digest(data: RunData) -> str:
 def write_pictures(
     folder: Path, vae: Model, data: RunData, film: Film | None = None
 ) -> dict[str, list[str]]:
-    """Write history.csv and draw the pictures; returns what could not be, by the reason."""
+    """Write history.csv and draw the pictures; return the files that failed, by the reason."""
     missing: dict[str, list[str]] = {}
     pictures = {**_pictures(vae, data), **(_film(film) if film and film.kept else {})}
     for name, write in {"history.csv": vae.history.write_csv, **pictures}.items():
         try:
             write(folder / name)
-        except Exception as error:  # of any kind: the model is what counts, and it is saved
+        except Exception as error:  # of any kind: the model matters most, and it is saved
             reason = " ".join(str(error).split()) or type(error).__name__
             missing.setdefault(reason, []).append(name)
     return missing
@@ -121,12 +121,12 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _pictures(model: Model, data: RunData) -> dict[str, Callable[[Path], None]]:
-    """The pictures of a run that its model can have, by name, each to be drawn into a file."""
+    """The pictures that this model can have, by name, each as a function that draws a file."""
     x = data.test_examples()[: plots.MAX_POINTS]
     labels = None if data.labels is None else data.labels[: plots.MAX_POINTS]
     columns, seed, vae = data.columns, model.seed, pictured(model, x, labels, data.classes)
     k, images = len(data.classes), tile_shape(model.data_dim, None)
-    n = k * k if images and 1 < k < 13 else 64  # of a model with labels a row for each class
+    n = k * k if images and 1 < k < 13 else 64  # with labels, a row for each class
     figures: dict[str, Callable[[], Figure]] = {
         "learning_curves": lambda: plots.learning_curves(model.history),
         "reconstructions": lambda: plots.reconstructions(vae, x, columns=columns),
@@ -170,9 +170,9 @@ def _draw(figure: Callable[[], Figure], path: Path) -> None:
 
 
 def pictured(model: Any, x: Array, labels: Array | None, classes: Sequence[Any]) -> Any:
-    """What the figures ask: the model, or one with labels at those of the examples shown.
+    """The model for the figures; with labels, it is given the labels of the examples shown.
 
-    Where a label is not known, it is the one that the model takes it for.
+    An unknown label is replaced by the model's own classification.
     """
     if not isinstance(model, Labelled):
         return model
@@ -186,17 +186,17 @@ def pictured(model: Any, x: Array, labels: Array | None, classes: Sequence[Any])
 def samples_figure(
     vae: Any, n: int, seed: int, columns: Sequence[str], classes: Sequence[Any]
 ) -> Figure:
-    """`plots.samples`, which says of a model with labels which class is where."""
+    """`plots.samples`; for a model with labels, the figure names the class of each row."""
     names = [classes[k] for k in vae.sampled(n)] if isinstance(vae, AtLabels) else None
     return plots.samples(vae, n, np.random.default_rng(seed), columns=columns, classes=names)
 
 
 @contextmanager
 def plain_matplotlib() -> Iterator[None]:
-    """Matplotlib as it comes, whatever a matplotlibrc or MPLBACKEND says of windows or LaTeX.
+    """Matplotlib's defaults, whatever a matplotlibrc or MPLBACKEND sets for windows or LaTeX.
 
-    They are made for the user's own figures; in a shell that a notebook has opened they may name a
-    backend that is not installed. Files need none.
+    Those are settings for the user's own figures; in a shell opened from a notebook they may name a
+    backend that is not installed. Files need no backend.
     """
     if "matplotlib" not in sys.modules:
         backend = os.environ.pop("MPLBACKEND", None)

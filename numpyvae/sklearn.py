@@ -1,4 +1,4 @@
-"""A VAE as an estimator of scikit-learn, for Pipeline, GridSearchCV and all that knows `fit`.
+"""A VAE as an estimator of scikit-learn, for Pipeline, GridSearchCV and the like.
 
 It needs scikit-learn: pip install "numpyvae[sklearn]". Nothing else in the package imports it.
 """
@@ -29,8 +29,8 @@ DTYPES = [np.float64, np.float32]
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A variational autoencoder of X (N, D): posterior means (N, L), log p(x), samples.
 
-    Arguments are those of `VAE` and of its `fit`, with the names they have there. The dtype of X
-    in `fit`, float64 or float32, is that of all computing.
+    The arguments are those of `VAE` and of its `fit`, under the same names. All computations are in
+    the dtype of the X given to `fit`, float64 or float32.
 
     Args:
         latent_dim: L, the number of columns that `transform` gives.
@@ -39,7 +39,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             `Binomial(16)` for counts up to 16; None: `Gaussian("shared")` in the units of X.
         epochs, batch_size: of `VAE.fit`.
         learning_rate: of Adam.
-        n_samples: S, the draws of z for each example on which `score_samples` rests.
+        n_samples: S, the draws of z for each example in `score_samples`.
         random_state: of the parameters, of training, and of the draws of `score_samples`.
         verbose: whether `fit` shows its progress.
 
@@ -76,9 +76,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> VAETransformer:
-        """Train on the rows of X (N, D); y plays no part.
+        """Train on the rows of X (N, D); y is not used.
 
-        Raises ValueError for data that the likelihood cannot have, DivergenceError (an
+        Raises ValueError for data outside the likelihood's support, DivergenceError (an
         ArithmeticError) if the loss becomes NaN or infinite.
         """
         X = validate_data(self, X, dtype=DTYPES)
@@ -115,8 +115,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         log 1/S sum_s p(x, z_s) / q(z_s|x), z_s = mean(x) + sigma(x) noise_s: in expectation a lower
         bound on log p(x), above the ELBO. The S = `n_samples` rows of noise (S, L) are drawn once
-        for the estimator and are the same for each x, so that the score of a row depends neither on
-        the other rows nor on their order. Source: Burda et al. 2015, eq. 8.
+        and used for every x, so the score of a row depends neither on the other rows nor on their
+        order. Source: Burda et al. 2015, eq. 8.
         """
         X, S = self._checked(X), positive_int("n_samples", self.n_samples)
         model, params = self.model_, self.model_.params

@@ -1,6 +1,7 @@
-"""Real data in units of their own: what a model sees is (x - shift) / scale, column by column.
+"""Real data in their own units: the networks see (x - shift) / scale, column by column.
 
-The encoder begins with it, and a Gaussian likelihood undoes it: p(x|z) is a density of x itself.
+The encoder's first layer standardises x; a Gaussian likelihood undoes it, so p(x|z) is a density of
+x itself.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from numpyvae.validation import EntryError, as_matrix, check_finite, first_entry
 __all__ = ["Standardization", "column_moments", "row_chunks"]
 
 CHUNK = 8192
-"""Rows that are measured at a time: x may be a `numpy.memmap` larger than memory."""
+"""Rows processed at a time, because x may be a `numpy.memmap` larger than memory."""
 
 ROUNDING = 0.01
-"""How much of a column's scale may be lost to the model's dtype."""
+"""The largest rounding error in the model's dtype, relative to a column's scale."""
 
 
 class Standardization:
@@ -30,7 +31,8 @@ class Standardization:
     Args:
         shift, scale: (D,), or a number for all columns; scale above zero.
 
-    Raises ValueError for what is not finite, a scale that is not positive, shapes that differ.
+    Raises ValueError for entries that are not finite, a scale that is not positive, or different
+    shapes.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = {}
@@ -79,7 +81,7 @@ class Standardization:
                 )
 
     def check_rounding(self, x: Array, dtype: DTypeLike, first_row: int = 0) -> None:
-        """EntryError if x (N, D) loses, in `dtype`, the variation that `scale` is to show."""
+        """EntryError if rounding x (N, D) to `dtype` loses the variation that `scale` measures."""
         lost = np.abs(x.astype(dtype) - x.astype(np.float64)) > ROUNDING * self.scale
         if lost.any():
             row, column = first_entry(lost)
@@ -102,17 +104,17 @@ def column_moments(x: Array) -> tuple[Array, Array]:
     for start, rows in row_chunks(x):
         check_finite("x", rows, first_row=start)
         np.maximum(largest, np.abs(rows.astype(np.float64)).max(axis=0), out=largest)
-    # In units of a power of two, which takes no digits, no square over- or underflows.
+    # Scaling by a power of two is exact, and keeps squares from over- and underflow.
     unit = np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1021, 1023))
     first = x[0] / unit
-    # About the first row an offset takes no digits, and a constant is its mean exactly.
+    # Relative to the first row, an offset costs no digits, and a constant is exactly 0.
     mean = first + sum((rows / unit - first).sum(axis=0) for _, rows in row_chunks(x)) / len(x)
     squares = sum(((rows / unit - mean) ** 2).sum(axis=0) for _, rows in row_chunks(x))
     return unit * mean, unit * np.sqrt(squares / len(x))
 
 
 def row_chunks(x: Array) -> Iterator[tuple[int, Array]]:
-    """The rows of x, `CHUNK` at a time, each with the number of its first."""
+    """The rows of x, `CHUNK` at a time, each chunk with the number of its first row."""
     for start in range(0, len(x), CHUNK):
         yield start, x[start : start + CHUNK]
 

@@ -1,4 +1,4 @@
-"""Named arrays and a description in one .npz file: moved into place whole, read without pickle."""
+"""Named arrays and a description in one .npz file, moved into place whole, read without pickle."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Saved", "open_npz", "parse_description", "write_npz"]
 
 FREE_BYTES, MOST_COMPRESSION = 2**20, 16
-"""What the arrays of a file may come to: so many bytes, and so many times the file's own.
+"""The largest size of a file's arrays: this many bytes, and this many times the file's size.
 
-`write_npz` does not compress, and trained parameters hardly can be; zeros can, a thousandfold.
+`write_npz` does not compress. Trained parameters hardly compress at all; zeros do, a thousandfold.
 """
 
 MOST_ARRAYS, MOST_DIGITS = 100, 100
@@ -48,9 +48,10 @@ def write_npz(
 
 
 class Saved:
-    """An open file of `write_npz`: its `description`, and its arrays, read when they are asked for.
+    """An open file of `write_npz`: its `description`, and its arrays, each read on request.
 
-    What all members promise is bounded by the size of the file, so that no small file is costly.
+    The total size that the members declare is bounded by that of the file, so that no small file
+    takes much memory.
     """
 
     def __init__(self, archive: zipfile.ZipFile, name: str, file_bytes: int) -> None:
@@ -76,7 +77,7 @@ class Saved:
     def read(
         self, name: str, shape: tuple[int, ...] | None = None, dtype: DTypeLike | None = None
     ) -> Array:
-        """The array `name`; ValueError, before it is read, unless it has this shape and dtype."""
+        """The array `name`; ValueError, before it is read, if it has another shape or dtype."""
         if name not in self._members:
             raise ValueError(f"{self.name}: expected an array {name!r}, got none")
         if shape is not None:
@@ -103,10 +104,10 @@ class Saved:
 def open_npz(path: str | PathLike[str]) -> Iterator[Saved]:
     """What `write_npz` wrote, for as long as the block lasts.
 
-    Raises FileNotFoundError, or ValueError when the file is anything else: no archive, truncated,
-    pickled, without a description, or with arrays that promise more than the file can hold.
+    Raises FileNotFoundError, or ValueError if the file is anything else: not an archive, truncated,
+    pickled, without a description, or with arrays that declare more than the file can hold.
     """
-    import zipfile  # here, not above: only loading needs it
+    import zipfile  # imported here: only loading needs it
 
     name = os.fspath(path)
     if not Path(path).exists():
@@ -116,7 +117,7 @@ def open_npz(path: str | PathLike[str]) -> Iterator[Saved]:
 
 
 def parse_description(text: str) -> dict[str, Any]:
-    """The JSON object that is in `text`. ValueError says what else it is."""
+    """The JSON object in `text`; ValueError if it is anything else."""
     try:
         description = json.loads(text, parse_int=_whole_number)
     except RecursionError:
@@ -127,7 +128,7 @@ def parse_description(text: str) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int:
-    """Python needs long for very long numbers, and cannot print them or make floats of them."""
+    """ValueError for very long numbers, which Python reads slowly and cannot print."""
     if len(digits) > MOST_DIGITS:
         raise ValueError(f"expected at most {MOST_DIGITS} digits, got {len(digits):,}")
     return int(digits)

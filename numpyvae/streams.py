@@ -1,6 +1,6 @@
-"""Standard output and error as they are found: closed, missing, full, or short of letters.
+"""Standard output and error that may be closed, missing, full, or in a small encoding.
 
-What is printed is shown or dropped. It never ends what computes.
+What is printed is shown or dropped; it never ends the computation.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, TextIO, cast
 __all__ = ["Steady", "steady_streams"]
 
 NOBODY_LISTENS = (errno.EPIPE, errno.EBADF, errno.EINVAL, errno.EIO)
-"""A reader that has gone (EINVAL on Windows), a closed stream, a terminal that was closed."""
+"""The reader is gone (EINVAL on Windows), or the stream or the terminal was closed."""
 
 
 class Steady(io.TextIOBase):
-    """Text for `stream`, which may be None, may fail, and may lack letters; no print ever raises.
+    """A text stream that writes to `stream`, which may be None or fail; printing never raises.
 
-    A letter that the stream's encoding lacks becomes "?". After a write that failed, everything
-    is dropped, and `failure` is the error.
+    A character that the encoding of `stream` lacks becomes "?". After a failed write all further
+    text is dropped, and `failure` is the error.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -45,7 +45,7 @@ class Steady(io.TextIOBase):
 
     @property
     def lost(self) -> OSError | None:
-        """Why something was lost that somebody waits for, such as a full disk; None otherwise."""
+        """Why output was lost that somebody expects, such as a full disk; None otherwise."""
         failure = self.failure
         of_note = isinstance(failure, OSError) and failure.errno not in NOBODY_LISTENS
         return cast(OSError, failure) if of_note else None
@@ -76,7 +76,7 @@ class Steady(io.TextIOBase):
         return super().fileno() if self.stream is None else self.stream.fileno()
 
     def drop_pending(self) -> None:
-        """After a failure: let go what is still in a buffer, or Python would try it at its end."""
+        """After a failure, drop what is still in a buffer; Python would try to write it at exit."""
         if self.failure is not None:
             with contextlib.suppress(Exception), Path(os.devnull).open("wb") as null:
                 os.dup2(null.fileno(), self.fileno())
@@ -84,7 +84,7 @@ class Steady(io.TextIOBase):
 
 @contextlib.contextmanager
 def steady_streams() -> Iterator[Steady]:
-    """sys.stdout and sys.stderr are `Steady` within the block, which is given the first."""
+    """sys.stdout and sys.stderr are `Steady` within the block, which gets the first of them."""
     before = sys.stdout, sys.stderr
     if None in before:
         _occupy_standard_descriptors()
@@ -100,7 +100,7 @@ def steady_streams() -> Iterator[Steady]:
 
 
 def _occupy_standard_descriptors() -> None:
-    """So that no file of ours gets number 1 or 2, to which libraries written in C may print."""
+    """Keep file numbers 1 and 2 from files of ours: libraries written in C may print to them."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)

@@ -1,9 +1,9 @@
 """Large products and long loops, shared between as many threads as are free.
 
-OpenBLAS's own threads wait for each other by spinning, which costs dearly where another program
-keeps a core busy (see `gradient_check/blas.py`). Here OpenBLAS has one thread, and what is large
-enough to be worth it is cut into pieces that a helper takes if it finds a core; what none has
-begun, the caller does. Helpers sleep while they wait.
+OpenBLAS's own threads wait for each other by spinning, which is slow when another program keeps a
+core busy (see `gradient_check/blas.py`). Here OpenBLAS has one thread, and large products are cut
+into pieces. A helper thread takes a piece if a core is free; the caller does the pieces that no
+helper has started. Helpers sleep while they wait.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from numpyvae.gradient_check.blas import blas_threads, one_blas_thread
 __all__ = ["keep_to_one_thread", "one_blas_thread", "product", "share"]
 
 LARGE = 2**24
-"""Multiply-adds from which a product is cut in two: 0.4 ms of a core; to hand it over is 0.1 ms."""
+"""Products with more multiply-adds are cut in two: 0.4 ms on a core; handing over takes 0.1 ms."""
 
 
 class _Piece:
-    """Something to be done by whoever comes first, and waited for by the one who needs it."""
+    """A piece of work, done by the first thread to take it; its owner can wait for it."""
 
     def __init__(self, work: Callable[[Any], None], argument: Any, errors: Any) -> None:
         self.work: Any = work
@@ -39,7 +39,7 @@ class _Piece:
         if not self.begun.acquire(blocking=False):
             return
         work, argument = self.work, self.argument
-        self.work = self.argument = None  # it may lie in the queue for long after it is done
+        self.work = self.argument = None  # it may stay in the queue long after it is done
         try:
             with np.errstate(**self.errors):
                 work(argument)
@@ -60,12 +60,12 @@ class _Helpers:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, as a forked child must: it has none of its parent's threads."""
+        """Start again, as a forked child must: it has none of its parent's threads."""
         self.pieces: SimpleQueue[_Piece] = SimpleQueue()
         self.n = 0
 
     def offer(self, pieces: Sequence[_Piece], n: int) -> None:
-        """Put the pieces where n helpers see them; where no thread can be started, none does."""
+        """Queue the pieces for n helpers; if no thread can be started, nothing happens."""
         while self.n < n:
             try:
                 threading.Thread(target=self._help, name="numpyvae helper", daemon=True).start()
@@ -95,7 +95,7 @@ def keep_to_one_thread() -> None:
 def share(work: Callable[[Any], None], pieces: Sequence[Any]) -> None:
     """work(piece) for every piece, in any order: by the caller, and by helpers that are free.
 
-    Helpers work only within `one_blas_thread`, no more than keep to the number of threads that
+    Helpers work only within `one_blas_thread`; in total there are at most as many threads as
     OpenBLAS had. Raises what `work` raises.
     """
     n = min(len(pieces), one_blas_thread.threads)
@@ -106,7 +106,7 @@ def share(work: Callable[[Any], None], pieces: Sequence[Any]) -> None:
     errors = np.geterr()  # which NumPy keeps for each thread
     shared = [_Piece(work, piece, errors) for piece in pieces]
     _helpers.offer(shared[1:], n - 1)
-    for piece in (shared[0], *reversed(shared)):  # helpers begin at the other end
+    for piece in (shared[0], *reversed(shared)):  # helpers start at the other end
         piece.do()
     for piece in shared:
         piece.wait()
@@ -116,7 +116,7 @@ def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None) -
     """a @ b, into `out` if given: a (M, K) or (K,), b (K, N).
 
     A large product is cut in two along its longer side, unless OpenBLAS has threads of its own.
-    Where it is cut depends on its size alone, so the bits do not depend on who is free to help.
+    The cut depends only on the size, so the bits do not depend on which threads are free.
     """
     if a.size * b.shape[1] < LARGE or a.ndim != 2 or blas_threads() != 1:
         return np.matmul(a, b, out=out)

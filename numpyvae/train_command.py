@@ -1,7 +1,7 @@
-"""`numpyvae train`: a run from its arguments to its pictures, whatever comes in between.
+"""`numpyvae train`: a run from its arguments to its pictures, whatever happens in between.
 
-Saved first and drawn after: what is said of the run at its end is true at that moment, and no
-signal, no full disk and no picture that fails takes away what was learned.
+The run is saved first and drawn afterwards, so that no signal, full disk or failed picture loses
+what was learned, and the last message is true when it is printed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ DONE, NO_PICTURE = 0, 1
 
 SECONDS_BETWEEN_SAVES = 5.0
 LARGEST_SHARE = 0.02
-"""Of the time, for saving between: a model that takes long to write is written less often."""
+"""The share of the time for saving in between: a model that is slow to save is saved less often."""
 
 
 class Console(NamedTuple):
-    """How the command speaks: a line to the user, a line on standard error."""
+    """The command's output: a line to the user, a line on standard error."""
 
     say: Callable[[str], None]
     fail: Callable[..., int]
@@ -47,7 +47,7 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
     """Train a model and keep what was learned, also if it ends early; returns the exit code.
 
     `given` are the options of the command line, by name. Raises OSError, TypeError or ValueError
-    for what can be known to be wrong before training.
+    for mistakes that can be found before training.
     """
     with Interrupts() as interrupts, contextlib.ExitStack() as stack:
 
@@ -83,7 +83,7 @@ def _prepare(
     interrupts: Interrupts,
     stack: contextlib.ExitStack,
 ) -> tuple[RunFolder, Plan]:
-    """The folder, held and known to be writable, and the plan."""
+    """The folder, locked and checked to be writable, and the plan."""
     options = {**defaults, **given}
     if "resume" in given:
         with interrupts.held():
@@ -98,7 +98,7 @@ def _prepare(
 
 
 def _in_options(error: DivergenceError, data: run_data.RunData) -> DivergenceError:
-    """The error with the column's own name, and with the option that helps."""
+    """The message with the column's name, and with the option that helps."""
     if error.column is None or not data.parts:
         return error
     column = data.parts[0].table.column(error.column)
@@ -117,7 +117,7 @@ def _new_folder(options: Mapping[str, Any]) -> RunFolder:
 
 
 class _Training:
-    """The training of a plan: saved after its first epoch, now and then, and at its end."""
+    """The training of a plan: saved after its first epoch, every few seconds, and at its end."""
 
     def __init__(
         self, folder: RunFolder, plan: Plan, interrupts: Interrupts, console: Console, comm: Any
@@ -131,7 +131,7 @@ class _Training:
         self.error: Exception | None = None
 
     def fit(self) -> BaseException | None:
-        """Train; returns what ended it early."""
+        """Train; return the exception that ended it early, or None."""
         plan, started = self.plan, time.perf_counter()
         if not plan.epochs:
             return None
@@ -165,7 +165,7 @@ class _Training:
         self.epochs_followed = self.vae.epochs_trained
 
     def _save(self) -> bool:
-        """Make the run in the folder what the model is now; if that fails, `error` says why."""
+        """Save the model's present state as the run; `error` says why if that fails."""
         started = time.monotonic()
         self._follow()
         try:
@@ -179,7 +179,7 @@ class _Training:
         return self.error is None
 
     def finish(self, end: BaseException | None) -> int:
-        """Save, draw and say what came of it; returns the exit code."""
+        """Save, draw and report the result; return the exit code."""
         name, epochs = self.folder.name, self.vae.epochs_trained
         if end is not None and epochs == self.epochs_before:
             return self._nothing_new(end)
@@ -196,11 +196,11 @@ class _Training:
                 f"complete. numpyvae train --resume {in_shell(self.folder.given)} goes on."
             )
             return _code(end if isinstance(end, KeyboardInterrupt) else second)
-        except Exception as error:  # whatever it is, the model is not lost
+        except Exception as error:  # of any kind: the model is not lost
             return self.fail(error, f" The model is in {name}/.")
 
     def _draw_and_say(self, end: BaseException | None) -> int:
-        """Pictures and the last lines, if the signal that ended the training leaves time for it."""
+        """Write pictures and the last lines, if the signal that ended the training leaves time."""
         if isinstance(end, Interrupted) and end.number != SIGINT:
             raise end
         complete = self._draw()
@@ -227,7 +227,7 @@ class _Training:
         return _code(end)
 
     def _draw(self) -> bool:
-        """History and pictures; whether all were written, or else one line says which were not."""
+        """Write history and pictures; if some fail, one line names them and the result is False."""
         missing = runs.write_pictures(self.folder.path, self.vae, self.plan.data, self.plan.film)
         if missing:
             reasons = "; ".join(f"{', '.join(files)} ({why})" for why, files in missing.items())

@@ -1,4 +1,4 @@
-"""All that `numpyvae train` needs before it begins: a new run's, or that of one that goes on."""
+"""All that `numpyvae train` needs before it starts, for a new run or for a resumed one."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from numpyvae.validation import memory_for, positive_int, positive_number
 __all__ = ["Plan", "is_stopped", "is_unfinished", "new_plan", "resumed_plan"]
 
 RESUMABLE = {"resume", "epochs", "early_stopping", "keep_best", "data", "film"}
-"""The options that may be given with --resume; all others stay as the run began."""
+"""The options that may be given with --resume; all others stay those of the run."""
 
 
 class Plan(NamedTuple):
-    """All that a training needs, known to be usable before it begins."""
+    """All that a training needs, checked before it starts."""
 
     vae: Model
     source: str
     data: run_data.RunData
     x_and_y: tuple[Array, ...]
-    """What it is fitted to: x, and y if it has labels."""
+    """The arguments of `fit`: x, and y if the model has labels."""
     x_and_y_test: Any
-    """What it is tested on after each epoch: x, or (x, y)."""
+    """The data for the test after each epoch: x, or (x, y)."""
     config: dict[str, Any]
     epochs: int
-    """Still to be trained."""
+    """The epochs still to train."""
     stopping: EarlyStopping | None
     best: KeepBest | None
     film: Film | None
@@ -46,9 +46,9 @@ class Plan(NamedTuple):
 
 
 def new_plan(options: Mapping[str, Any]) -> Plan:
-    """A run from its beginning; ValueError or TypeError for what is not usable."""
+    """The plan of a new run; ValueError or TypeError for unusable options."""
     if options.get("beta") is not None:
-        positive_number("beta", options["beta"], zero=True)  # infinite, it learns no data
+        positive_number("beta", options["beta"], zero=True)  # if infinite, it learns no data
     data = run_data.load_data(options["data"], **runs.chosen(options))
     likelihood = run_data.standardized(
         options["likelihood"] or data.likelihood, data.x_train, options["standardize"]
@@ -94,10 +94,10 @@ def _fitted_to(
 
 
 def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
-    """A run from where it stopped; ValueError if it cannot go on as it would have."""
+    """The plan of a resumed run; ValueError if it cannot continue as if it had never stopped."""
     if fixed := sorted(given.keys() - RESUMABLE):
         option = "--" + fixed[0].replace("_", "-")
-        raise ValueError(f"{option} cannot be given with --resume: the run goes on as it began")
+        raise ValueError(f"{option} cannot be given with --resume: the run keeps its first options")
     vae, config, last_theta = open_stopped_run(given["resume"])
     options = {**defaults, **{k: v for k, v in config.items() if k in defaults}, **given}
     data = run_data.load_data(options["data"], **runs.chosen(options))
@@ -107,7 +107,7 @@ def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
     if epochs < 0:
         raise ValueError(
             f"--epochs {options['epochs']}: {shown(given['resume'])} has {vae.epochs_trained} "
-            "epochs already; expected at least as many, those included"
+            "epochs already; expected at least as many in total"
         )
     stopping, best = _followers(options)
     for record in vae.history:  # theta is still that of the best epoch, if one was kept
@@ -140,7 +140,7 @@ def _notes(data: run_data.RunData, vae: Model, is_guess: bool) -> list[str]:
 
 
 def is_unfinished(vae: Model, config: Mapping[str, Any]) -> bool:
-    """Whether a run has epochs to go, and early stopping has not ended it."""
+    """Whether a run has epochs left, and early stopping has not ended it."""
     stopping, _ = _followers({"early_stopping": None, "keep_best": False, **config})
     if stopping:
         for record in vae.history:
@@ -151,7 +151,7 @@ def is_unfinished(vae: Model, config: Mapping[str, Any]) -> bool:
 
 
 def is_stopped(stopping: EarlyStopping | None) -> bool:
-    """Whether the last of the epochs that it has seen ends the training."""
+    """Whether the last epoch so far ends the training."""
     return stopping is not None and stopping.waited >= stopping.patience
 
 

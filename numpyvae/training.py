@@ -1,6 +1,6 @@
 """The fit loop: minibatches, steps, history, progress, and what happens when training diverges.
 
-It knows a model only by its methods, so it stands above every model.
+It uses only the methods in `Trainable`, so it imports no model.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from os import PathLike
 from typing import Any, Protocol
 
 import numpy as np
 
 from numpyvae.data import minibatches
-from numpyvae.data.files import atomic_write
+from numpyvae.history import History
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.progress import Progress
@@ -26,24 +25,24 @@ from numpyvae.validation import positive_int
 __all__ = ["Callback", "Data", "DivergenceError", "History", "Noise", "Trainable", "fit"]
 
 Noise = Array | tuple[Array, ...]
-"""What a model's `draw_noise` gives."""
+"""What a model's `draw_noise` returns."""
 
 Callback = Callable[[Any, dict[str, float]], Any]
 """Called as callback(model, record) after each epoch.
 
-Returning True (of Python or NumPy) ends the training; any other value, true or not, does nothing.
-If the callback has a method `before_step`, before_step(model, epochs) is called before each step,
-with the epochs that the model has been trained so far, 2.5 in the middle of the third. If it has a
-method `finish`, finish(model) is called once when `fit` ends, however it ends.
+Returning True (of Python or NumPy) ends the training; any other value has no effect. If the
+callback has a method `before_step`, before_step(model, epochs) is called before each step, with the
+number of epochs trained so far (2.5 in the middle of the third). If it has a method `finish`,
+finish(model) is called once when `fit` ends, for whatever reason.
 """
 
 
 class DivergenceError(FloatingPointError):
     """The loss is no longer a number. The model has the parameters of its last good epoch.
 
-    `event` says what happened, `remedy` what to try: of it `rate` is the learning rate, "" before
-    any update. `column` is the one in the largest units, if they are larger than networks are made
-    for, else None; `size` is its mean and standard deviation.
+    `event` says what happened, `remedy` what to try, and `rate` is its part about the learning
+    rate ("" before any update). `column` is the column in the largest units, if they are too large
+    for a network, else None; `size` is its mean and standard deviation.
     """
 
     def __init__(
@@ -55,57 +54,8 @@ class DivergenceError(FloatingPointError):
         self.column, self.size = column, size
 
 
-class History(list[dict[str, float]]):
-    """One record for each epoch: what was measured, by name, as numbers.
-
-    "loss" and the terms that it is made of ("log_px", "kl") are means over the epoch's minibatches
-    as they were trained on, "elbo" is the model's bound on log p(x), if it has one (for a VAE
-    log_px - kl), all in nats per example. With "validation_"
-    before it, the same of validation data at the epoch's end. "seconds" is the epoch's time.
-    """
-
-    def column(self, name: str) -> Array:
-        """One quantity over the epochs, NaN where an epoch has none."""
-        return np.array([record.get(name, math.nan) for record in self])
-
-    def names(self) -> list[str]:
-        """What any of the records has, in the order of its first appearance."""
-        return list(dict.fromkeys(name for record in self for name in record))
-
-    def __repr__(self) -> str:
-        if not self:
-            return "History of 0 epochs"
-        last = ", ".join(f"{name} {_number(value)}" for name, value in self[-1].items())
-        return f"History of {len(self)} epoch{'s' * (len(self) > 1)}, the last: {last}"
-
-    def _repr_html_(self) -> str:
-        """For a notebook: up to about a dozen epochs, close together where most is learned."""
-        from html import escape
-
-        n = len(self)
-        shown = np.unique(np.geomspace(1, max(n, 1), min(n, 12)).round().astype(int)) - 1
-        cells = [[_number(self[i].get(name, "")) for name in self.names()] for i in shown]
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.names())
-        body = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in cells)
-        rows = "".join(f"<tr>{row}</tr>" for row in (head, *body))
-        return f"<table>{rows}</table><p>{len(shown)} of {n} epochs, in nats per example</p>"
-
-    def write_csv(self, path: str | PathLike[str]) -> None:
-        """Write a table with one line for each epoch."""
-        names = self.names()
-        with atomic_write(path) as file:
-            rows = ([str(record.get(name, "")) for name in names] for record in self)
-            for row in (names, *rows):
-                file.write((",".join(row) + "\n").encode())
-
-
-def _number(value: object) -> str:
-    """Six digits of a number; what else a callback has put into a record, as it is."""
-    return f"{value:.6g}" if isinstance(value, int | float | np.number) else str(value)
-
-
 class Trainable(Protocol):
-    """What `fit` asks of a model."""
+    """What `fit` needs of a model."""
 
     seed: int
     epochs_trained: int
@@ -117,27 +67,27 @@ class Trainable(Protocol):
         """The parameters (P,), which training changes in place."""
 
     def check_data(self, data: Data) -> Any:
-        """The data as arrays; an error names what the model cannot have."""
+        """The data as arrays; an error names what the model cannot take."""
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> Any:
-        """All noise that one step on n examples needs."""
+        """All noise of one step on n examples."""
 
     def loss_and_terms(
         self, theta: Array, data: Data, noise: Noise, grad: Array | None = None
     ) -> tuple[Any, dict[str, Array]]:
-        """The loss and the terms (N,) it is made of; its gradient is written into `grad`."""
+        """The loss and its terms (N,); the gradient is written to `grad`."""
 
     def bound(self, terms: Mapping[str, Any]) -> Any:
-        """What of the terms, or of their means, bounds log p(x); None: nothing."""
+        """The bound on log p(x) that the terms, or their means, give; None if they give none."""
 
     def state(self) -> Mapping[str, Array]:
-        """What training changes besides theta: the arrays themselves, by name."""
+        """The arrays, by name, that training changes besides theta."""
 
     def after_step(self, data: Data, noise: Noise) -> None:
-        """Change it, after a step on these data."""
+        """Update the state after a step on these data."""
 
     def largest_column(self, x: Array) -> tuple[int, str, str] | None:
-        """The column whose units are too large for networks, its size, and a remedy."""
+        """The column with units too large for a network, its size, and a remedy."""
 
 
 @one_blas_thread
@@ -155,20 +105,20 @@ def fit(
     """Minimise a model's loss over the rows of the data by minibatch steps on its theta, in place.
 
     Epoch e of a model (counted over all calls) draws its order and noise from a generator seeded by
-    (model.seed, e): the same seed gives the same bits, and stopping and going on changes nothing,
-    with `save` and `load` in between or without. What ends an epoch early (Ctrl-C, divergence, any
-    exception) leaves model and optimizer as they were at the end of the epoch before.
-    NumPy's OpenBLAS has one thread meanwhile, and other cores help with large products if they are
-    free; the bits do not depend on it. They may if you have set a number of threads above one, or
-    where NumPy uses another library.
+    (model.seed, e), so the same seed gives the same bits, and stopping and resuming changes
+    nothing, also with `save` and `load` in between. If an epoch ends early (Ctrl-C, divergence, any
+    exception), model and optimizer are put back to the end of the epoch before.
+    Meanwhile NumPy's OpenBLAS has one thread, and free cores help with large products; the bits do
+    not depend on which cores are free. They may if you have set more than one thread, or if NumPy
+    uses another library.
 
     Args:
-        data: x (N, D), also a `numpy.memmap` larger than memory: only minibatches are copied. Or
-            (x, y) with labels y (N,), which go wherever their rows go.
+        data: x (N, D), or (x, y) with labels y (N,). x may be a `numpy.memmap` larger than memory,
+            because only minibatches are copied.
         epochs, batch_size: at least 1.
-        optimizer: default `model.optimizer`, that of the last fit, which goes on where it stopped;
-            `Adam()` if there was none.
-        validation_data: as `data`, evaluated after each epoch with one fixed draw of the noise.
+        optimizer: default `model.optimizer`, that of the last fit, with its state; `Adam()` if
+            there was none.
+        validation_data: as `data`; evaluated after each epoch with one fixed draw of the noise.
         callbacks: see `Callback`.
         transform: `transform(batch)` or `transform(batch, rng)`, applied to x of each minibatch.
         verbose: show progress: a live line on a terminal or in a notebook, else one for each epoch.
@@ -177,8 +127,8 @@ def fit(
         `model.history`, which grew by one record for each epoch.
 
     Raises:
-        ValueError: an argument or an entry of the data is not usable; it says which.
-        DivergenceError: the loss became NaN or infinite; it says at which epoch and step.
+        ValueError: an argument or an entry of the data is unusable; the message names it.
+        DivergenceError: the loss became NaN or infinite; the message names epoch and step.
     """
     epochs = positive_int("epochs", epochs)
     batch_size = positive_int("batch_size", batch_size)
@@ -225,7 +175,7 @@ def is_end(wishes: Sequence[Any]) -> bool:
 
 @contextmanager
 def _all_or_nothing(model: Trainable, optimizer: Optimizer) -> Iterator[None]:
-    """An epoch that is trained to its end, or else, whatever ended it, has never begun."""
+    """A block for one epoch: if anything ends it early, model and optimizer are put back."""
     epochs, n_records = model.epochs_trained, len(model.history)
     before = [(array, array.copy()) for array in (model.theta, *model.state().values())]
     state = optimizer.state() if hasattr(optimizer, "state") else None
@@ -242,7 +192,7 @@ def _all_or_nothing(model: Trainable, optimizer: Optimizer) -> Iterator[None]:
 
 
 def check_objects(optimizer: Optimizer, callbacks: Sequence[Callback]) -> None:
-    """TypeError for what would only fail in the middle of an epoch."""
+    """TypeError for arguments that would otherwise fail in the middle of an epoch."""
     if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
         raise TypeError(f"optimizer must be an object such as Adam(), got {optimizer!r}")
     if callable(callbacks) or not all(map(callable, callbacks)):
@@ -325,7 +275,7 @@ class _RunningMeans:
 
 
 def check_transformed(model: Trainable, batch: Data) -> None:
-    """What `fit` checks of x beforehand, for a minibatch that `transform` has made."""
+    """Check a minibatch after `transform`, as `fit` checks x beforehand."""
     try:
         model.check_data(batch)
     except (TypeError, ValueError) as error:
@@ -336,7 +286,7 @@ def check_transformed(model: Trainable, batch: Data) -> None:
 def _diverged(
     model: Trainable, batch: Data, step: int, loss: float, optimizer: Optimizer | None
 ) -> DivergenceError:
-    """What to say of a loss that is no number; `optimizer` is None if it has not stepped yet."""
+    """The error for a loss that is not finite; `optimizer` is None if it has not stepped yet."""
     epoch = model.epochs_trained + 1
     kept = f"parameters of the end of epoch {epoch - 1}" if epoch > 1 else "initial parameters"
     when = f"epoch {epoch}, step {step}" + ("" if optimizer else ", before any update")

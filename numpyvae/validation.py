@@ -1,4 +1,4 @@
-"""Checks of what comes in from outside: each says what was expected and what came."""
+"""Checks of input: each error says what was expected and what came."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class EntryError(ValueError):
 
 @contextmanager
 def memory_for(what: str, n_bytes: int = 0) -> Iterator[None]:
-    """MemoryError in the block says what did not fit: a file or an option, and its `n_bytes`.
+    """Let a MemoryError in the block say what did not fit: a file or an option, and its `n_bytes`.
 
-    More bytes than can be addressed are refused before the block begins.
+    More bytes than can be addressed are refused before the block starts.
     """
     size = f" ({n_bytes / 1e9:.3g} GB)" if n_bytes else ""
     if n_bytes > sys.maxsize:
@@ -54,7 +54,7 @@ def memory_for(what: str, n_bytes: int = 0) -> Iterator[None]:
 
 
 def exact_text(value: Any) -> str:
-    """A number as it is: 3 and 0.5, but 1.0000001 where six digits would say 1."""
+    """A number in as many digits as it needs: 3, 0.5, 1.0000001."""
     short = f"{value:g}"
     return short if float(short) == value else str(value)
 
@@ -69,7 +69,7 @@ def positive_int(name: str, value: Any, *, least: int = 1) -> int:
 
 
 def positive_number(name: str, value: Any, *, zero: bool = False, infinity: bool = False) -> float:
-    """`value` as a finite float above zero (or `zero` itself, or `infinity`, where that may be)."""
+    """`value` as a finite float above zero; `zero` and `infinity` say whether these are allowed."""
     if infinity and isinstance(value, float) and value == math.inf:
         return math.inf
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
@@ -94,14 +94,14 @@ def fraction(name: str, value: Any) -> float:
 
 def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
     """`value` if it is among `choices`."""
-    if value not in tuple(choices):  # not by its hash: a list has none
+    if value not in tuple(choices):  # compared, not hashed: a list has no hash
         expected = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"unknown {name} {value!r:.200}: expected one of {expected}")
     return value
 
 
 def from_config(kind: str, config: Any, known: Mapping[str, Callable[..., Any]]) -> Any:
-    """What `config`, {"name": ..., and the constructor's arguments}, describes: one of `known`."""
+    """The object, one of `known`, that `config` describes by a name and constructor arguments."""
     if not isinstance(config, Mapping):
         raise ValueError(f"not a description of a {kind}: {config!r:.200}")
     arguments = dict(config)
@@ -122,7 +122,7 @@ def float_dtype(dtype: Any) -> np.dtype[Any]:
 def as_matrix(name: str, x: Any, columns: int, axes: str) -> Array:
     """`x` as a real numeric array of shape (at least 1, `columns`), not copied."""
     if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be a plain array, got a masked one: fill or drop its gaps")
+        raise TypeError(f"{name} must be a plain array, got a masked one: fill or drop the gaps")
     x = np.asarray(x)  # a memmap stays on disk, an np.matrix becomes an array
     if x.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got an array of {x.dtype}")
@@ -134,13 +134,13 @@ def as_matrix(name: str, x: Any, columns: int, axes: str) -> Array:
 
 
 def as_labels(name: str, y: Any, n: int, n_classes: int, unknown: bool = False) -> Array:
-    """`y` as integers (n,), each of 0, ..., `n_classes` - 1, or -1 where that may be `unknown`."""
+    """`y` as integers (n,), each of 0, ..., `n_classes` - 1; with `unknown` also -1."""
     y = np.asarray(y)
     if y.shape != (n,):
-        raise ValueError(f"{name} must have shape (N,) = ({n},), a label a row, got {y.shape}")
+        raise ValueError(f"{name} must have shape (N,) = ({n},), a label per row, got {y.shape}")
     if y.dtype.kind not in "iufb":
         raise TypeError(f"{name} must hold whole numbers, got an array of {y.dtype}")
-    with np.errstate(invalid="ignore"):  # NaN is no whole number either
+    with np.errstate(invalid="ignore"):  # also false for NaN
         labels = y if y.dtype.kind == "i" else y.astype(np.intp)
     least = -1 if unknown else 0
     outside = (labels < least) | (labels >= n_classes) | (labels != y)
@@ -157,9 +157,9 @@ def first_entry(where: Array) -> tuple[int, ...]:
 
 
 def check_finite(name: str, x: Array, *, first_row: int = 0) -> None:
-    """EntryError that says where the first NaN or infinity of (N, D) `x` stands.
+    """EntryError that says where the first NaN or infinity of (N, D) `x` is.
 
-    `first_row` is the row number of x[0] in the array that the reader knows.
+    `first_row` is the row number of x[0] in the user's array.
     """
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         row, column = first_entry(~np.isfinite(x))

@@ -193,8 +193,11 @@ def no_process_is_left_behind(request, adopt_orphans):
     )
 
     def left():
-        return {process: command for process, command in children().items()
-                if not any(words in command for words in kept)}  # fmt: skip
+        return {
+            process: command
+            for process, command in children().items()
+            if not any(words in command for words in kept)
+        }
 
     yield
     patience = time.monotonic() + 60  # for those that are about to end, on however busy a machine

@@ -47,9 +47,13 @@ def test_the_loss_is_the_squared_error_up_to_its_constant(rng):
 def test_tied_weights_are_one_parameter_used_twice(rng):
     model = Autoencoder(5, 2, (4,), "tanh", tied=True, dtype=np.float64)
     assert model.layout.shapes == {
-        "encoder.0.W": (5, 4), "encoder.0.b": (4,), "encoder.1.W": (4, 2), "encoder.1.b": (2,),
-        "decoder.0.b": (4,), "decoder.1.b": (5,),
-    }  # fmt: skip
+        "encoder.0.W": (5, 4),
+        "encoder.0.b": (4,),
+        "encoder.1.W": (4, 2),
+        "encoder.1.b": (2,),
+        "decoder.0.b": (4,),
+        "decoder.1.b": (5,),
+    }
     model.theta[:] = rng.standard_normal(model.layout.size)
     views, x = model.layout.views(model.theta), rng.standard_normal((3, 5))
     code = np.tanh(x @ views["encoder.0.W"] + views["encoder.0.b"]) @ views["encoder.1.W"]
@@ -197,11 +201,18 @@ def test_learned_noise_collapses_without_a_kl_and_stays_with_it():
     assert kl.mean() < 0.01, "the KL alone: q(z|x) is the prior"
 
 
-@pytest.mark.parametrize("model", [
-    Autoencoder(5, 2, (4,), tied=True), LinearAutoencoder(5, 2, penalties=[0.1, 0.2]),
-    Autoencoder(5, 2, likelihood=Bernoulli()), NoisyAutoencoder(5, 2, code_noise=0.5),
-    *(DenoisingAutoencoder(5, 2, corruption=c) for c in CORRUPTIONS), VAE(5, 2, beta=math.inf),
-], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    "model",
+    [
+        Autoencoder(5, 2, (4,), tied=True),
+        LinearAutoencoder(5, 2, penalties=[0.1, 0.2]),
+        Autoencoder(5, 2, likelihood=Bernoulli()),
+        NoisyAutoencoder(5, 2, code_noise=0.5),
+        *(DenoisingAutoencoder(5, 2, corruption=c) for c in CORRUPTIONS),
+        VAE(5, 2, beta=math.inf),
+    ],
+    ids=repr,
+)
 def test_save_load_and_fit(model, tmp_path, rng):
     x = rng.integers(0, 2, (40, 5)).astype(np.float32)
     model.fit(x, epochs=2, batch_size=20, validation_data=x[:7], verbose=False)
@@ -226,7 +237,7 @@ def test_bad_arguments():
         (
             lambda: Autoencoder(5, 2, likelihood=Gaussian("per_dimension"), tied=True),
             ValueError,
-            "tied weights need one output a dimension",
+            "tied weights need one output for each dimension",
         ),
         (lambda: NoisyAutoencoder(5, 2, code_noise=0), ValueError, "code_noise must be"),
         (lambda: DenoisingAutoencoder(5, 2, corruption="salt"), TypeError, "corruption must be"),

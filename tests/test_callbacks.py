@@ -35,9 +35,16 @@ def test_early_stopping(values, patience, ended):
         assert (stopping.epoch, stopping.value) == (np.nanargmax(seen) + 1, np.nanmax(seen))
 
 
-@pytest.mark.parametrize(("monitor", "best"), [
-    ("validation_elbo", 2), ("log_px", 2), ("validation_loss", 4), ("loss", 4), ("kl", 4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("monitor", "best"),
+    [
+        ("validation_elbo", 2),
+        ("log_px", 2),
+        ("validation_loss", 4),
+        ("loss", 4),
+        ("kl", 4),
+    ],
+)
 def test_keep_best_puts_the_best_epoch_back(monitor, best):
     keep = KeepBest(monitor)
     _, model = epochs_of([1.0, 3.0, 3.0, -2.0, np.nan], keep, monitor)

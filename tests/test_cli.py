@@ -34,9 +34,12 @@ def test_train_evaluate_sample(here, capsys):
     assert out[-1].startswith("Pictures: runs/digits-1/")
     first = here / "runs" / "digits-1"
     assert {p.name for p in first.iterdir()} == {
-        "model.npz", "config.json", "history.csv", "explore.html",
+        "model.npz",
+        "config.json",
+        "history.csv",
+        "explore.html",
         *(f"{name}.png" for name in PICTURES),
-    }  # fmt: skip
+    }
     for name in PICTURES:
         assert (first / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((first / "config.json").read_text())
@@ -79,10 +82,14 @@ def test_the_same_command_gives_the_same_model(here, sketches):
     assert (here / "a" / "model.npz").read_bytes() == (here / "b" / "model.npz").read_bytes()
 
 
-@pytest.mark.parametrize(("name", "likelihood"), [
-    ("data.csv", {"name": "Gaussian", "variance": "shared"}), ("coins.npy", {"name": "Bernoulli"}),
-    ("images.npz", {"name": "Gaussian", "variance": "shared"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "likelihood"),
+    [
+        ("data.csv", {"name": "Gaussian", "variance": "shared"}),
+        ("coins.npy", {"name": "Bernoulli"}),
+        ("images.npz", {"name": "Gaussian", "variance": "shared"}),
+    ],
+)
 def test_a_file_of_the_users_own(here, sketches, name, likelihood, rng):
     if name == "data.csv":
         np.savetxt(name, rng.standard_normal((40, 3)), delimiter=",", header="a,b,c", comments="")

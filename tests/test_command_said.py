@@ -421,8 +421,11 @@ def test_columns_are_drawn_by_their_names(x):
     vae = VAE(3, 2, (2,), likelihood=Gaussian())
     shown_names = ["age", "a, b", r"it's \$5"]
     lines = VAE(3, 1, (2,), likelihood=Gaussian())
-    for figure in (plots.reconstructions(vae, x, columns=NAMES), plots.samples(vae, columns=NAMES),
-                   plots.manifold(lines, columns=NAMES)):  # fmt: skip
+    for figure in (
+        plots.reconstructions(vae, x, columns=NAMES),
+        plots.samples(vae, columns=NAMES),
+        plots.manifold(lines, columns=NAMES),
+    ):
         assert set(shown_names) <= set(texts(figure))
         assert not any(ax.get_xlabel() == "data dimension" for ax in figure.axes)
     assert any(", ".join(shown_names) in t for t in texts(plots.manifold(vae, columns=NAMES)))

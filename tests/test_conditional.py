@@ -251,10 +251,10 @@ def test_it_learns_what_the_label_says(rng):
         (lambda m, x, y: m.fit(x, y[:3]), ValueError, r"y must have shape \(N,\) = \(7,\)"),
         (lambda m, x, y: m.encode(x, y + 0.5), ValueError, "is no label"),
         (lambda m, x, y: m.encode(x, np.array(list("abcabca"))), TypeError, "whole numbers"),
-        (lambda m, x, y: m.sample(3), ValueError, r"y must hold a label a row, shape \(N,\)"),
+        (lambda m, x, y: m.sample(3), ValueError, r"y must hold one label per row, shape \(N,\)"),
         (lambda m, x, y: m.classify(5), ValueError, r"x must have shape \(N, D\) with 5 columns"),
         (lambda m, x, y: m.sample([3]), ValueError, r"y\[0\] = 3 is no label: expected 0, ..., 2"),
-        (lambda m, x, y: m.decode(np.zeros((2, L)), y), ValueError, r"= \(2,\), a label a row"),
+        (lambda m, x, y: m.decode(np.zeros((2, L)), y), ValueError, r"= \(2,\), a label per row"),
         (lambda m, x, y: m.loss(m.theta, x, np.zeros((7, L))), TypeError, r"takes \(x, y\)"),
     ],
 )

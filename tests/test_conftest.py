@@ -74,7 +74,10 @@ def test_slow_tests_are_run_where_they_are_asked_for(tmp_path, arguments, n_run)
     environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *arguments],
-        cwd=tmp_path, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert f"{n_run} passed" in done.stdout, done.stdout + done.stderr
     assert ("Slow tests were left out" in done.stdout) == (n_run == 3)

@@ -241,10 +241,14 @@ def test_proofs_are_at_sizes_that_are_all_different():
     assert Sizes() == (5, 7, 6, 3)
     assert EXAMPLES[: len(LIKELIHOODS)] == LIKELIHOODS
     assert [repr(p) for p in EXAMPLES] == [
-        "Bernoulli()", "Binomial(16)", "Gaussian(variance=0.5)", "Gaussian(variance='shared')",
-        "Gaussian(variance='per_dimension')", "StructuredGaussian(band=2)",
+        "Bernoulli()",
+        "Binomial(16)",
+        "Gaussian(variance=0.5)",
+        "Gaussian(variance='shared')",
+        "Gaussian(variance='per_dimension')",
+        "StructuredGaussian(band=2)",
         "StructuredGaussian(band=1, width=3)",
-    ]  # fmt: skip
+    ]
 
 
 def test_the_sizes_of_the_mnist_files_follow_from_their_format():

@@ -261,9 +261,14 @@ def stub(layers, likelihood, activation="identity", log_var=None, **more):
     outputs = len(layers[-1][1])
     data_dim = outputs // 2 if getattr(likelihood, "variance", None) == "per_dimension" else outputs
     return SimpleNamespace(
-        theta=theta, layout=SimpleNamespace(views=views), latent_dim=len(layers[0][0]),
-        data_dim=data_dim, activation=activation, likelihood=likelihood, **more,
-    )  # fmt: skip
+        theta=theta,
+        layout=SimpleNamespace(views=views),
+        latent_dim=len(layers[0][0]),
+        data_dim=data_dim,
+        activation=activation,
+        likelihood=likelihood,
+        **more,
+    )
 
 
 def random_layers(rng, *widths):

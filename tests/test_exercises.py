@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from numpyvae.gaussian import (
 
 pytestmark = pytest.mark.usefixtures("kept_forks")
 ids = {"ids": lambda e: e.slug}
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.fixture
@@ -65,15 +67,21 @@ def test_the_solutions_are_the_librarys_mathematics(functions):
     z, cache = three["reparameterize"](p["mean"], p["log_var"], p["noise"])
     own, own_cache = reparameterize(p["mean"], p["log_var"], p["noise"])
     assert np.allclose(z, own, rtol=1e-14)
-    for a, b in zip(three["reparameterize_backward"](p["dz"], cache),
-                    reparameterize_backward(p["dz"], own_cache), strict=True):  # fmt: skip
+    for a, b in zip(
+        three["reparameterize_backward"](p["dz"], cache),
+        reparameterize_backward(p["dz"], own_cache),
+        strict=True,
+    ):
         assert np.allclose(a, b, rtol=1e-14)
     p, four = place(4, "kl_to_standard_normal"), functions(4)
     kl, cache = four["kl_to_standard_normal"](p["mean"], p["log_var"])
     own, own_cache = kl_to_standard_normal(p["mean"], p["log_var"])
     assert np.allclose(kl, own, rtol=1e-13)
-    for a, b in zip(four["kl_to_standard_normal_backward"](p["dkl"], cache),
-                    kl_to_standard_normal_backward(p["dkl"], own_cache), strict=True):  # fmt: skip
+    for a, b in zip(
+        four["kl_to_standard_normal_backward"](p["dkl"], cache),
+        kl_to_standard_normal_backward(p["dkl"], own_cache),
+        strict=True,
+    ):
         assert np.allclose(a, b, rtol=1e-13, atol=1e-15)
     for i in (0, 1):
         p, two = place(2, "bernoulli_log_prob", i), functions(2)
@@ -162,10 +170,14 @@ def test_lint_finds_what_is_broken(monkeypatch):
     good = mistakes.MISTAKES[0]
     broken = [
         mistakes.Mistake("no fit", "s", "a", (mistakes.Patch("reparameterize", "nothing", "x"),)),
-        mistakes.Mistake("harmless", "s", "a", (
-            mistakes.Patch("reparameterize", "0.5 * log_var", "log_var / 2"),)),
+        mistakes.Mistake(
+            "harmless",
+            "s",
+            "a",
+            (mistakes.Patch("reparameterize", "0.5 * log_var", "log_var / 2"),),
+        ),
         mistakes.Mistake("mute", "", "", (mistakes.Patch("reparameterize", "mean + ", ""),)),
-    ]  # fmt: skip
+    ]
     monkeypatch.setattr(mistakes, "MISTAKES", (good, *broken))
     monkeypatch.setitem(hints.HINTS, "reparameterize", ("one", "", "three"))
     mistakes.mistakes_of.cache_clear()
@@ -298,14 +310,11 @@ def test_hints_begin_with_the_mistake_and_end_with_the_formula(tmp_path):
 
 
 def test_every_hint_that_names_a_derivation_names_one_that_exists():
-    from pathlib import Path
-
-    docs = Path(__file__).parent.parent / "docs"
     place = re.compile(r"\(docs/(derivations/\w+\.md), ([^()]*(?:\([^()]*\))?[^()]*)\)$")
     for steps in hints.HINTS.values():
         found = place.search(steps[2])
         assert found, steps[2]
-        text = (docs / found[1]).read_text(encoding="utf-8")
+        text = (DOCS / found[1]).read_text(encoding="utf-8")
         assert found[2] in re.findall(r"^#+ (.*)$", text, re.MULTILINE), found[0]
 
 
@@ -327,3 +336,19 @@ def test_the_command_line(tmp_path, capsys):
     ):
         assert cli.main(["exercises", *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("course", COURSES.values(), ids=lambda course: f"part {course.part}")
+def test_the_teachers_page_has_the_marks_of_the_catalogue(course):
+    page = (DOCS / "coursework.md").read_text(encoding="utf-8")
+    rows = [f"| `{e.file}` | {e.title} | {sum(e.marks.values())} |" for e in course.exercises]
+    assert "| file | about | marks |\n|---|---|---|\n" + "\n".join(rows) + "\n\n" in page
+
+
+def test_the_teachers_page_counts_as_the_catalogue_does():
+    page = (DOCS / "coursework.md").read_text(encoding="utf-8")
+    course = COURSES[1]
+    said = re.search(r"(\d+) of (\d+) exercises pass, (\d+) of (\d+) marks", page).groups()
+    assert said[1::2] == (str(len(course.exercises)), str(course.marks))
+    in_prose = re.findall(r"\b(?:ten|four) (?:more )?(?:exercises|files)|\b100 marks", page, re.I)
+    assert in_prose == ["100 marks"], "only in that example"

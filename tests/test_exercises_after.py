@@ -218,9 +218,10 @@ def test_what_passes_and_then_goes_wrong_costs_the_pictures_alone(
     solved, short, capsys, line, reason
 ):
     source = solution("ex9_vae.py").replace(
-        "    return losses, params", f"    if len(batches) == 20:\n        {line}\n"
-        "    return losses, params", 1
-    )  # fmt: skip
+        "    return losses, params",
+        f"    if len(batches) == 20:\n        {line}\n    return losses, params",
+        1,
+    )
     (solved / "ex9_vae.py").write_text(source)
     code, text = said(capsys, "check", solved, 9)
     assert code == 0

@@ -55,9 +55,16 @@ def test_how_it_is_written_does_not_count(old, new):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("2 *", "3 *"), ("x @ W", "W @ x.T"), ("> 3", ">= 3"), ("exp", "log"),
-                     ("y += ", "y -= "), ("return y, (x, W)", "return y")],
-)  # fmt: skip
+    ("old", "new"),
+    [
+        ("2 *", "3 *"),
+        ("x @ W", "W @ x.T"),
+        ("> 3", ">= 3"),
+        ("exp", "log"),
+        ("y += ", "y -= "),
+        ("return y, (x, W)", "return y"),
+    ],
+)
 def test_what_it_calculates_does(old, new):
     assert of(WRITTEN.replace(old, new)) != of(WRITTEN)
 

@@ -157,8 +157,9 @@ def test_right_solutions_are_called_nothing():
     """
     judged = 0
     for seed in range(SEEDS):
-        right = [(EXERCISES[number], outcome_of(EXERCISES[number], f, seed))
-                 for number, f in OTHER_WAYS]  # fmt: skip
+        right = [
+            (EXERCISES[number], outcome_of(EXERCISES[number], f, seed)) for number, f in OTHER_WAYS
+        ]
         right += [(e, reference.right(e, seed)) for e in EXERCISES]
         for exercise, outcome in right:
             verdict = judge(exercise, outcome, seed)
@@ -350,8 +351,13 @@ def test_nothing_is_named_that_is_off_by_a_thousandth(mistake):
             base = name.replace("/again/", "/").replace("/later/", "/")
             if base == name:
                 factor = 1 + 1e-3 * rng.standard_normal(array.shape)
-                for other in (name, *(name.replace("/", f"/{r}/", 2).replace(f"/{r}/", "/", 1)
-                                      for r in ("again", "later"))):  # fmt: skip
+                for other in (
+                    name,
+                    *(
+                        name.replace("/", f"/{r}/", 2).replace(f"/{r}/", "/", 1)
+                        for r in ("again", "later")
+                    ),
+                ):
                     if other in outcome.arrays:
                         outcome.arrays[other] = outcome.arrays[other] * factor
     verdict = judge(exercise, outcome, ONE)
@@ -404,15 +410,21 @@ def test_clipped_logits_are_named_whatever_the_bound(bound):
     ("number", "change", "name"),
     [
         (2, ("p = 0.5", "x = np.clip(x, -7.5, 7.5)\n    p = 0.5"), "sigmoid's argument clipped"),
-        (2, ("(x - p)", "(x / (p + 1e-6) - (1 - x) / (1 - p + 1e-6)) * p * (1 - p)"),
-         "epsilon in the backward"),
+        (
+            2,
+            ("(x - p)", "(x / (p + 1e-6) - (1 - x) / (1 - p + 1e-6)) * p * (1 - p)"),
+            "epsilon in the backward",
+        ),
         (3, ("np.exp(0.5 * log_var)", "np.exp(0.5 * log_var) + 3e-5"), "epsilon added to sigma"),
-        (3, ("np.exp(0.5 * log_var)", "np.sqrt(np.exp(log_var) + 1e-6)"),
-         "epsilon added to sigma^2"),
+        (
+            3,
+            ("np.exp(0.5 * log_var)", "np.sqrt(np.exp(log_var) + 1e-6)"),
+            "epsilon added to sigma^2",
+        ),
         (4, ("- log_var)", "- np.log(np.exp(log_var) + 1e-10))"), "epsilon in the KL's logarithm"),
         (7, ("np.exp(-log_var)", "1 / (np.exp(log_var) + 1e-5)"), "epsilon added to the variance"),
     ],
-)  # fmt: skip
+)
 def test_epsilons_elsewhere_are_named_whatever_their_size(number, change, name):
     assert [named for named, _ in changed(number, change)] == [name]
 

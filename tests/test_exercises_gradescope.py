@@ -161,9 +161,12 @@ def test_the_archive_grades_a_right_and_a_hanging_submission(autograder, tmp_pat
     assert done.returncode == 0, done.stderr
     scores = {test["name"]: test["score"] for test in results["tests"] if test["score"]}
     assert scores == {
-        "ex0 dense": 2, "ex0 dense_backward": 5, "ex3 reparameterize": 3,
-        "ex4 kl_to_standard_normal": 3, "ex4 kl_to_standard_normal_backward": 7,
-    }  # fmt: skip
+        "ex0 dense": 2,
+        "ex0 dense_backward": 5,
+        "ex3 reparameterize": 3,
+        "ex4 kl_to_standard_normal": 3,
+        "ex4 kl_to_standard_normal_backward": 7,
+    }
     assert results["score"] == 20
     hung = next(t for t in results["tests"] if t["name"] == "ex3 reparameterize_backward")
     assert re.search("more than 2 seconds of the processor|still running after 6", hung["output"])

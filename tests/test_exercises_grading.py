@@ -212,9 +212,12 @@ def test_submissions_are_found_where_students_put_them(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"")
     found, ignored = read(tmp_path)
     assert {name: list(s.sources) for name, s in found.items()} == {
-        "both": FILES[:1], "flat": FILES[:1], "moodle": FILES[3:4],
-        "nested": FILES[:2], "packed": FILES[2:3],
-    }  # fmt: skip
+        "both": FILES[:1],
+        "flat": FILES[:1],
+        "moodle": FILES[3:4],
+        "nested": FILES[:2],
+        "packed": FILES[2:3],
+    }
     assert ignored == ["late.rar"]
     assert found["packed"].sources[FILES[2]] == solution(FILES[2])
 

@@ -71,12 +71,19 @@ def in_every_wrapping(tmp_path, files):
 @pytest.mark.parametrize(
     "name",
     [
-        "ex3_reparameterize (1).py", "ann_123_ex3_reparameterize.py", "EX3_Reparameterize.PY",
-        "doe_12_345_ex3_reparameterize-1.py", "ex3_reparameterize.py.txt", "ex3-reparameterize.py",
-        "ex3_reparameterize - Copy.py", "a/b/c/ex3_reparameterize.py", "ex3_reparameterize.py.py",
-        "ex3_reparameterize.txt", "ex3_reparameterize_final.py",
+        "ex3_reparameterize (1).py",
+        "ann_123_ex3_reparameterize.py",
+        "EX3_Reparameterize.PY",
+        "doe_12_345_ex3_reparameterize-1.py",
+        "ex3_reparameterize.py.txt",
+        "ex3-reparameterize.py",
+        "ex3_reparameterize - Copy.py",
+        "a/b/c/ex3_reparameterize.py",
+        "ex3_reparameterize.py.py",
+        "ex3_reparameterize.txt",
+        "ex3_reparameterize_final.py",
     ],
-)  # fmt: skip
+)
 def test_one_file_for_an_exercise_is_taken_whatever_was_done_to_its_name(tmp_path, name):
     for read in in_every_wrapping(tmp_path, {name: THREE}):
         assert (read.sources, read.problems, read.problem) == ({FILES[3]: THREE}, {}, "")
@@ -93,8 +100,11 @@ def test_a_name_that_says_too_little_is_named(tmp_path, name):
 
 
 def test_of_copies_the_one_without_a_number_is_taken_then_the_last(tmp_path):
-    copies = {"ex3_reparameterize (1).py": "1", "ex3_reparameterize (10).py": "10",
-              "ex3_reparameterize (2).py": "2"}  # fmt: skip
+    copies = {
+        "ex3_reparameterize (1).py": "1",
+        "ex3_reparameterize (10).py": "10",
+        "ex3_reparameterize (2).py": "2",
+    }
     for read in in_every_wrapping(tmp_path, copies):
         assert read.sources == {FILES[3]: "10"}
         assert (
@@ -124,10 +134,16 @@ def test_a_folder_for_each_exercise_and_a_folder_of_old_files(tmp_path):
 
 
 def test_a_flat_folder_holds_a_submission_for_each_student(tmp_path):
-    hand_in(tmp_path, {
-        "annlee_12_345_ex3_reparameterize-1.py": "a3", "annlee_12_346_ex0_dense.py": "a0",
-        "bob_LATE_77_1_ex3_reparameterize.py": "b3", "cy_78_2_three.py": "c", "notes.txt": "",
-    })  # fmt: skip
+    hand_in(
+        tmp_path,
+        {
+            "annlee_12_345_ex3_reparameterize-1.py": "a3",
+            "annlee_12_346_ex0_dense.py": "a0",
+            "bob_LATE_77_1_ex3_reparameterize.py": "b3",
+            "cy_78_2_three.py": "c",
+            "notes.txt": "",
+        },
+    )
     (tmp_path / "dan_79_3_hw.zip").write_bytes(zipped({FILES[1]: "d1"}))
     found, ignored = submissions.find(tmp_path)
     assert {s.name: s.sources for s in found} == {

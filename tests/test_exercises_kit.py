@@ -88,8 +88,14 @@ def run(folder, *words):
 def verdicts(folder, planted):
     """What check.py prints on each (exercise, source), every one with all else right."""
     code = ISOLATED.replace("NUMPY", repr(str(NUMPY)))
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, text=True,
-                          input=json.dumps(planted), capture_output=True, timeout=600)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        cwd=folder,
+        text=True,
+        input=json.dumps(planted),
+        capture_output=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -161,8 +167,11 @@ def test_other_right_ways_pass(solved):
     softplus = "np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))"
     log_q = "(np.log(2.0 * np.pi) + log_var + squares).sum(axis=1)"
     right = [
-        changed(0, ("return y, (x, W)", "return y, {'x': x, 'W': W}"),
-                ("x, W = cache", "x, W = cache['x'], cache['W']")),
+        changed(
+            0,
+            ("return y, (x, W)", "return y, {'x': x, 'W': W}"),
+            ("x, W = cache", "x, W = cache['x'], cache['W']"),
+        ),
         changed(1, ("np.where(x > 0, x, 0.0)", "np.maximum(x, 0)")),
         changed(1, ("np.where(x > 0, x, 0.0)", "(x + np.abs(x)) / 2")),
         changed(1, ("np.tanh(x)", "np.vectorize(__import__('math').tanh)(x)")),
@@ -171,26 +180,29 @@ def test_other_right_ways_pass(solved):
         changed(3, ("return dmean, dlog_var", "return [dmean, dlog_var]")),
         changed(5, ("np.mean(beta * kl - log_px)", "float(np.mean(beta * kl - log_px))")),
         changed(8, (log_q, "(3 * np.log(2 * np.pi) + log_var.sum() + squares.sum(axis=1))")),
-    ]  # fmt: skip
+    ]
     for said in verdicts(solved, right):
         assert said.startswith("pass "), said
 
 
 def test_what_a_failure_says(solved):
     body = "sigma, noise = cache"
-    texts = verdicts(solved, [
-        changed(3, ("dlog_var = 0.5 * dz", "dlog_var = dz")),
-        changed(3, ("np.exp(0.5 * log_var)", "np.exp(log_var)")),
-        changed(3, (body, f"{body}\n    return dz.T @ sigma @ sigma")),
-        changed(3, (body, f"{body}\n    raise NotImplementedError('exercise 3: ...')")),
-        changed(3, ("return dmean, dlog_var", "return dmean, None")),
-        changed(3, ("return z, (sigma, noise)", "return z")),
-        changed(3, ("import numpy as np", "import numpy as np)")),
-        changed(6, ("m = beta1 * m +", "m *= beta1\n    m = m +")),
-        changed(3, ("import numpy as np", "import numpy as np\nraise SystemExit")),
-        changed(0, ("return dx, dW, db", "return dx, dW")),
-        changed(4, ("return kl, (mean, log_var)", "pass")),
-    ])  # fmt: skip
+    texts = verdicts(
+        solved,
+        [
+            changed(3, ("dlog_var = 0.5 * dz", "dlog_var = dz")),
+            changed(3, ("np.exp(0.5 * log_var)", "np.exp(log_var)")),
+            changed(3, (body, f"{body}\n    return dz.T @ sigma @ sigma")),
+            changed(3, (body, f"{body}\n    raise NotImplementedError('exercise 3: ...')")),
+            changed(3, ("return dmean, dlog_var", "return dmean, None")),
+            changed(3, ("return z, (sigma, noise)", "return z")),
+            changed(3, ("import numpy as np", "import numpy as np)")),
+            changed(6, ("m = beta1 * m +", "m *= beta1\n    m = m +")),
+            changed(3, ("import numpy as np", "import numpy as np\nraise SystemExit")),
+            changed(0, ("return dx, dW, db", "return dx, dW")),
+            changed(4, ("return kl, (mean, log_var)", "pass")),
+        ],
+    )
     expected = [
         ("reparameterize_backward: the gradient of log_var[", "numerical differentiation gives",
          "-> log_var: yours is the right one times 2.", "-> wrong: log_var; right: mean",

@@ -105,10 +105,15 @@ def test_forks_are_used_in_grading_alone():
     assert FORKERS._free == []
 
 
-@pytest.mark.parametrize(("first", "second", "may"), [
-    ("one_of_many", "one_of_many", True), ("one_of_many", "alone", False),
-    ("alone", "one_of_many", False), ("alone", "alone", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("first", "second", "may"),
+    [
+        ("one_of_many", "one_of_many", True),
+        ("one_of_many", "alone", False),
+        ("alone", "one_of_many", False),
+        ("alone", "alone", False),
+    ],
+)
 def test_who_is_alone_is_alone(first, second, may):
     turns, entered = Turns(), threading.Event()
 

@@ -52,10 +52,17 @@ def test_what_is_not_broadcast_is_named(number, changes, what):
     [
         (4, [("dkl * mean", "dkl * mean[:, :2]")]),  # two arrays of rows
         (4, [("dkl = dkl[:, None]", ""), ("0.5 * (mean**2", "(mean**2")]),  # and a wrong forward
-        (8, [("(z - mean) ** 2 * np.exp(-log_var)\n    return",
-              "(z - mean[:, None]) ** 2 * np.exp(-log_var)\n    return")]),
+        (
+            8,
+            [
+                (
+                    "(z - mean) ** 2 * np.exp(-log_var)\n    return",
+                    "(z - mean[:, None]) ** 2 * np.exp(-log_var)\n    return",
+                )
+            ],
+        ),
     ],
-)  # fmt: skip
+)
 def test_other_shapes_that_do_not_fit_are_not_called_that(number, changes):
     assert names(number, *changes) == []
 
@@ -63,12 +70,15 @@ def test_other_shapes_that_do_not_fit_are_not_called_that(number, changes):
 TRAINED = "params[name], *moments"
 BY_LAYER = [
     ("dict(params)", "{name: p.copy() for name, p in params.items()}"),
-    ("for name, (m, v) in moments.items():", "for name in ('decoder.1.W', 'decoder.1.b', "
-     "'decoder.0.W', 'decoder.0.b', 'encoder.1.W', 'encoder.1.b', 'encoder.0.W', 'encoder.0.b'):\n"
-     "            m, v = moments[name]\n"
-     "            grads = negative_elbo_backward(1.0, cache)"),
+    (
+        "for name, (m, v) in moments.items():",
+        "for name in ('decoder.1.W', 'decoder.1.b', 'decoder.0.W', 'decoder.0.b', "
+        "'encoder.1.W', 'encoder.1.b', 'encoder.0.W', 'encoder.0.b'):\n"
+        "            m, v = moments[name]\n"
+        "            grads = negative_elbo_backward(1.0, cache)",
+    ),
     (TRAINED, "params[name][...], *moments"),
-]  # fmt: skip
+]
 
 
 def test_weights_that_are_updated_inside_backward_are_named_in_training():
@@ -101,14 +111,20 @@ def test_a_bound_of_the_sigmoid_is_named_as_long_as_it_shows(bound):
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ([("np.exp(-log_var)\n    log_prob", "1 / (np.exp(log_var) + EPS)\n    log_prob")],
-         "epsilon added to the variance"),
-        ([("    squares", "    var = np.exp(log_var) + EPS\n    squares"),
-          ("residual**2 * np.exp(-log_var)", "residual**2 / var"),
-          ("+ log_var +", "+ np.log(var) +")],
-         "epsilon added to the variance"),
+        (
+            [("np.exp(-log_var)\n    log_prob", "1 / (np.exp(log_var) + EPS)\n    log_prob")],
+            "epsilon added to the variance",
+        ),
+        (
+            [
+                ("    squares", "    var = np.exp(log_var) + EPS\n    squares"),
+                ("residual**2 * np.exp(-log_var)", "residual**2 / var"),
+                ("+ log_var +", "+ np.log(var) +"),
+            ],
+            "epsilon added to the variance",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_epsilon_in_log_n_is_named_to_its_last_digits(eps, changes, name):
     (named,) = verdict_on(7, *((old, new.replace("EPS", eps)) for old, new in changes)).named
     assert named.name == name

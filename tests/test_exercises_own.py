@@ -41,8 +41,9 @@ def edited(path, old, new):
 def test_a_student_does_it_step_by_step(said, tmp_path):
     code, text = said("start", "hw", "--exercises", "own")
     assert (code, sorted(p.name for p in (tmp_path / "hw").iterdir())) == (
-        0, ["README.md", "ex1_softmax.py"],
-    )  # fmt: skip
+        0,
+        ["README.md", "ex1_softmax.py"],
+    )
     assert (
         "| `ex1_softmax.py` | softmax and the cross-entropy | 10 |"
         in (tmp_path / "hw" / "README.md").read_text()
@@ -56,8 +57,9 @@ def test_a_student_does_it_step_by_step(said, tmp_path):
     file = tmp_path / "hw" / "ex1_softmax.py"
     file.write_text(solution)
     assert said(*check) == (
-        0, "pass       10/10  ex1_softmax.py           softmax and the cross-entropy\n",
-    )  # fmt: skip
+        0,
+        "pass       10/10  ex1_softmax.py           softmax and the cross-entropy\n",
+    )
     file.write_text(solution.replace(*FORGOTTEN))
     code, text = said(*check)
     assert "fail        4/10" in text
@@ -197,8 +199,10 @@ def test_a_class_is_graded_with_a_teachers_marks(said, tmp_path):
     with (tmp_path / "out" / "class.csv").open() as file:
         rows = [(r["student"], r["ex1"], r["named mistakes"]) for r in csv.DictReader(file)]
     assert rows == [
-        ("ann", "7", ""), ("bob", "1", "ex1 label forgotten"), ("cy", "1", "ex1 dlogits times 1/N"),
-    ]  # fmt: skip
+        ("ann", "7", ""),
+        ("bob", "1", "ex1 label forgotten"),
+        ("cy", "1", "ex1 dlogits times 1/N"),
+    ]
     assert (tmp_path / "out" / "ann" / "results.json").is_file()
 
 
@@ -280,9 +284,10 @@ def test_a_solution_that_is_not_python_or_has_no_docstring(said, tmp_path):
     solution = tmp_path / "own" / "ex1_softmax.py"
     text = solution.read_text()
     solution.write_text(text + "x = (\n")
-    assert "ex1_softmax.py, line 26: not Python: '(' was never closed" in said(
-        "check", ".", "--exercises", "own"
-    )[1]  # fmt: skip
+    assert (
+        "ex1_softmax.py, line 26: not Python: '(' was never closed"
+        in said("check", ".", "--exercises", "own")[1]
+    )
     solution.write_text(text.replace('    """dlogits (N, K), of dlosses (N,)."""\n', ""))
     assert "cross_entropy_backward has no docstring" in said("check", ".", "--exercises", "own")[1]
 

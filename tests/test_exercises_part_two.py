@@ -32,8 +32,12 @@ from numpyvae.quantization import nearest, quantize, quantize_backward
 
 ids = {"ids": lambda e: e.slug}
 DOCS = Path(__file__).parent.parent / "docs"
-ONE_OF_EACH = {10: "classes counted once", 11: "log_var divided by the variance",
-               12: "weights not squared", 13: "straight-through missing"}  # fmt: skip
+ONE_OF_EACH = {
+    10: "classes counted once",
+    11: "log_var divided by the variance",
+    12: "weights not squared",
+    13: "straight-through missing",
+}
 
 
 def with_mistake(number):
@@ -217,6 +221,10 @@ def test_the_kit_of_part_two(tmp_path):
     assert check(solution(e.file) for e in PART_TWO).endswith("4 of 4 exercises pass\n")
     said = check(with_mistake(n) for n in ONE_OF_EACH)
     assert [line.split()[0] for line in said.splitlines() if line[0] != " "] == ["fail"] * 4 + ["0"]
-    for function in ("condition_backward", "gaussian_mixture_log_prob", "doubly_reparameterized",
-                     "quantize_gradient"):  # fmt: skip
+    for function in (
+        "condition_backward",
+        "gaussian_mixture_log_prob",
+        "doubly_reparameterized",
+        "quantize_gradient",
+    ):
         assert f"\n  {function}: " in said

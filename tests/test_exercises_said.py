@@ -88,8 +88,12 @@ def test_kit_and_grader_come_to_the_same_verdict(tmp_path):
     planted = [(number, text) for number, text, _, _ in FILES.values()]
     done = subprocess.run(
         [sys.executable, "-S", "-c", CHECK.replace("NUMPY", repr(str(NUMPY)))],
-        cwd=folder, input=json.dumps(planted), capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        cwd=folder,
+        input=json.dumps(planted),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     for (name, (number, _, status, says)), text in zip(
         FILES.items(), json.loads(done.stdout), strict=True

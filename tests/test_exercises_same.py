@@ -137,8 +137,14 @@ def kit_says(tmp_path, cases):
         for n, files in cases
     ]
     code = CHECK.replace("NUMPY", repr(str(Path(np.__file__).parent.parent)))
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, text=True,
-                          input=json.dumps(given), capture_output=True, timeout=600)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        cwd=folder,
+        text=True,
+        input=json.dumps(given),
+        capture_output=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -64,13 +64,18 @@ def test_odd_results_fail_and_cost_no_more_than_themselves(number, change, name,
 @pytest.mark.parametrize(
     ("number", "change"),
     [
-        (2, ("dlogits = dlog_prob[:, None] * (x - p)",
-             "dlogits = dlog_prob[:, None] * (x - np.clip(p, 1e-10, 1.0 - 1e-10))")),
+        (
+            2,
+            (
+                "dlogits = dlog_prob[:, None] * (x - p)",
+                "dlogits = dlog_prob[:, None] * (x - np.clip(p, 1e-10, 1.0 - 1e-10))",
+            ),
+        ),
         (3, ("0.5 * dz * noise * sigma", "0.5 * dz * noise * sigma * (1 + 1e-9)")),
         (1, (TANH, "dx = dy * (1.0 - y * y + 1e-12)")),
         (7, ("log_var + squares)", "log_var + squares + 1e-8)")),
     ],
-)  # fmt: skip
+)
 def test_close_but_not_exact_is_no_accusation(number, change):
     """Not called float32: nobody can know."""
     verdict = changed(number, change)
@@ -127,8 +132,11 @@ def test_a_habit_and_an_unnamed_mistake_are_not_named_alone(habit, change):
 
 def test_a_habit_and_a_named_mistake_are_both_named():
     state = ("import numpy as np\n", "import numpy as np\nKEPT = []\n")
-    adds = ("    return dmean, dlog_var", "    KEPT.append((dmean, dlog_var))\n"
-            "    return sum(k[0] for k in KEPT), sum(k[1] for k in KEPT)")  # fmt: skip
+    adds = (
+        "    return dmean, dlog_var",
+        "    KEPT.append((dmean, dlog_var))\n"
+        "    return sum(k[0] for k in KEPT), sum(k[1] for k in KEPT)",
+    )
     assert names(changed(3, state, adds)) == ["accumulates"]
     both = changed(3, state, adds, ("0.5 * dz * noise", "dz * noise"))
     assert names(both) == ["accumulates", "half missing"]
@@ -150,15 +158,20 @@ def test_results_in_each_others_place():
 @pytest.mark.parametrize(
     ("number", "changes"),
     [
-        (5, [("np.full(N, -dloss / N)", "np.full(N, -1.0 / N)"),
-             ("np.full(N, beta * dloss / N)", "np.full(N, beta / N)")]),
+        (
+            5,
+            [
+                ("np.full(N, -dloss / N)", "np.full(N, -1.0 / N)"),
+                ("np.full(N, beta * dloss / N)", "np.full(N, beta / N)"),
+            ],
+        ),
         (5, [("caches, beta, N = cache", "caches, _, N = cache; beta = 0.37")]),
         (6, [("    m = beta1", "    beta1, beta2, epsilon = 0.9, 0.999, 1e-8\n    m = beta1")]),
         (6, [("    m = beta1", "    learning_rate = 0.1\n    m = beta1")]),
         (1, [(RELU, "dx = dy * (x >= 0)")]),
         (1, [(RELU, "dx = dy * np.heaviside(x, 0.5)")]),
     ],
-)  # fmt: skip
+)
 def test_numbers_that_only_happen_to_be_right_do_not_pass(number, changes):
     assert changed(number, *changes).status == "fail"
 
@@ -215,10 +228,14 @@ def test_right_in_an_unusual_way_passes(number, changes):
 
 @pytest.mark.parametrize(
     "imports",
-    ["from numpy import *\nimport numpy as np", "import fractions, decimal, statistics, math",
-     "import numpy as np, numpy.ma\nnp.median(np.unique([1, 2]))", "import os, random",
-     "import numpy as np\nnp.testing.assert_allclose(1.0, 1.0)"],
-)  # fmt: skip
+    [
+        "from numpy import *\nimport numpy as np",
+        "import fractions, decimal, statistics, math",
+        "import numpy as np, numpy.ma\nnp.median(np.unique([1, 2]))",
+        "import os, random",
+        "import numpy as np\nnp.testing.assert_allclose(1.0, 1.0)",
+    ],
+)
 def test_what_students_import(imports):
     source = f"{imports}\n{solution(EXERCISES[3].file)}"
     assert judge_source(EXERCISES[3], source).status == "pass"

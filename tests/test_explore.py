@@ -117,7 +117,7 @@ def test_pixels_are_drawn_anew_in_the_page():
     assert run["train"]["binarize"]
     assert unpacked(run["train"]).max() > 1
     np.testing.assert_array_equal(unpacked(run["test"]).reshape(-1, 16), data.test_examples())
-    with pytest.raises(ValueError, match="no other transform"):
+    with pytest.raises(ValueError, match="only the transform"):
         explore_page(VAE(16, 2, (4,)), data._replace(transform=lambda x, rng: x / 255), "other")
 
 
@@ -170,7 +170,7 @@ def test_data_that_have_moved_or_changed(here, capsys, rng):
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"VAE"}))
 def test_other_models_are_refused_by_name(name):
     model = MODELS[name].__new__(MODELS[name])
-    with pytest.raises(ValueError, match=f"a VAE alone, not of {name}"):
+    with pytest.raises(ValueError, match=f"a VAE, not of {name}"):
         explore_page(model, None, "")
 
 
@@ -183,7 +183,7 @@ def test_so_are_more_parameters_than_a_browser_likes():
 def test_a_run_of_another_model_has_no_page(here, capsys):
     options = ["--model", "Autoencoder", "--epochs", "1", "--out", "run"]
     assert main(["train", *options]) == 0
-    reason = "it shows the gradient path of a VAE alone, not of Autoencoder"
+    reason = "it shows only the gradient path of a VAE, not of Autoencoder"
     assert capsys.readouterr().out.endswith(f"; no explore.html: {reason})\n")
     assert not (here / "run" / "explore.html").exists()
     assert main(["explore", "run"]) == 2

@@ -111,7 +111,7 @@ POINTS = [
     (StructuredGaussian(1, 3, 5.0, 3.0), "softplus", (6,), 1.0, 2),
     (Binomial(255), "relu", (6,), 1.0, 1),
     (Binomial(70_000), "relu", (6,), 1.0, 1),
-]  # fmt: skip
+]
 
 
 def carried(vae, *arrays):
@@ -170,7 +170,8 @@ def test_loss_and_gradient_are_numpys(opened, case):
 def test_a_hundred_steps_of_adam_are_numpys(opened):
     vae, theta, x, _ = point_of(Binomial(16), "tanh", (6,), 0.7, 3)
     noise = np.random.default_rng(1).standard_normal((100, len(x), 3))
-    found = opened.page.evaluate("""([model, theta, x, noise]) => {
+    found = opened.page.evaluate(
+        """([model, theta, x, noise]) => {
       const vae = new VAE({ ...model, beta: Number(model.beta) }), adam = new Adam(0.02);
       const th = Float64Array.from(theta), data = Float64Array.from(x);
       const losses = noise.map((eps) => {
@@ -179,7 +180,9 @@ def test_a_hundred_steps_of_adam_are_numpys(opened):
         return loss;
       });
       return { theta: [...th], losses };
-    }""", [*carried(vae, theta, x), noise.reshape(100, -1).tolist()])  # fmt: skip
+    }""",
+        [*carried(vae, theta, x), noise.reshape(100, -1).tolist()],
+    )
     adam, losses = Adam(0.02), []
     for eps in noise:
         loss, grad = vae.loss_and_grad(theta, x, eps)
@@ -199,13 +202,16 @@ def test_a_planted_mistake_is_the_zoos(opened, name):
     point = generic_point()
     vae, theta, x, noise = point
     given = [*carried(vae, theta, x, noise), name]
-    wrong, right = opened.page.evaluate("""([model, theta, x, noise, id]) => {
+    wrong, right = opened.page.evaluate(
+        """([model, theta, x, noise, id]) => {
       const vae = new VAE({ ...model, beta: Number(model.beta) });
       const { pieces } = MISTAKES.find((mistake) => mistake.id === id);
       const given = [theta, x, noise].map((a) => Float64Array.from(a));
       return [{ ...PIECES, ...pieces }, PIECES].map((planted) =>
         [...vae.loss_and_grad(...given, { pieces: planted }).grad]);
-    }""", given)  # fmt: skip
+    }""",
+        given,
+    )
     of = vae.layout.views
     zoos, wrong, right = of(gradient_at(BUG[name], point)), of(np.array(wrong)), of(np.array(right))
     heads = [np.concatenate([g[n].ravel() for n in HEADS]) for g in (zoos, wrong, right)]

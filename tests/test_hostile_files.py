@@ -209,7 +209,7 @@ def test_theta_is_not_believed(theta, message, tmp_path, cheap):
 
 
 def zeros_of(n_bytes, path, description, compression):
-    """A model file with theta of so many bytes of zeros, written without the memory for them."""
+    """A model file whose theta is that many bytes of zeros, written without using that memory."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("description.npy", npy(np.array(json.dumps(description))))
         with archive.open("theta.npy", "w", force_zip64=True) as member:

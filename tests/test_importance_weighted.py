@@ -28,9 +28,15 @@ from numpyvae.priors import StandardNormal
 def make(n_samples=4, estimator="dreg", likelihood=None, latent_dim=2, seed=0):
     """A small model at a generic point."""
     model = ImportanceWeightedVAE(
-        5, latent_dim, n_samples, estimator, (6,), "tanh", likelihood or Bernoulli(),
+        5,
+        latent_dim,
+        n_samples,
+        estimator,
+        (6,),
+        "tanh",
+        likelihood or Bernoulli(),
         dtype=np.float64,
-    )  # fmt: skip
+    )
     model.theta[:] = 0.6 * np.random.default_rng(seed).standard_normal(model.layout.size)
     return model
 

@@ -338,8 +338,12 @@ def test_responsibilities(rng):
         (logits, mean, log_var), _ = model.prior.components(model.params)
         weight, z = np.exp(logits) / np.exp(logits).sum(), model.encode(x)[0]
         joint = np.stack(
-            [w * np.exp(dense_log_prob(z, np.zeros(1), m[None], v[None]))
-             for w, m, v in zip(weight, mean, log_var, strict=True)], axis=1)  # fmt: skip
+            [
+                w * np.exp(dense_log_prob(z, np.zeros(1), m[None], v[None]))
+                for w, m, v in zip(weight, mean, log_var, strict=True)
+            ],
+            axis=1,
+        )
         shares = model.responsibilities(x)
         assert shares.shape == (6, 4)
         np.testing.assert_allclose(shares, joint / joint.sum(axis=1, keepdims=True), rtol=1e-11)

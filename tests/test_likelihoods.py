@@ -128,10 +128,17 @@ def test_the_sample_has_the_mean_and_variance_it_is_asked_for(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("x", "logit", "expected", "slope"), [
-    (1, 1e4, 0.0, 0.0), (0, -1e4, 0.0, 0.0), (1, -1e4, -1e4, 1.0), (0, 1e4, -1e4, -1.0),
-    (1, 37.0, -8.533047625744066e-17, 8.53e-17), (0, 37.0, -37.0, -1.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("x", "logit", "expected", "slope"),
+    [
+        (1, 1e4, 0.0, 0.0),
+        (0, -1e4, 0.0, 0.0),
+        (1, -1e4, -1e4, 1.0),
+        (0, 1e4, -1e4, -1.0),
+        (1, 37.0, -8.533047625744066e-17, 8.53e-17),
+        (0, 37.0, -37.0, -1.0),
+    ],
+)
 def test_extreme_logits_are_exact(dtype, x, logit, expected, slope):
     """A cross-entropy on clipped probabilities is dead at logit 37: gradient 0, the truth is -1."""
     with np.errstate(over="raise", invalid="raise", divide="raise"):
@@ -183,15 +190,22 @@ def test_the_mean_is_the_expectation_of_x(likelihood, rng):
     np.testing.assert_allclose(mean, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("likelihood", "value", "message"), [
-    (Bernoulli(), 0.5, r"x\[2, 1\] = 0.5 is outside the support of Bernoulli\(\): expected 0 or 1"),
-    (Bernoulli(), -1, r"x\[2, 1\] = -1 is outside"),
-    (Binomial(16), 17, r"x\[2, 1\] = 17 .* Binomial\(16\): expected a count 0, 1, ..., 16"),
-    (Binomial(16), 3.5, r"x\[2, 1\] = 3.5 is outside"),
-    (Binomial(16), math.nan, r"x\[2, 1\] is NaN: expected finite"),
-    (Gaussian(1.0), math.nan, r"x\[2, 1\] is NaN"),
-    (Gaussian("shared"), -math.inf, r"x\[2, 1\] is infinity"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("likelihood", "value", "message"),
+    [
+        (
+            Bernoulli(),
+            0.5,
+            r"x\[2, 1\] = 0.5 is outside the support of Bernoulli\(\): expected 0 or 1",
+        ),
+        (Bernoulli(), -1, r"x\[2, 1\] = -1 is outside"),
+        (Binomial(16), 17, r"x\[2, 1\] = 17 .* Binomial\(16\): expected a count 0, 1, ..., 16"),
+        (Binomial(16), 3.5, r"x\[2, 1\] = 3.5 is outside"),
+        (Binomial(16), math.nan, r"x\[2, 1\] is NaN: expected finite"),
+        (Gaussian(1.0), math.nan, r"x\[2, 1\] is NaN"),
+        (Gaussian("shared"), -math.inf, r"x\[2, 1\] is infinity"),
+    ],
+)
 def test_values_outside_the_support_are_named(likelihood, value, message):
     x = np.zeros((4, 3))
     likelihood.check(x)
@@ -212,10 +226,15 @@ def test_binomial_refuses_what_it_cannot_look_up_even_in_the_loss():
 
 def test_constructors_refuse_nonsense():
     for make, bad, error in [
-        (Binomial, 0, ValueError), (Binomial, 2.0, TypeError), (Binomial, True, TypeError),
-        (Gaussian, 0.0, ValueError), (Gaussian, math.nan, ValueError), (Gaussian, -1, ValueError),
-        (Gaussian, "tied", ValueError), (Gaussian, None, TypeError),
-    ]:  # fmt: skip
+        (Binomial, 0, ValueError),
+        (Binomial, 2.0, TypeError),
+        (Binomial, True, TypeError),
+        (Gaussian, 0.0, ValueError),
+        (Gaussian, math.nan, ValueError),
+        (Gaussian, -1, ValueError),
+        (Gaussian, "tied", ValueError),
+        (Gaussian, None, TypeError),
+    ]:
         with pytest.raises(error):
             make(bad)
 

@@ -56,7 +56,7 @@ def test_each_model_is_trained_measured_and_sampled(name, capsys):
     assert f"run: {name}(" in said
     assert ("ELBO" in said) == (name not in BOUNDLESS)
     assert (f"{name} has no bound on log p(x)" in said) == (name in BOUNDLESS)
-    assert ("classify misses" in said) == (name in ("ConditionalVAE", "SemiSupervisedVAE"))
+    assert ("error rate of classify" in said) == (name in ("ConditionalVAE", "SemiSupervisedVAE"))
     code, out = main(["sample", "run", "--n", "4", "--out", "x.csv"]), capsys.readouterr()
     assert code == (2 if name in BOUNDLESS else 0)
     if name in BOUNDLESS:
@@ -129,7 +129,7 @@ def test_labels_are_numbered_and_hidden():
     assert classes == ["low", "mid", "top"]
     y = coded(data.train_labels, classes)
     assert [classes[k] for k in y] == data.train_labels.tolist()
-    with pytest.raises(ValueError, match="label 'new' is none of the training's classes"):
+    with pytest.raises(ValueError, match="label 'new' is not among the training's classes"):
         coded(np.array(["low", "new"]), classes)
     hidden = hide_labels(y, 6, seed=0)
     known = hidden[hidden >= 0]
@@ -159,7 +159,7 @@ def test_a_run_remembers_the_column_of_its_labels(capsys):
     assert train_people("ConditionalVAE") == 0
     people("more.csv", ["Ulm", "Bonn"] * 4)
     assert main(["evaluate", "people", "--data", "more.csv"]) == 0
-    assert "classify misses" in capsys.readouterr().out
+    assert "error rate of classify" in capsys.readouterr().out
     assert main(["evaluate", "people", "--data", "more.csv", "--label-column", "city"]) == 0
     people("new.csv", ["Ulm", "Trier"] * 4)
     capsys.readouterr()
@@ -169,7 +169,7 @@ def test_a_run_remembers_the_column_of_its_labels(capsys):
         assert main(["evaluate", "people", "--data", "new.csv"]) == 2
         said = capsys.readouterr()
         assert said.out == "", "nothing is said of what cannot be measured"
-        assert "label 'Trier' is none of the training's classes: 'Bonn', 'Ulm'" in said.err
+        assert "label 'Trier' is not among the training's classes: 'Bonn', 'Ulm'" in said.err
     assert train_people("VAE", "--overwrite") == 0
     people("bare.csv", [""] * 8)
     assert main(["evaluate", "people", "--data", "bare.csv"]) == 0, "it needs no labels"

@@ -76,41 +76,44 @@ UNIFORM = {"mean": 0.5, "variance": 1 / 12, "kurtosis": 1.8}
 # Everything that draws.
 
 
-@pytest.mark.parametrize(("make", "moments"), [
-    (lambda rng: StandardNormal().sample({}, rng, N, 3), NORMAL),
-    (lambda rng: VAE(4, 3, (5,)).draw_noise(rng, N), NORMAL),
-    (lambda rng: NoisyAutoencoder(4, 3, code_noise=0.3).draw_noise(rng, N), NORMAL),
-    (lambda rng: GaussianNoise(0.3).draw(rng, (N, 3), np.float32), NORMAL),
-    (lambda rng: Masking(0.3).draw(rng, (N, 3), np.float32), UNIFORM),
-    (lambda rng: SaltAndPepper(0.3).draw(rng, (N, 3), np.float64), UNIFORM),
-    (lambda rng: he_normal(rng, (N, 3)), {"mean": 0.0, "variance": 2 / N}),
-    (lambda rng: he_normal(rng, (3, N)).T, {"mean": 0.0, "variance": 2 / 3}),
-    (
-        lambda rng: glorot_uniform(rng, (N, 3)),
-        {"mean": 0.0, "variance": 6 / (N + 3) / 3, "kurtosis": 1.8},
-    ),
-    (lambda rng: draw_data(Gaussian(), (N, 3), rng), {"mean": 0.0, "variance": 2.0}),
-    (
-        lambda rng: Gaussian("per_dimension").sample(
-            {}, np.tile([1.0, 2, 3, 0, 1, 2], (N, 1)), rng
+@pytest.mark.parametrize(
+    ("make", "moments"),
+    [
+        (lambda rng: StandardNormal().sample({}, rng, N, 3), NORMAL),
+        (lambda rng: VAE(4, 3, (5,)).draw_noise(rng, N), NORMAL),
+        (lambda rng: NoisyAutoencoder(4, 3, code_noise=0.3).draw_noise(rng, N), NORMAL),
+        (lambda rng: GaussianNoise(0.3).draw(rng, (N, 3), np.float32), NORMAL),
+        (lambda rng: Masking(0.3).draw(rng, (N, 3), np.float32), UNIFORM),
+        (lambda rng: SaltAndPepper(0.3).draw(rng, (N, 3), np.float64), UNIFORM),
+        (lambda rng: he_normal(rng, (N, 3)), {"mean": 0.0, "variance": 2 / N}),
+        (lambda rng: he_normal(rng, (3, N)).T, {"mean": 0.0, "variance": 2 / 3}),
+        (
+            lambda rng: glorot_uniform(rng, (N, 3)),
+            {"mean": 0.0, "variance": 6 / (N + 3) / 3, "kurtosis": 1.8},
         ),
-        {"mean": np.array([1.0, 2, 3]), "variance": np.exp([0.0, 1, 2])},
-    ),
-    (
-        lambda rng: Gaussian("shared", 5.0, 2.0).sample(
-            {"likelihood.log_var": np.array([1.0])}, np.full((N, 3), 0.5), rng
+        (lambda rng: draw_data(Gaussian(), (N, 3), rng), {"mean": 0.0, "variance": 2.0}),
+        (
+            lambda rng: Gaussian("per_dimension").sample(
+                {}, np.tile([1.0, 2, 3, 0, 1, 2], (N, 1)), rng
+            ),
+            {"mean": np.array([1.0, 2, 3]), "variance": np.exp([0.0, 1, 2])},
         ),
-        {"mean": 6.0, "variance": 4 * np.e},
-    ),
-    (
-        lambda rng: Binomial(4).sample({}, np.zeros((N, 3)), rng),
-        {"mean": 2.0, "variance": 1.0, "kurtosis": 2.5},
-    ),
-    (
-        lambda rng: Bernoulli().sample({}, np.zeros((N, 3)), rng),
-        {"mean": 0.5, "variance": 0.25, "kurtosis": 1.0},
-    ),
-])  # fmt: skip
+        (
+            lambda rng: Gaussian("shared", 5.0, 2.0).sample(
+                {"likelihood.log_var": np.array([1.0])}, np.full((N, 3), 0.5), rng
+            ),
+            {"mean": 6.0, "variance": 4 * np.e},
+        ),
+        (
+            lambda rng: Binomial(4).sample({}, np.zeros((N, 3)), rng),
+            {"mean": 2.0, "variance": 1.0, "kurtosis": 2.5},
+        ),
+        (
+            lambda rng: Bernoulli().sample({}, np.zeros((N, 3)), rng),
+            {"mean": 0.5, "variance": 0.25, "kurtosis": 1.0},
+        ),
+    ],
+)
 def test_every_draw_has_the_moments_of_its_distribution(make, moments, rng):
     x = make(rng)
     assert x.shape == (N, 3)
@@ -450,10 +453,17 @@ def test_a_proof_is_the_worst_error_relative_to_the_largest_entry():
         assert not proof.passed
 
 
-@pytest.mark.parametrize(("errors", "passed"), [
-    ((1e-12, 1e-7), True), ((0.0, 0.0), True), ((1.1e-12, 0.0), False), ((0.0, 1.1e-7), False),
-    ((math.nan, 0.0), False), ((0.0, math.nan), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("errors", "passed"),
+    [
+        ((1e-12, 1e-7), True),
+        ((0.0, 0.0), True),
+        ((1.1e-12, 0.0), False),
+        ((0.0, 1.1e-7), False),
+        ((math.nan, 0.0), False),
+        ((0.0, math.nan), False),
+    ],
+)
 def test_both_errors_decide(errors, passed):
     proof = Proof("a gradient", 7, *errors)
     assert proof.passed == passed
@@ -461,8 +471,12 @@ def test_both_errors_decide(errors, passed):
     header, first, second, empty, summary = text.split("\n")[:5]
     assert header.split() == ["entries", "complex", "step", "difference", "verdict"]
     assert first.split() == [
-        "a", "gradient", "7", *(f"{error:.1e}" for error in errors), "pass" if passed else "FAIL",
-    ]  # fmt: skip
+        "a",
+        "gradient",
+        "7",
+        *(f"{error:.1e}" for error in errors),
+        "pass" if passed else "FAIL",
+    ]
     assert second.startswith("another one       12")
     assert (empty, len(header) - len("verdict")) == ("", len(first) - len("pass"))
     assert summary.startswith(f"{1 + passed} of 2 gradients proven")

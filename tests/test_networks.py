@@ -149,8 +149,11 @@ def test_views_find_every_entry_and_refuse_another_length():
     assert views["b"] == 6
     assert views["c"].tolist() == [[[7, 8], [9, 10]]]
     assert [layout.name_of(i) for i in (0, 5, 7, 10)] == [
-        "a[0, 0]", "a[1, 2]", "c[0, 0, 0]", "c[0, 1, 1]",
-    ]  # fmt: skip
+        "a[0, 0]",
+        "a[1, 2]",
+        "c[0, 0, 0]",
+        "c[0, 1, 1]",
+    ]
     for bad in (np.zeros(10), np.zeros(12), np.zeros((11, 1))):
         with pytest.raises(ValueError, match=r"shape \(11,\), got"):
             layout.views(bad)

@@ -104,9 +104,12 @@ def test_every_figure_has_a_picture_for_a_notebook(x):
     vae = small()
     vae.fit(x, epochs=2, verbose=False)
     figures = (
-        plots.learning_curves(vae.history), plots.reconstructions(vae, x), plots.samples(vae, 4),
-        plots.latent_space(vae, x), plots.manifold(vae, 3),
-    )  # fmt: skip
+        plots.learning_curves(vae.history),
+        plots.reconstructions(vae, x),
+        plots.samples(vae, 4),
+        plots.latent_space(vae, x),
+        plots.manifold(vae, 3),
+    )
     assert all(type(figure).__name__ == "Figure" for figure in figures)
     assert all(callable(figure._repr_png_) for figure in figures)
     png = figures[-1]._repr_png_()

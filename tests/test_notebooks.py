@@ -12,9 +12,11 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PICTURES = {
-    "1_first_steps": 5, "2_the_gradient_path": 2, "3_check_your_own_gradient": 1,
+    "1_first_steps": 5,
+    "2_the_gradient_path": 2,
+    "3_check_your_own_gradient": 1,
     "4_the_coursework": 1,
-}  # fmt: skip
+}
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

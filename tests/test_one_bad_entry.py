@@ -87,9 +87,14 @@ def test_what_is_not_finite(likelihood, value, name, place):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("likelihood", "values"), [
-    (Bernoulli(), (-1, 0.5, 2)), (Binomial(16), (-1, 3.5, 17)),
-], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    ("likelihood", "values"),
+    [
+        (Bernoulli(), (-1, 0.5, 2)),
+        (Binomial(16), (-1, 3.5, 17)),
+    ],
+    ids=repr,
+)
 def test_what_is_outside_the_support(likelihood, values, place):
     vae = VAE(4, 2, (3,), likelihood=likelihood)
     for value in values:
@@ -184,11 +189,18 @@ def test_one_bad_component_of_a_mixture(k):
         GaussianMixture(changed, means, variances)
 
 
-@pytest.mark.parametrize(("weights", "means", "variances"), [
-    ([1.0], [0.0, 0.0], [1.0]), ([], np.zeros((0, 2)), []), (1.0, [[0.0, 0.0]], 1.0),
-    ([0.5, 0.5], [[0.0, 0.0]], [1.0, 1.0]), ([1.0], [[0.0, 0.0]], [1.0, 1.0]),
-    ([1.0], [[[0.0, 0.0]]], [1.0]), ([[1.0]], [[0.0, 0.0]], [1.0]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("weights", "means", "variances"),
+    [
+        ([1.0], [0.0, 0.0], [1.0]),
+        ([], np.zeros((0, 2)), []),
+        (1.0, [[0.0, 0.0]], 1.0),
+        ([0.5, 0.5], [[0.0, 0.0]], [1.0, 1.0]),
+        ([1.0], [[0.0, 0.0]], [1.0, 1.0]),
+        ([1.0], [[[0.0, 0.0]]], [1.0]),
+        ([[1.0]], [[0.0, 0.0]], [1.0]),
+    ],
+)
 def test_one_shape_of_a_mixture_that_does_not_fit(weights, means, variances):
     with pytest.raises(ValueError, match=r"must have shapes \(K,\), \(K, D\), \(K,\), got"):
         GaussianMixture(weights, means, variances)
@@ -217,9 +229,13 @@ def test_a_bad_minibatch_of_validation_data_alone(rng):
     vae = VAE(4, 2, (3,))
     with pytest.raises(ValueError, match=r"a minibatch after transform: x\[0, 0\] = 0.5 is"):
         vae.fit(
-            np.zeros((8, 4)), 1, 4, validation_data=np.zeros((3, 4)), verbose=False,
+            np.zeros((8, 4)),
+            1,
+            4,
+            validation_data=np.zeros((3, 4)),
+            verbose=False,
             transform=lambda x: x + 0.5 * (len(x) == 3),
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("make", [SGD, Momentum, Adam])
@@ -273,10 +289,16 @@ def test_a_file_with_another_description(description, tmp_path):
         read_all(tmp_path / "x.npz")
 
 
-@pytest.mark.parametrize("arguments", [
-    {"optimizer": Adam}, {"optimizer": "adam"}, {"callbacks": print}, {"callbacks": [print, 3]},
-    {"callbacks": [3, print]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"optimizer": Adam},
+        {"optimizer": "adam"},
+        {"callbacks": print},
+        {"callbacks": [print, 3]},
+        {"callbacks": [3, print]},
+    ],
+)
 def test_objects_that_would_only_fail_in_the_middle_of_an_epoch(arguments):
     vae = VAE(4, 2, (3,))
     theta = vae.theta.copy()
@@ -297,9 +319,15 @@ def test_the_last_step_of_an_epoch_is_looked_at_too():
     assert (vae.epochs_trained, len(vae.history)) == (0, 0)
 
 
-@pytest.mark.parametrize("config", [
-    {}, {"name": "Masking"}, {"name": "Blur"}, {"name": "Masking", "probability": 0.1, "more": 1},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"name": "Masking"},
+        {"name": "Blur"},
+        {"name": "Masking", "probability": 0.1, "more": 1},
+    ],
+)
 def test_configurations_that_name_no_corruption(config):
     with pytest.raises(ValueError, match="corruption"):
         corruption_from_config(config)

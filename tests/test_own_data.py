@@ -102,9 +102,14 @@ def test_gradients_through_the_standardisation_are_proven(make, hidden, variance
     model = make(4, 3, hidden, "tanh", Gaussian(variance, OFFSET, UNITS), dtype=np.float64)
     x, noise = OFFSET + UNITS * rng.standard_normal((5, 4)), model.draw_noise(rng, 5)
     theta = 0.3 * rng.standard_normal(model.layout.size)
-    proof = proofs.prove(proofs.Pair(
-        "", lambda theta: model.loss(theta, x, noise),
-        lambda theta: model.loss_and_grad(theta, x, noise)[1], theta))  # fmt: skip
+    proof = proofs.prove(
+        proofs.Pair(
+            "",
+            lambda theta: model.loss(theta, x, noise),
+            lambda theta: model.loss_and_grad(theta, x, noise)[1],
+            theta,
+        )
+    )
     assert proof.passed, proof
 
 
@@ -135,11 +140,18 @@ def test_a_saved_model_keeps_its_units(x, tmp_path):
     assert Gaussian("shared").config() == {"name": "Gaussian", "variance": "shared"}
 
 
-@pytest.mark.parametrize(("shift", "scale", "message"), [
-    (0.0, 0.0, "scale must be above 0"), (0.0, [1.0, -1.0], "scale must be above 0"),
-    ([0.0], [1.0, 2.0], "one shape"), (np.nan, 1.0, "finite"), (0.0, "much", "scale must"),
-    ([[1.0]], 1.0, "shift must be a finite"), ([], 1.0, "shift must"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shift", "scale", "message"),
+    [
+        (0.0, 0.0, "scale must be above 0"),
+        (0.0, [1.0, -1.0], "scale must be above 0"),
+        ([0.0], [1.0, 2.0], "one shape"),
+        (np.nan, 1.0, "finite"),
+        (0.0, "much", "scale must"),
+        ([[1.0]], 1.0, "shift must be a finite"),
+        ([], 1.0, "shift must"),
+    ],
+)
 def test_units_that_are_none_are_refused(shift, scale, message):
     with pytest.raises(ValueError, match=message):
         Gaussian("shared", shift, scale)
@@ -216,12 +228,17 @@ def test_a_value_outside_the_support_is_shown_as_it_is(value, text):
 # The likelihood that fits.
 
 
-@pytest.mark.parametrize(("high", "likelihood"), [
-    (1, {"name": "Bernoulli"}), (16, {"name": "Binomial", "total_count": 16}),
-    (100, {"name": "Binomial", "total_count": 100}),
-    (255, {"name": "Binomial", "total_count": 255}),
-    (254, {"name": "Binomial", "total_count": 255}), (256, {"name": "Gaussian"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("high", "likelihood"),
+    [
+        (1, {"name": "Bernoulli"}),
+        (16, {"name": "Binomial", "total_count": 16}),
+        (100, {"name": "Binomial", "total_count": 100}),
+        (255, {"name": "Binomial", "total_count": 255}),
+        (254, {"name": "Binomial", "total_count": 255}),
+        (256, {"name": "Gaussian"}),
+    ],
+)
 def test_the_same_integers_get_the_same_likelihood(high, likelihood, here, rng):
     x = rng.integers(0, high + 1, (30, 4))
     x[3, 2] = high
@@ -265,11 +282,18 @@ def units_of(run="run"):
     return VAE.load(f"{run}/model.npz").likelihood.standardization
 
 
-@pytest.mark.parametrize(("change", "by_default"), [
-    (lambda x: x, False), (lambda x: 30 * x, True), (lambda x: 1e-3 * x, True),
-    (lambda x: x + 40, True), (lambda x: x * [1, 1, 1e4], True), (lambda x: x * [1, 1, 0], False),
-    (lambda x: (x - x.min()) / np.ptp(x), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "by_default"),
+    [
+        (lambda x: x, False),
+        (lambda x: 30 * x, True),
+        (lambda x: 1e-3 * x, True),
+        (lambda x: x + 40, True),
+        (lambda x: x * [1, 1, 1e4], True),
+        (lambda x: x * [1, 1, 0], False),
+        (lambda x: (x - x.min()) / np.ptp(x), False),
+    ],
+)
 def test_what_is_not_of_size_one_is_standardised_by_default(change, by_default, here, rng):
     x = change(rng.standard_normal((60, 3)))
     np.save("x.npy", x)
@@ -364,10 +388,17 @@ def test_a_column_called_id_that_does_not_count_is_data(here):
     assert table("id,a", *[f"{i},{i}" for i in (3, 1, 4, 1, 5)]).x.shape == (5, 2)
 
 
-@pytest.mark.parametrize(("header", "labelled"), [
-    ("label,a,b", True), ("Class,a,b", True), ("a,b,target", True), ("a,y,b", True),
-    ("x,y,z", False), ("a,b,c", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("header", "labelled"),
+    [
+        ("label,a,b", True),
+        ("Class,a,b", True),
+        ("a,b,target", True),
+        ("a,y,b", True),
+        ("x,y,z", False),
+        ("a,b,c", False),
+    ],
+)
 def test_a_column_of_labels_is_noticed(header, labelled, here):
     names = header.split(",")
     numbers = np.array(NUMBERS)
@@ -382,11 +413,14 @@ def test_a_column_of_labels_is_noticed(header, labelled, here):
     assert everything.labels is None
 
 
-@pytest.mark.parametrize(("cells", "labels"), [
-    (["1.0", "2.0", "1.0", "0", "1e1", "3"], [1, 2, 1, 0, 10, 3]),
-    (["a", "b", "a", "a", "c ", "b"], ["a", "b", "a", "a", "c", "b"]),
-    (["0.5", "1", "1", "1", "1", "1"], [0.5, 1, 1, 1, 1, 1]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["1.0", "2.0", "1.0", "0", "1e1", "3"], [1, 2, 1, 0, 10, 3]),
+        (["a", "b", "a", "a", "c ", "b"], ["a", "b", "a", "a", "c", "b"]),
+        (["0.5", "1", "1", "1", "1", "1"], [0.5, 1, 1, 1, 1, 1]),
+    ],
+)
 def test_labels_are_whole_numbers_text_or_numbers(cells, labels, here):
     lines = [f"{row},{cell}" for row, cell in zip(ROWS, cells, strict=True)]
     read = table("a,b,c,kind", *lines, label_column="kind")
@@ -396,10 +430,15 @@ def test_labels_are_whole_numbers_text_or_numbers(cells, labels, here):
     assert by_number.labels.tolist() == labels
 
 
-@pytest.mark.parametrize(("choice", "names"), [
-    ({"columns": ["c", "a"]}, ("c", "a")), ({"columns": ["3", "1"]}, ("c", "a")),
-    ({"drop": ["b"]}, ("a", "c")), ({"label_column": "a", "drop": ["c"]}, ("b",)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ({"columns": ["c", "a"]}, ("c", "a")),
+        ({"columns": ["3", "1"]}, ("c", "a")),
+        ({"drop": ["b"]}, ("a", "c")),
+        ({"label_column": "a", "drop": ["c"]}, ("b",)),
+    ],
+)
 def test_columns_are_chosen_by_name_or_number(choice, names, here):
     read = table("a,b,c", *ROWS, **choice)
     assert read.names == names
@@ -465,12 +504,18 @@ def test_what_is_foreign_is_named_as_what_it_is(lines, message, here, capsys):
     assert not (here / "run").exists()
 
 
-@pytest.mark.parametrize(("name", "encoding", "message"), [
-    ("x.csv", "utf-16", "got UTF-16"), ("x.csv", "utf-16-le", "got UTF-16"),
-    ("x.csv", "latin-1", "row 5000: expected comma-separated text: the byte 0xf6 is not UTF-8"),
-    ("x.tsv", "utf-8", "'.tsv' (tabs?"), ("x.txt", "utf-8", "'.txt' (separate its cells by commas"),
-    ("x.xlsx", "utf-8", "a spreadsheet: save it as .csv"), ("x.csv.gz", "utf-8", "(unpack it)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "encoding", "message"),
+    [
+        ("x.csv", "utf-16", "got UTF-16"),
+        ("x.csv", "utf-16-le", "got UTF-16"),
+        ("x.csv", "latin-1", "row 5000: expected comma-separated text: the byte 0xf6 is not UTF-8"),
+        ("x.tsv", "utf-8", "'.tsv' (tabs?"),
+        ("x.txt", "utf-8", "'.txt' (separate its cells by commas"),
+        ("x.xlsx", "utf-8", "a spreadsheet: save it as .csv"),
+        ("x.csv.gz", "utf-8", "(unpack it)"),
+    ],
+)
 def test_other_files_are_named_as_what_they_are(name, encoding, message, here, capsys):
     write(name, *["1,2"] * 4999, "größe,2", encoding=encoding)
     assert train(name) == 2
@@ -492,13 +537,16 @@ def test_an_entry_is_named_by_the_line_of_the_file_and_its_part(bad, here, capsy
     assert f"x.npy[{bad}, 1] (a {part} row) = 3" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--columns", "a", "price"], "there is no column 'price': it has a, b, c"),
-    (["--drop", "a", "b", "c"], "expected at least one column of data, all are left out"),
-    (["--label-column", "4"], "there is no column '4'"),
-    (["--key", "x"], "--key 'x' picks an array of an .npz file, this is a .csv"),
-    (["--latent-dim", "0"], "--latent-dim must be at least 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--columns", "a", "price"], "there is no column 'price': it has a, b, c"),
+        (["--drop", "a", "b", "c"], "expected at least one column of data, all are left out"),
+        (["--label-column", "4"], "there is no column '4'"),
+        (["--key", "x"], "--key 'x' picks an array of an .npz file, this is a .csv"),
+        (["--latent-dim", "0"], "--latent-dim must be at least 1"),
+    ],
+)
 def test_choices_that_do_not_fit(options, message, here, capsys):
     write("x.csv", "a,b,c", *ROWS)
     assert train("x.csv", *options) == 2

@@ -109,7 +109,7 @@ def test_a_stop_between_two_records_loses_nothing(common, tmp_path):
 def test_a_checkpoint_of_another_plan_is_refused(common, tmp_path):
     path = tmp_path / "run.npz"
     run(common, tiny(), path, stop_after=1)
-    with pytest.raises(ValueError, match="is of another training"):
+    with pytest.raises(ValueError, match="is from another training"):
         run(common, tiny(), path, epochs=7)
 
 

@@ -166,7 +166,7 @@ def test_config_and_model_must_be_of_one_run(tmp_path):
     for name, run in (("a", model(1)), ("b", model(2))):
         write(tmp_path / name, *run)
     (tmp_path / "a" / "config.json").rename(tmp_path / "b" / "config.json")
-    with pytest.raises(ValueError, match=r"not of one run: seed is 1 in config\.json and 2 in"):
+    with pytest.raises(ValueError, match=r"different runs: seed is 1 in config\.json and 2 in"):
         open_run(tmp_path / "b")
     assert open_run(tmp_path / "a")[1]["data"] == "1.npy", "from the copy in the model"
     write(tmp_path / "c", *model(1))

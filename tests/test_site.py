@@ -112,12 +112,18 @@ def test_every_example_with_a_figure_is_in_the_gallery():
     assert all(number == anchor for _, number, anchor in cards)
 
 
-@pytest.mark.parametrize("asks", [
-    '<script async src="https://cdn.example.org/x.js">', "<img alt='' src='//example.org/a.png'>",
-    '<link rel="stylesheet" type="text/css" href="https://example.org/a.css">',
-    '<link href="https://example.org/a.woff2" rel="preload">', "@import 'https://example.org/a.css'",
-    "body { background: url(https://example.org/a.png) }", '<iframe src="http://example.org"></iframe>',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "asks",
+    [
+        '<script async src="https://cdn.example.org/x.js">',
+        "<img alt='' src='//example.org/a.png'>",
+        '<link rel="stylesheet" type="text/css" href="https://example.org/a.css">',
+        '<link href="https://example.org/a.woff2" rel="preload">',
+        "@import 'https://example.org/a.css'",
+        "body { background: url(https://example.org/a.png) }",
+        '<iframe src="http://example.org"></iframe>',
+    ],
+)
 def test_a_request_to_a_host_is_seen(asks, tmp_path):
     assert offline.requests_in(asks)
     (tmp_path / "page.html").write_text(f"<p>text</p>{asks}", encoding="utf-8")
@@ -158,6 +164,9 @@ def test_what_changes_a_figure_and_what_does_not():
     source = '"""Says."""\n\n# why\nx = 1  # one\ny = "#fff"\n'
     assert gallery.digest(source) == gallery.digest('"""Says more."""\nx = 1\ny = "#fff"\n')
     assert gallery.digest(source) == gallery.digest(source.replace("x = 1", "x = (\n    1\n)"))
+    function = 'def f():\n    """Says."""\n    return 1\n'
+    assert gallery.digest(function) == gallery.digest(function.replace("Says", "Says more"))
+    assert gallery.digest(function) != gallery.digest(function.replace("1", "2"))
     assert gallery.digest(source) != gallery.digest(source.replace("1", "2"))
     assert gallery.digest(source) != gallery.digest(source.replace("#fff", "#ffe"))
     assert gallery.numbers("ELBO -1.5e+02\nwrote a_03.png") == [-150.0]

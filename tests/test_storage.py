@@ -85,11 +85,17 @@ def test_a_pickled_array_is_never_opened(saved):
         VAE.load(saved)
 
 
-@pytest.mark.parametrize("change", [
-    {"model": "Autoencoder"}, {"arguments": {}}, {"arguments": None}, {"epochs_trained": -1},
-    {"arguments": {"data_dim": 5, "latent_dim": 3, "likelihood": {"name": "Bernoulli"}}},
-    {"arguments": {"data_dim": 5, "latent_dim": 2, "likelihood": {"name": "Poisson"}}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "Autoencoder"},
+        {"arguments": {}},
+        {"arguments": None},
+        {"epochs_trained": -1},
+        {"arguments": {"data_dim": 5, "latent_dim": 3, "likelihood": {"name": "Bernoulli"}}},
+        {"arguments": {"data_dim": 5, "latent_dim": 2, "likelihood": {"name": "Poisson"}}},
+    ],
+)
 def test_a_description_that_does_not_fit(saved, change):
     arrays, description = read_all(saved)
     write_npz(saved, arrays, {**description, **change})
@@ -123,12 +129,19 @@ def test_the_description_is_plain_json(saved):
         }
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("optimizer.n_steps", np.array(-1)), ("optimizer.n_steps", np.array(1.5)),
-    ("optimizer.first_moment", np.zeros(3)), ("optimizer.first_moment", None),
-    ("optimizer.second_moment", np.nan), ("history", np.zeros((2, 3))), ("history", None),
-    ("history", np.array([["a"]])),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optimizer.n_steps", np.array(-1)),
+        ("optimizer.n_steps", np.array(1.5)),
+        ("optimizer.first_moment", np.zeros(3)),
+        ("optimizer.first_moment", None),
+        ("optimizer.second_moment", np.nan),
+        ("history", np.zeros((2, 3))),
+        ("history", None),
+        ("history", np.array([["a"]])),
+    ],
+)
 def test_a_training_state_that_does_not_fit(key, value, tmp_path):
     vae = VAE(3, 2, (2,))
     vae.fit(np.eye(3), 1, verbose=False)

@@ -195,9 +195,13 @@ def test_a_shell_that_closes_them_or_has_no_room(tmp_path):
     """
     root = str(Path(__file__).parent.parent)
     done = subprocess.run(
-        ["sh", "-c", script, sys.executable], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": root}, check=False,
-    )  # fmt: skip
+        ["sh", "-c", script, sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+        check=False,
+    )
     assert done.returncode == 0
     if Path("/dev/full").exists():
         assert done.stderr == (

@@ -87,9 +87,13 @@ def test_history_is_what_was_trained_on(rng):
     theta = vae.theta.copy()
     records = []
     history = vae.fit(
-        x, epochs=3, batch_size=6, validation_data=x[:2], verbose=False,
+        x,
+        epochs=3,
+        batch_size=6,
+        validation_data=x[:2],
+        verbose=False,
         callbacks=[lambda model, record: records.append((model, dict(record)))],
-    )  # fmt: skip
+    )
     assert history is vae.history
     assert [record["epoch"] for record in history] == [1, 2, 3]
     assert [record for _, record in records] == list(history)
@@ -158,22 +162,29 @@ def test_a_bad_transform_is_named(digits):
     vae.fit(digits.x_train, 1, transform=lambda x: x > 8, verbose=False)
     with pytest.raises(ValueError, match="a minibatch after transform"):  # also of validation data
         vae.fit(
-            digits.x_train, 1, transform=lambda x: x > 8 if len(x) > 50 else x, batch_size=100,
-            validation_data=digits.x_test[:20], verbose=False,
-        )  # fmt: skip
+            digits.x_train,
+            1,
+            transform=lambda x: x > 8 if len(x) > 50 else x,
+            batch_size=100,
+            validation_data=digits.x_test[:20],
+            verbose=False,
+        )
     with pytest.raises(
         ValueError, match=r"a minibatch after transform: x\[\d+, \d+\] = .* Bernoulli"
     ):
         vae.fit(digits.x_train, 1, transform=lambda x: x / 16, verbose=False)
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), [
-    ({"epochs": 0}, ValueError, "epochs must be at least 1"),
-    ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
-    ({"batch_size": 1.5}, TypeError, "batch_size must be an integer"),
-    ({"validation_data": np.zeros((3, 63))}, ValueError, "64 columns"),
-    ({"validation_data": np.full((3, 64), 17)}, ValueError, "= 17 is outside"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"epochs": 0}, ValueError, "epochs must be at least 1"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"batch_size": 1.5}, TypeError, "batch_size must be an integer"),
+        ({"validation_data": np.zeros((3, 63))}, ValueError, "64 columns"),
+        ({"validation_data": np.full((3, 64), 17)}, ValueError, "= 17 is outside"),
+    ],
+)
 def test_bad_arguments_are_refused_before_anything_is_learned(arguments, error, message, digits):
     vae = small(digits.x_train)
     theta = vae.theta.copy()

@@ -84,16 +84,26 @@ def test_loss_elbo_and_terms_agree(rng):
 
 def test_the_names_that_hold(rng):
     vae = VAE(
-        data_dim=64, latent_dim=2, hidden_dims=(128,), activation="relu",
-        likelihood=Bernoulli(), beta=1.0, seed=0, dtype=np.float32,
-    )  # fmt: skip
+        data_dim=64,
+        latent_dim=2,
+        hidden_dims=(128,),
+        activation="relu",
+        likelihood=Bernoulli(),
+        beta=1.0,
+        seed=0,
+        dtype=np.float32,
+    )
     shapes = {name: view.shape for name, view in vae.layout.views(vae.theta).items()}
     assert shapes == {
-        "encoder.0.W": (64, 128), "encoder.0.b": (128,),
-        "encoder.1.W": (128, 4), "encoder.1.b": (4,),
-        "decoder.0.W": (2, 128), "decoder.0.b": (128,),
-        "decoder.1.W": (128, 64), "decoder.1.b": (64,),
-    }  # fmt: skip
+        "encoder.0.W": (64, 128),
+        "encoder.0.b": (128,),
+        "encoder.1.W": (128, 4),
+        "encoder.1.b": (4,),
+        "decoder.0.W": (2, 128),
+        "decoder.0.b": (128,),
+        "decoder.1.W": (128, 64),
+        "decoder.1.b": (64,),
+    }
     assert vae.theta.dtype == np.float32
     assert vae.theta.flags.c_contiguous
     x = rng.integers(0, 2, (10, 64))
@@ -111,9 +121,12 @@ def test_encoder_and_decoder_mirror_each_other():
     assert list(widths.values()) == [(10, 8), (8, 6), (6, 6), (3, 6), (6, 8), (8, 20)]
     shared = VAE(10, 3, (), likelihood=Gaussian("shared"))
     assert shared.layout.shapes == {
-        "encoder.0.W": (10, 6), "encoder.0.b": (6,), "decoder.0.W": (3, 10), "decoder.0.b": (10,),
+        "encoder.0.W": (10, 6),
+        "encoder.0.b": (6,),
+        "decoder.0.W": (3, 10),
+        "decoder.0.b": (10,),
         "likelihood.log_var": (1,),
-    }  # fmt: skip
+    }
 
 
 def test_views_write_through_and_names_find_their_entry():
@@ -186,21 +199,24 @@ def test_extreme_parameters_stay_finite(rng):
         assert np.isfinite(grad).all()
 
 
-@pytest.mark.parametrize(("change", "error", "message"), [
-    ({"data_dim": 0}, ValueError, "data_dim must be at least 1, got 0"),
-    ({"data_dim": 2.5}, TypeError, "data_dim must be an integer, got 2.5"),
-    ({"latent_dim": -1}, ValueError, "latent_dim must be at least 1"),
-    ({"hidden_dims": (4, 0)}, ValueError, "hidden_dims must be at least 1"),
-    ({"hidden_dims": 128}, TypeError, "hidden_dims must be a sequence of widths, got 128"),
-    ({"activation": "swish"}, ValueError, "unknown activation 'swish': expected one of 'relu'"),
-    ({"likelihood": "bernoulli"}, TypeError, "likelihood must be .* such as Bernoulli"),
-    ({"likelihood": Bernoulli}, TypeError, "likelihood must be .* such as Bernoulli"),
-    ({"beta": -1.0}, ValueError, "beta must be a finite number of at least 0"),
-    ({"beta": float("nan")}, ValueError, "beta must be"),
-    ({"seed": -1}, ValueError, "seed must be at least 0"),
-    ({"dtype": np.int64}, ValueError, "dtype must be float32 or float64"),
-    ({"dtype": "bogus"}, ValueError, "dtype must be float32 or float64, got 'bogus'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"data_dim": 0}, ValueError, "data_dim must be at least 1, got 0"),
+        ({"data_dim": 2.5}, TypeError, "data_dim must be an integer, got 2.5"),
+        ({"latent_dim": -1}, ValueError, "latent_dim must be at least 1"),
+        ({"hidden_dims": (4, 0)}, ValueError, "hidden_dims must be at least 1"),
+        ({"hidden_dims": 128}, TypeError, "hidden_dims must be a sequence of widths, got 128"),
+        ({"activation": "swish"}, ValueError, "unknown activation 'swish': expected one of 'relu'"),
+        ({"likelihood": "bernoulli"}, TypeError, "likelihood must be .* such as Bernoulli"),
+        ({"likelihood": Bernoulli}, TypeError, "likelihood must be .* such as Bernoulli"),
+        ({"beta": -1.0}, ValueError, "beta must be a finite number of at least 0"),
+        ({"beta": float("nan")}, ValueError, "beta must be"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"dtype": np.int64}, ValueError, "dtype must be float32 or float64"),
+        ({"dtype": "bogus"}, ValueError, "dtype must be float32 or float64, got 'bogus'"),
+    ],
+)
 def test_constructor_errors(change, error, message):
     arguments = {"data_dim": 5, "latent_dim": 2, "hidden_dims": (4,), "likelihood": Bernoulli()}
     with pytest.raises(error, match=message):

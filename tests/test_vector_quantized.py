@@ -303,7 +303,7 @@ def test_shapes_names_and_values(x, capsys):
     [
         (
             lambda m: m.decode(np.zeros((2, M + 1), int)),
-            r"\(N, M\) with a row or more of 3 columns, got \(2, 4\)",
+            r"\(N, M\), N at least 1, M = 3, got \(2, 4\)",
         ),
         (lambda m: m.decode(np.full((2, M), K)), r"= 4 is no label: expected 0, ..., 3"),
         (lambda m: m.decode(np.full((2, M), 0.5)), "is no label"),

@@ -414,8 +414,14 @@ def test_the_table_says_how_and_how_well(small):
         measured = evaluate(model, x, 7)
         *table, last = lines(measured, len(x), 7)
         names, values = [line[:32].rstrip() for line in table], [line[32:] for line in table]
-        assert names == ["ELBO", "  log p(x|z)", "  KL(q(z|x) || p(z))", *rows,
-                         "log p(x) - ELBO, amortisation", "  the rest"]  # fmt: skip
+        assert names == [
+            "ELBO",
+            "  log p(x|z)",
+            "  KL(q(z|x) || p(z))",
+            *rows,
+            "log p(x) - ELBO, amortisation",
+            "  the rest",
+        ]
         assert all(value.endswith(" nats") for value in values)
         assert float(values[3].split()[0]) == pytest.approx(measured["log_likelihood"], abs=6e-4)
         few = measured["few_effective"]

@@ -71,8 +71,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="for each contender and case")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--cores", type=int, default=2, help="how many to use (default 2)")
-    parser.add_argument("--kernels-as-set", action="store_true",
-                        help="leave OPENBLAS_CORETYPE and the like as they are")  # fmt: skip
+    parser.add_argument(
+        "--kernels-as-set",
+        action="store_true",
+        help="leave OPENBLAS_CORETYPE and the like as they are",
+    )
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the page and its figure")
     arguments = parser.parse_args()
     cores = use_cores(arguments.cores)

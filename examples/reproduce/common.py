@@ -1,4 +1,4 @@
-"""What the reproductions share: data, a training loop that survives being stopped, the table.
+"""What the reproductions share: data, a training loop that can be resumed, the table.
 
 Not a script: the others in this folder import it.
 """
@@ -100,7 +100,7 @@ def mnist_or_none():
 
 
 def cosine(first: float, last: float) -> Callable[[float], float]:
-    """The learning rate at a fraction of the training, from `first` down to `last`."""
+    """The learning rate at a fraction of the training, falling from `first` to `last`."""
     return lambda done: last + 0.5 * (first - last) * (1.0 + math.cos(math.pi * done))
 
 
@@ -120,16 +120,16 @@ def train(
 ) -> list[dict[str, float]]:
     """Adam on `model.loss` for `epochs` passes over x; one record for each `every` of them.
 
-    Written out, and not `model.fit`, for three things: a learning rate that changes with every
-    step, pixels between 0 and 1 under the cross-entropy (which is no likelihood of them, so `fit`
-    refuses), and a checkpoint of parameters and optimiser, from which a second call goes on to the
-    same bits as if it had never stopped.
+    Written out, instead of calling `model.fit`, for three reasons: a learning rate that changes
+    with every step, pixels between 0 and 1 under the cross-entropy (which is not a likelihood of
+    them, so `fit` refuses), and a checkpoint of parameters and optimiser, from which a second call
+    continues with the same bits as if it had never stopped.
 
     Args:
         schedule: fraction of all steps done, in [0, 1) -> learning rate.
         checkpoint: file written every `every` epochs; one that is there is resumed.
         transform: applied to each minibatch, as in `fit`.
-        measure: gives what is to be recorded of the model, every `every` epochs.
+        measure: returns what to record about the model, every `every` epochs.
         stop_after: leave after this epoch, as if interrupted.
         weight_decay: decoupled from the gradient, see `Adam`.
         with_more: `with_more(minibatch, rng)` is the data of a step, where that is more than x.
@@ -181,7 +181,7 @@ def _resume(model, optimizer, checkpoint: Path | None, plan: dict) -> list[dict[
     with open_npz(checkpoint) as saved:
         arrays, description = {name: saved.read(name) for name in saved}, saved.description
     if description.get("plan") != plan:
-        raise ValueError(f"{checkpoint} is of another training: move it away, or use --work")
+        raise ValueError(f"{checkpoint} is from another training: move it away, or use --work")
     model.theta[...] = arrays.pop("theta")
     optimizer.load_state({k.removeprefix("optimizer."): v for k, v in arrays.items()})
     records: list[dict[str, float]] = description["records"]
@@ -190,15 +190,15 @@ def _resume(model, optimizer, checkpoint: Path | None, plan: dict) -> list[dict[
 
 
 def seconds(records: Sequence[dict[str, float]]) -> float:
-    """How long the epochs took, those before a restart included."""
+    """How long the epochs took, including those before a restart."""
     return sum(record["seconds"] for record in records)
 
 
 def rows_with_moments(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """D + 1 rows (D + 1, D) with exactly this mean (D,) and covariance (D, D).
 
-    The expected loss of a linear model under squared error depends on the data through these two
-    alone, so training on the D + 1 rows is training on all the data they were computed from.
+    The expected loss of a linear model under squared error depends on the data only through these
+    two, so training on the D + 1 rows equals training on all the data.
     """
     n = len(mean) + 1
     ones_first = np.column_stack([np.ones(n), np.eye(n, n - 1)])

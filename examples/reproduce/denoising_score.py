@@ -63,7 +63,7 @@ def draw_spiral(steps: int) -> None:
     line = np.linspace(-2.5, 2.5, 34)
     grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     log_density = truth.log_prob(grid, extra_variance=sigma**2)
-    grid = grid[log_density > log_density.max() - 6.0]  # elsewhere no training point ever came
+    grid = grid[log_density > log_density.max() - 6.0]  # elsewhere there were no training points
     exact = sigma**2 * truth.score(grid, extra_variance=sigma**2)
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
@@ -74,9 +74,15 @@ def draw_spiral(steps: int) -> None:
     for ax, field, title in zip(axes, (model.vector_field(grid), exact), titles, strict=True):
         ax.scatter(*x.T, s=5, color="#D55E00", alpha=0.45, lw=0)
         ax.quiver(
-            *grid.T, *field.T, angles="xy", scale_units="xy", scale=1.0, color="#0072B2",
-            width=0.0032, headwidth=4,
-        )  # fmt: skip
+            *grid.T,
+            *field.T,
+            angles="xy",
+            scale_units="xy",
+            scale=1.0,
+            color="#0072B2",
+            width=0.0032,
+            headwidth=4,
+        )
         ax.set(aspect="equal", xlim=(-2.7, 2.7), ylim=(-2.7, 2.7))
         ax.set_title(title, fontsize=15)
         ax.tick_params(labelsize=11)
@@ -98,9 +104,14 @@ def main() -> None:
         loss, floor, relative = measured(model, THREE_GAUSSIANS, sigma)
         rows += [
             Row(f"sigma {sigma}: loss (published: its floor)", floor, loss, 0.01 * floor),
-            Row(f"sigma {sigma}: relative squared error of the field", None, relative, limit,
-                "below"),
-        ]  # fmt: skip
+            Row(
+                f"sigma {sigma}: relative squared error of the field",
+                None,
+                relative,
+                limit,
+                "below",
+            ),
+        ]
     print(table(rows))
     print(f"seed 0, {options.steps} steps each, {time.perf_counter() - started:.0f} s")
     if options.figure:

@@ -8,8 +8,8 @@ are fitted on the 60,000 training images.
     logistic PCA              784-30 (linear code)-784 (sigmoid), cross-entropy
     deep autoencoder          784-1000-500-250-30 (linear code), mirrored, cross-entropy
 
-Adam. Linear: full batch on D + 1 rows that have the mean and covariance of the training images, on
-which alone its loss depends, 1e-2 to 1e-5, cosine. Logistic: batches of 128 at 2e-3, 40 epochs.
+Adam. Linear: full batch on D + 1 rows with the mean and covariance of the training images (its loss
+depends on nothing else), 1e-2 to 1e-5, cosine. Logistic: batches of 128 at 2e-3, 40 epochs.
 Deep: ReLU, He initialisation, batches of 128, 1e-3 to 1e-5, cosine, 80 epochs; a plain dense
 network, without the paper's layerwise pretraining, once plain and once with the weight decay that
 `--only decay` chooses: from the error on the last 5,000 training images after 30 epochs on the
@@ -61,7 +61,7 @@ def squared_error(model: Autoencoder, x: np.ndarray) -> float:
 
 
 def pca_error(data) -> float:
-    """Of 30 principal components, fitted on the training images, unclipped."""
+    """The error of 30 principal components, fitted on the training images, unclipped."""
     pca = PCA(30).fit(scale_pixels(data.x_train))
     return float(pca.reconstruction_error(scale_pixels(data.x_test)).mean())
 
@@ -114,7 +114,7 @@ def trained_error(
         measure,
         weight_decay=weight_decay,
     )
-    print(f"{name}: {seconds(records):.0f} s, those before a restart included")
+    print(f"{name}: {seconds(records):.0f} s, including those before a restart")
     return records[-1]["test_error"]
 
 

@@ -8,12 +8,12 @@ sum_{i>k} s_i + sum_{i<=k} (2 lambda_i - lambda_i^2 / s_i), at the principal axe
     subspace distance  1 - tr(U U^T Q Q^T) / k,             Q an orthonormal basis of W2's columns
     loss gap           loss / minimum - 1
 
-All go to 0. The loss depends on the data through their covariance alone, so a `LinearAutoencoder`
+All go to 0. The loss depends on the data only through their covariance, so a `LinearAutoencoder`
 is trained, full batch, on D + 1 rows that have exactly this covariance. Synthetic case: D = 50,
 k = 5, eigenvalues 5, 4, 3, 2, 1 and 45 times .1, lambda from .1 to .8, float64, Adam 3e-2 to 3e-5
 (cosine). MNIST: centred pixels in [0, 1], k = 20, lambda from .2 to .58, below s_20 = .608,
-float32, Adam 1e-2 to 1e-5 (cosine); for comparison without the penalties. Two axes i < j in each
-other's place cost only (lambda_j^2 - lambda_i^2)(1/s_j - 1/s_i) more, so small lambda are slow.
+float32, Adam 1e-2 to 1e-5 (cosine); also without the penalties, for comparison. Swapping two axes
+i < j costs only (lambda_j^2 - lambda_i^2)(1/s_j - 1/s_i) more, so small lambda converge slowly.
 `--figure` draws the learned axes.
 """
 
@@ -75,7 +75,7 @@ def distances(model: LinearAutoencoder, covariance, penalties) -> tuple[float, f
 
 
 def draw(covariance, models) -> None:
-    """The first ten principal components above the axes that each model learned."""
+    """The first ten principal components, and below them the axes that each model learned."""
     from matplotlib.figure import Figure
 
     _, axes = axes_of(covariance)

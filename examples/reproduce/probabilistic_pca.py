@@ -10,12 +10,12 @@ Three things, each on MNIST (pixels in [0, 1]) and the second also on a small sy
    active iff s_i > beta sigma^2, with a KL of 1/2 log(s_i / (beta sigma^2)). Trained likewise;
    there a dimension counts as active if Var_x(E_q[z_i]) > .01 (Burda et al. 2015).
 
-"Published" are exact values: of the closed form, from the eigenvalues of the covariance. No ELBO
-here is sampled: -log p(x|z) is quadratic in z, so the mean over the 2L noises +-sqrt(L) e_l is the
-expectation itself. The expected ELBO depends on the data through mean and covariance alone, so
+The "published" values are exact: the closed form, from the eigenvalues of the covariance. No ELBO
+here is sampled: -log p(x|z) is quadratic in z, so the mean over the 2L noises +-sqrt(L) e_l is
+exactly the expectation. The expected ELBO depends on the data only through mean and covariance, so
 training on MNIST is full batch on D + 1 rows that have exactly the mean and covariance of the
-60,000 images, with fresh noise at each of the steps of Adam (3e-3 to 3e-6, cosine), in float32;
-the synthetic set in float64, 2e-2 to 2e-5.
+60,000 images, with fresh noise at each step of Adam (3e-3 to 3e-6, cosine), in float32; training on
+the synthetic set is in float64, 2e-2 to 2e-5.
 """
 
 from __future__ import annotations
@@ -116,9 +116,13 @@ def closed_forms(pixels: np.ndarray, rows: np.ndarray, steps: dict[int, int], wo
         ppca = ProbabilisticPCA(L).fit(pixels)
         lines += [
             Row(f"L={L}: closed form, sigma^2", variance, ppca.noise_variance, 1e-6),
-            Row(f"L={L}: closed form, log likelihood", log_likelihood,
-                float(ppca.log_likelihood(pixels).mean()), 1e-3),
-        ]  # fmt: skip
+            Row(
+                f"L={L}: closed form, log likelihood",
+                log_likelihood,
+                float(ppca.log_likelihood(pixels).mean()),
+                1e-3,
+            ),
+        ]
         vae = VAE(784, L, (), likelihood=Gaussian("shared"), dtype=np.float64)
         set_to_closed_form(vae, ppca)
         some = pixels[:500].astype(np.float64)

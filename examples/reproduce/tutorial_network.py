@@ -1,7 +1,8 @@
 """The network of every VAE tutorial, 784-400-20, on MNIST: test -ELBO after 10 epochs.
 
 ReLU, Adam at 1e-3, minibatches of 128, pixels binarised anew each time they are seen (training and
-test). The number is no published one but that of the same protocol run independently: 102.6 nats.
+test). The reference is not a published number but an independent run of the same protocol: 102.6
+nats.
 """
 
 from __future__ import annotations

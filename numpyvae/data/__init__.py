@@ -1,4 +1,4 @@
-"""Data: embedded digits, MNIST, toy sets with known truth, files of one's own, minibatches."""
+"""Data: embedded digits, MNIST, toy sets with a known density, a user's own files, minibatches."""
 
 from numpyvae.data.digits import Dataset, load_digits
 from numpyvae.data.files import atomic_write, read_array

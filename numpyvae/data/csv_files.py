@@ -1,4 +1,4 @@
-"""Tables from .csv files: what is a line of names, what is a number, and what a cell is instead."""
+"""Tables from .csv files: the line of names, the numbers, and what is wrong with other cells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMENTS = ("#", "%", "//")
 
 
 class CellError(ValueError):
-    """A cell that is not a number: in a column of that name, or of that number, counted from 1."""
+    """A cell that is not a number, with the name of its column or its number, counted from 1."""
 
     def __init__(self, message: str, column: str = "", is_text: bool = False) -> None:
         super().__init__(message)
@@ -30,12 +30,12 @@ class CellError(ValueError):
 
 
 class CsvTable(NamedTuple):
-    """What a .csv file holds."""
+    """The contents of a .csv file."""
 
     x: Array
     """(N, D) float64, the columns in `kept`."""
     names: list[str]
-    """Of all columns of the file; empty if it has no line of names."""
+    """The names of all columns of the file; empty if it has no line of names."""
     kept: list[int]
     lines: Array
     """(N,) the line of the file, counted from 1 as an editor does, that each row ends on."""
@@ -50,9 +50,9 @@ Select = Callable[[list[str], int], tuple[list[int], int | None]]
 def read_csv(path: Path, select: Select | None = None) -> CsvTable:
     """The numbers of a .csv file.
 
-    The first line is one of names if none of its cells is a number, or if it counts its columns,
-    0, 1, 2, ..., as pandas names columns that have no names. Raises ValueError that names the line
-    and what is wrong with it: CellError for a cell.
+    The first line has names if none of its cells is a number, or if the cells are 0, 1, 2, ...,
+    which pandas writes for columns without names. Raises ValueError that names the line and what is
+    wrong with it, CellError for a single cell.
     """
     rows = _rows(path)
     first, second = next(rows, None), next(rows, None)
@@ -96,7 +96,7 @@ def _chain(
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The cells of each line that is not blank, with the number of the line, counted from 1."""
-    # -sig: spreadsheets write a mark. surrogateescape: `_decoded` names the line with a bad byte.
+    # -sig: spreadsheets write a mark. surrogateescape: `_decoded` names the line of a bad byte.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         lines = csv.reader(_decoded(file))
         try:
@@ -120,7 +120,7 @@ def _decoded(file: TextIO) -> Iterator[str]:
 
 
 def _names(first: Sequence[str], second: Sequence[str] | None) -> list[str]:
-    """The names in the first line, if it is a line of names; else none."""
+    """The names in the first line, if it is a line of names; else []."""
     names = [cell.strip() for cell in first]
     if first[0].startswith("#"):
         names[0] = names[0].lstrip("# ")  # as numpy.savetxt writes them
@@ -137,13 +137,13 @@ def _names(first: Sequence[str], second: Sequence[str] | None) -> list[str]:
     if named[0] == "0":
         pair = len(names) == 2 and any(cell.strip() not in ("0", "1") for cell in second)
         return names if unnamed or pair or len(named) > 2 else []
-    # Years, say: names if what follows is not written as whole numbers.
+    # Years, say: names if the next line is not written in whole numbers.
     whole = any(cell.strip().isdigit() for cell in second[-len(named) :])
     return names if len(named) > 2 and not whole else []
 
 
 def _counts(cells: Sequence[str]) -> bool:
-    """Whether the cells are whole numbers, each one more than the last."""
+    """Whether the cells are consecutive whole numbers."""
     start = int(cells[0]) if cells and re.fullmatch(r"[0-9]{1,9}", cells[0].strip()) else None
     return start is not None and [c.strip() for c in cells] == [
         str(start + j) for j in range(len(cells))
@@ -162,11 +162,11 @@ def _is_number(cell: str) -> bool:
 
 
 def _foreign(first: tuple[int, list[str]], line: int, cells: Sequence[str]) -> str:
-    """What shows that the file is written in another way: "" if nothing does."""
+    """The sign that the file is in another format, or "" if there is none."""
     for number, row in (first, (line, cells)):
         text = ",".join(row).strip()
         if text.lower().startswith("sep="):
-            return f"row {number} is {text[:20]!r}, which is for spreadsheets alone: remove it"
+            return f"row {number} is {text[:20]!r}, which only spreadsheets read: remove it"
         if text.startswith(COMMENTS):
             return f"row {number} is a comment, {text[:30]!r}: remove it"
     text, header = ",".join(cells).strip(), ",".join(first[1]).strip()
@@ -181,7 +181,7 @@ def _foreign(first: tuple[int, list[str]], line: int, cells: Sequence[str]) -> s
 
 
 def _ragged(first: tuple[int, list[str]], line: int, cells: Sequence[str], expected: int) -> str:
-    """Why a line has another number of cells than the first."""
+    """Why a line has more or fewer cells than the first."""
     if foreign := _foreign(first, line, cells):
         return foreign
     reason = ""
@@ -200,7 +200,7 @@ def _cell_error(
     cells: Sequence[str],
     kept: Sequence[int],
 ) -> CellError:
-    """What is in the first cell of the line that is not a number."""
+    """What is wrong with the first cell of the line that is not a number."""
     column = next(j for j in kept if not _is_number(cells[j]))
     cell, name = cells[column], names[column] if names else ""
     foreign = _foreign(first, line, cells)

@@ -1,4 +1,4 @@
-"""Arrays from a user's .npy, .npz and .csv files, and writing files whole or not at all."""
+"""Read arrays from a user's .npy, .npz and .csv files, and write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ FOREIGN = {
     **dict.fromkeys((".gz", ".zip", ".bz2", ".xz"), "unpack it"),
     **dict.fromkeys((".pkl", ".pickle"), "pickles are never opened"),
 }
-"""What to do with files of other kinds."""
+"""What to do with other kinds of files."""
 
 
 def read_array(path: str | PathLike[str], key: str | None = None) -> Array:
-    """The numbers of a .npy, .npz or .csv file as an array (N, D), one example a row.
+    """The numbers of a .npy, .npz or .csv file as an array (N, D), one example per row.
 
     Images and the like, (N, H, W, ...), are flattened to (N, H * W * ...). A .csv file may begin
-    with a line of names (text, or 0, 1, 2, ..., D - 1, D > 2) and gives float64; the others keep
-    their type. A .npy array of
-    64 MiB or more is returned as a read-only `numpy.memmap`, so it may be larger than memory.
-    Nothing is ever unpickled. Whether the numbers are finite is left to whoever uses them.
+    with a line of names (text, or 0, 1, 2, ..., D - 1, D > 2) and gives float64; other files keep
+    their dtype. A .npy array of 64 MiB or more is returned as a read-only `numpy.memmap`, so it may
+    be larger than memory. Nothing is ever unpickled. The caller must check that the numbers are
+    finite.
 
     Args:
         path: a file named .npy, .npz or .csv.
-        key: which array of an .npz file. Without it: the only one, or else the one named "x",
+        key: the array to take from an .npz file; by default the only one, or the one named "x",
             "x_train" or "data".
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: an unknown suffix; a file truncated, damaged or not what its suffix says;
-            pickled objects, text, complex numbers; no numbers at all; an array with less than two
-            axes; a cell that is no number (its row and column are named); a key that does not fit.
+        ValueError: an unknown suffix; a file that is truncated, damaged or not what its suffix
+            says; pickled objects, text, complex numbers; no numbers at all; an array with less than
+            two axes; a cell that is not a number (named by row and column); an unknown key.
     """
     path = Path(path)
     suffix = check_file(path, key)
@@ -63,7 +63,7 @@ def read_array(path: str | PathLike[str], key: str | None = None) -> Array:
 
 
 def check_file(path: Path, key: str | None = None) -> str:
-    """The suffix of a file that `read_array` can read, as far as name and first bytes tell."""
+    """The suffix of a file that `read_array` can read, judged by its name and first bytes."""
     suffix = path.suffix.lower()
     if suffix not in (".npy", ".npz", ".csv"):
         what = f" ({FOREIGN[suffix]})" if suffix in FOREIGN else ""
@@ -79,7 +79,7 @@ def check_file(path: Path, key: str | None = None) -> str:
 
 
 def _check_first_bytes(path: Path, suffix: str) -> None:
-    """ValueError if the file is empty or begins like one of another kind than its suffix says."""
+    """ValueError if the file is empty, or begins like another kind of file than its suffix says."""
     with path.open("rb") as file:
         start = file.read(8)
     if not start:
@@ -101,19 +101,19 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[BinaryIO]:
     with atomic_write("model.npz") as file:
         np.savez(file, theta=theta)
 
-    Until then it is a temporary file in the same folder, which an error or Ctrl-C removes: readers
-    see the old content or the new, whole, and never a part of it.
+    Until then it is a temporary file in the same folder, which is removed after an error or Ctrl-C:
+    readers see the whole old content or the whole new one.
 
     Raises FileNotFoundError if the folder does not exist, IsADirectoryError if `path` is a folder.
     """
-    target = Path(os.path.realpath(path))  # through a link, or else the link would be replaced
+    target = Path(os.path.realpath(path))  # follow a link, which would otherwise be replaced
     if target.is_dir():
         raise IsADirectoryError(f"{os.fspath(path)}: expected the name of a file, got a folder")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} into")
     temporary = target.with_name(f".{os.urandom(8).hex()}.part")
     try:
-        with temporary.open("x+b") as file:  # x: never another's file, and the usual permissions
+        with temporary.open("x+b") as file:  # x: never another file
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""IDX, the file format in which MNIST and its relatives come.
+"""IDX, the file format of MNIST and its relatives.
 
 A header and the elements, all of it big-endian: two zero bytes, one byte for the type of the
 elements, one for the number of axes, the length of each axis as an unsigned 32-bit integer, and
@@ -26,12 +26,12 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 def read_idx(path: str | PathLike[str]) -> Array:
     """The array of an IDX file, compressed by gzip or not, in this machine's byte order.
 
-    The first bytes tell whether it is compressed, not the name. A header that promises more than
-    the file holds costs no memory.
+    The first bytes, not the name, tell whether it is compressed. A header that declares more than
+    the file holds does not take memory.
 
     Raises:
         OSError: the file cannot be opened; FileNotFoundError if there is none.
-        ValueError: it is no IDX file, or damaged, or shorter or longer than its header says.
+        ValueError: it is not an IDX file, or damaged, or shorter or longer than its header says.
     """
     name = os.fspath(path)
     with refusing_damage(path), Path(path).open("rb") as file:
@@ -47,6 +47,6 @@ def read_idx(path: str | PathLike[str]) -> Array:
         content = read_promised(stream, math.prod(shape) * dtype.itemsize, name)
     try:
         x: Array = np.ndarray(shape, dtype, content)
-    except ValueError as error:  # more axes than NumPy can have, or lengths of which one is zero
+    except ValueError as error:  # more axes than NumPy allows, or a length of zero
         raise ValueError(f"{name}: {error}") from error
     return x.astype(dtype.newbyteorder("="), copy=False)

@@ -1,4 +1,4 @@
-"""One pass over the data in minibatches, and what turns 8-bit pixels into what a model takes."""
+"""One pass over the data in minibatches, and transforms of 8-bit pixels for a model."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def minibatches(
 ) -> Iterator[Any]:
     """Each row of x (N, D) once, `batch_size` rows at a time; the last minibatch may be smaller.
 
-    Of a tuple (x, y) each minibatch is a tuple, too: rows of x, and their own entries of y.
+    For a tuple (x, y) each minibatch is a tuple, too: rows of x, and their entries of y.
 
-    Every minibatch is a new array that the caller may keep or change. Of x itself nothing but the
-    rows of one minibatch is ever copied, so it may be a `numpy.memmap` larger than memory.
+    Every minibatch is a new array that the caller may keep or change. Only the rows of one
+    minibatch are copied at a time, so x may be a `numpy.memmap` larger than memory.
 
     Args:
         data: x (N, D) of any dtype, N at least 1, or a tuple of x and other arrays of N rows.
         batch_size: B, at least 1.
-        rng: shuffles the rows, and is handed to a transform that draws. None: rows in their order.
+        rng: shuffles the rows, and is passed to a transform that draws. None keeps their order.
         transform: `transform(x)` or `transform(x, rng)`, applied to x of each minibatch. It gets
             the generator if its second argument is called `rng` or has no default.
-        shuffle: False keeps the order of the rows while `rng` serves the transform alone.
+        shuffle: False keeps the order of the rows; `rng` is then for the transform only.
 
     Raises:
-        TypeError, ValueError: at the call, not at the first minibatch, for a batch size that is no
-            positive integer, an x that is no array, has other than two axes or no rows, an `rng`
-            that is no generator, a transform that draws without one.
+        TypeError, ValueError: at the call, not at the first minibatch, for a batch size that is not
+            a positive integer, an x that is not an array of two axes with at least one row, an
+            `rng` that is not a generator, or a transform that needs one and gets None.
     """
     batch_size = positive_int("batch_size", batch_size)
     x, *others = data if isinstance(data, tuple) else (data,)
@@ -80,7 +80,7 @@ def _gather(x: Array, batch_size: int, order: Array | None) -> Iterator[Array]:
 
 
 def _takes_rng(transform: Callable[..., Array]) -> bool:
-    """Whether the second positional argument of `transform` is meant for a generator."""
+    """Whether the second positional argument of `transform` is a generator."""
     try:
         parameters = list(inspect.signature(transform).parameters.values())
     except (TypeError, ValueError):  # written in C and without a signature, such as a ufunc
@@ -94,7 +94,7 @@ def _takes_rng(transform: Callable[..., Array]) -> bool:
 def scale_pixels(x: Array) -> Array:
     """x / 255: 8-bit pixels as float32 in [0, 1], of any shape.
 
-    Raises TypeError when x is not uint8: floats would be scaled a second time.
+    Raises TypeError if x is not uint8: floats would be scaled a second time.
     """
     if x.dtype != np.uint8:
         raise TypeError(f"scale_pixels expects uint8 pixels, got {x.dtype}")
@@ -106,8 +106,8 @@ def binarize_pixels(x: Array, rng: np.random.Generator) -> Array:
     """Draw each pixel anew from a Bernoulli distribution whose mean is its brightness.
 
     P(1) = v / 255 exactly for an 8-bit pixel v, because v of the 255 equally likely integers 0..254
-    lie below v. A float p in [0, 1] gives P(1) = p to the resolution of the random numbers, 2^-24
-    for float32. ("Dynamic binarisation": Burda et al. 2015, section 5.)
+    are below v. A float p in [0, 1] gives P(1) = p up to the resolution of the random numbers,
+    2^-24 for float32. ("Dynamic binarisation": Burda et al. 2015, section 5.)
 
     Args:
         x: uint8, or floats in [0, 1], of any shape.

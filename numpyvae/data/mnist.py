@@ -27,10 +27,10 @@ MIRRORS = (
 )
 
 TIMEOUT_SECONDS = 20.0
-"""How long a mirror may keep silent."""
+"""The longest time in which a mirror may send nothing."""
 
 DEADLINE_SECONDS = 600.0
-"""How long a mirror may take for one file."""
+"""The longest time that a mirror may take for one file."""
 
 
 class _File(NamedTuple):
@@ -73,13 +73,13 @@ def load_mnist(
     """70,000 handwritten digits of 28 x 28 pixels: 60,000 to train on and 10,000 to test on.
 
     Looks for the four files, compressed (.gz) or not, in `directory`, in the folder that the
-    environment variable NUMPYVAE_DATA names, and in the user's cache folder. What is missing is
-    downloaded, 11 MB in all, to `directory` or else to the cache folder, and moved into place when
-    it is whole and verified. The SHA-256 of what is read is checked every time.
+    environment variable NUMPYVAE_DATA names, and in the user's cache folder. Missing files are
+    downloaded (11 MB in all) to `directory`, or without it to the cache folder, and moved into
+    place once they are complete and verified. The SHA-256 of every file is checked at every call.
 
     Args:
-        directory: where to look first, and where to put what is downloaded.
-        download: whether to download what is not found.
+        directory: where to look first, and where to put downloaded files.
+        download: whether to download missing files.
         mirrors: addresses of folders that hold the .gz files, tried in turn.
 
     Returns:
@@ -87,9 +87,9 @@ def load_mnist(
         `binarize_pixels` turn x into what a model takes, one minibatch at a time.
 
     Raises:
-        FileNotFoundError: a file is missing and not to be downloaded; says where it was sought.
-        ValueError: a file on this machine is not the original; it is left as it is.
-        OSError: no mirror gave the file; says what came of each.
+        FileNotFoundError: a file is missing and `download` is False; it names the places searched.
+        ValueError: a file on this machine is not the original; it is not changed.
+        OSError: no mirror sent the file; it says what each of them did.
 
     Source: LeCun, Cortes & Burges, The MNIST database of handwritten digits.
     """
@@ -110,7 +110,7 @@ def load_mnist(
 
 
 def _folders(directory: str | PathLike[str] | None) -> list[Path]:
-    """Where to look, in this order."""
+    """The folders to search, in this order."""
     candidates = (directory, os.environ.get("NUMPYVAE_DATA") or None, _cache_folder())
     return [Path(folder).expanduser() for folder in candidates if folder is not None]
 
@@ -138,8 +138,8 @@ def _read(path: Path, file: _File) -> bytearray:
 
 
 def _verified(stream: BinaryIO, file: _File, where: str) -> bytearray:
-    """The content of `stream`, decompressed; ValueError if it is not that of `file`."""
-    import hashlib  # here, not above: `import numpyvae` stays quick
+    """The content of `stream`, decompressed; ValueError if it is not the content of `file`."""
+    import hashlib  # imported here to keep `import numpyvae` fast
 
     with refusing_damage(where):
         content = read_promised(decompressed(stream), file.n_bytes, where)
@@ -153,8 +153,8 @@ def _verified(stream: BinaryIO, file: _File, where: str) -> bytearray:
 
 
 def _download(file: _File, folder: Path, mirrors: Sequence[str]) -> bytearray:
-    """The content of a file, decompressed and verified; the file as sent is now in `folder`."""
-    from http.client import HTTPException  # with urllib, as slow to import as half of NumPy
+    """Download a file into `folder`; return its content, decompressed and verified."""
+    from http.client import HTTPException  # urllib: half as slow to import as NumPy
 
     folder.mkdir(parents=True, exist_ok=True)
     failures = []
@@ -174,7 +174,7 @@ def _download(file: _File, folder: Path, mirrors: Sequence[str]) -> bytearray:
 
 
 def _fetch(url: str, part: BinaryIO, limit: int) -> None:
-    """Replace the content of `part` by what `url` sends, no more than `limit` bytes of it."""
+    """Replace the content of `part` by what `url` sends, at most `limit` bytes."""
     from urllib.request import urlopen
 
     part.seek(0)
@@ -182,7 +182,7 @@ def _fetch(url: str, part: BinaryIO, limit: int) -> None:
     received, deadline = 0, time.monotonic() + DEADLINE_SECONDS
     with _progress_line(url) as show, urlopen(url, timeout=TIMEOUT_SECONDS) as response:
         promised = response.headers.get("Content-Length", "")
-        # read1, unlike read, returns with whatever has come: a trickle cannot outlast the deadline.
+        # read1, unlike read, returns what has arrived, so a slow mirror cannot exceed the deadline.
         while chunk := response.read1(2**16):
             received += len(chunk)
             if received > limit:
@@ -197,7 +197,7 @@ def _fetch(url: str, part: BinaryIO, limit: int) -> None:
 
 @contextmanager
 def _progress_line(url: str) -> Iterator[Callable[[int, str], None]]:
-    """Says on standard error what is downloaded, and, on a terminal, how far it has come."""
+    """Says on standard error what is downloaded and, on a terminal, how much has arrived."""
     stream = Steady(sys.stderr)
     live = stream.isatty()
 
@@ -215,10 +215,10 @@ def _progress_line(url: str) -> Iterator[Callable[[int, str], None]]:
 
 
 def _images(content: bytearray) -> Array:
-    """(N, 784) uint8, from an IDX file whose digest vouches for its header of 16 bytes."""
+    """(N, 784) uint8, from an IDX file with a header of 16 bytes, already verified."""
     return np.frombuffer(content, dtype=np.uint8, offset=16).reshape(-1, 784)
 
 
 def _labels(content: bytearray) -> Array:
-    """(N,) int64, from an IDX file whose digest vouches for its header of 8 bytes."""
+    """(N,) int64, from an IDX file with a header of 8 bytes, already verified."""
     return np.frombuffer(content, dtype=np.uint8, offset=8).astype(np.int64)

@@ -1,9 +1,8 @@
 """NumPy's own file formats, .npy and .npz, without pickle and without trust in their headers.
 
-`numpy.load` sets aside the memory that a header asks for before it looks whether the data are
-there. Here the header is first held against the size of the file, or of the member of the archive.
-Decompressors that give all at once whatever they are asked for (bzip2, LZMA) are not used; NumPy
-writes neither.
+`numpy.load` allocates the memory that a header declares before it looks whether the data are there.
+Here the header is first compared with the size of the file, or of the member of the archive. bzip2
+and LZMA, whose decompressors return everything at once, are not used; NumPy writes neither.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from numpyvae.data.untrusted import brief, read_promised, refusing_damage
 from numpyvae.numerics import Array
 
 if TYPE_CHECKING:
-    import zipfile  # at run time it is imported where an archive is read: that takes a while
+    import zipfile  # slow to import, so at run time it is imported where an archive is read
 
 __all__ = [
     "Header",
@@ -39,16 +38,16 @@ __all__ = [
 ]
 
 MEMORY_MAP_BYTES = 2**26
-"""Arrays of .npy files from this size on are mapped into memory, not read."""
+"""Larger arrays in .npy files are mapped into memory, not read."""
 
 HEADER_BYTES = 2**14
-"""The most that is read of a header; NumPy accepts 10,000."""
+"""The most bytes read of a header; NumPy accepts 10,000."""
 
 USUAL_NAMES = ("x", "x_train", "data")
 
 
 class Header(NamedTuple):
-    """What the beginning of a .npy file promises."""
+    """The array that the header of a .npy file declares."""
 
     shape: tuple[int, ...]
     fortran_order: bool
@@ -92,7 +91,7 @@ def npz_names(path: str | PathLike[str]) -> list[str]:
 
 
 def npz_usual(names: list[str]) -> str | None:
-    """The array that is meant if none is named: the only one, or x, x_train or data."""
+    """The default array: the only one, or x, x_train or data."""
     usual = [name for name in USUAL_NAMES if name in names]
     return next(iter(names if len(names) == 1 else usual), None)
 
@@ -120,7 +119,7 @@ def read_npz(path: str | PathLike[str], key: str | None = None) -> Array:
 
 
 def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The arrays of an open .npz file by name. ValueError for a name that is there twice."""
+    """The arrays of an open .npz file by name; ValueError if a name occurs twice."""
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
@@ -131,7 +130,7 @@ def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
-    """What one array of an open .npz file promises. ValueError as for `read_member`."""
+    """The header of one array of an open .npz file; ValueError as for `read_member`."""
     with _opened(archive, member) as (stream, where):
         return _read_header(stream, member.file_size, where)
 
@@ -139,8 +138,8 @@ def read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     """One array of an open .npz file, of any type but Python objects.
 
-    Raises ValueError if it is damaged, or if its header does not fit the size of the member; what
-    else a damaged archive makes zipfile raise, `refusing_damage` gathers.
+    Raises ValueError if it is damaged, or if its header does not fit the size of the member.
+    `refusing_damage` handles other errors that zipfile raises for a damaged archive.
     """
     with _opened(archive, member) as (stream, where):
         return _read_elements(stream, _read_header(stream, member.file_size, where), where)
@@ -148,7 +147,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
 
 @contextmanager
 def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[tuple[IO[bytes], str]]:
-    """The bytes of an array, and what messages call it."""
+    """The bytes of an array, and its name in messages."""
     import zipfile
 
     where = f"{archive.filename}: array {member.filename.removesuffix('.npy')!r:.40}"
@@ -169,7 +168,7 @@ def _read_header(stream: IO[bytes], file_bytes: int, where: str) -> Header:
         version = npy.read_magic(start)
         if version == (1, 0):
             header = Header(*npy.read_array_header_1_0(start))
-        else:  # (3, 0) differs in the names of columns alone, which arrays of numbers do not have
+        else:  # (3, 0) differs only in the names of columns, which arrays of numbers do not have
             header = Header(*npy.read_array_header_2_0(start))
     except Exception as error:  # NumPy lets SyntaxError, TypeError, TokenError and others through
         raise ValueError(f"{where}: its .npy header cannot be read: {brief(error)}") from error

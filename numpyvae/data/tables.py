@@ -1,4 +1,4 @@
-"""A user's table: which columns are data, which one holds labels, and where each number stands."""
+"""A user's table: which columns are data, which one has labels, and where each number is."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ __all__ = ["Table", "read_table"]
 INDEX_NAME = re.compile(r"Unnamed: 0(\.\d+)?")
 ROW_NAMES = ("", "id", "index")
 PARTS = ("_train", "_test")
-"""How the names of arrays end that are a part of the examples, as in Keras' files."""
+"""Endings of the names of arrays that hold a part of the examples, as in Keras' files."""
 LABEL_NAMES = ("label", "labels", "class", "classes", "target", "targets", "y")
 
 
 class Table(NamedTuple):
-    """Examples, one a row, and what their file says of them."""
+    """Examples, one per row, and what their file says about them."""
 
     where: str
-    """The file, and of an .npz file the array."""
+    """The file and, in an .npz file, the array."""
     x: Array
     """(N, D)."""
     names: tuple[str, ...]
-    """(D,) of the columns of x, or () if the file has none."""
+    """(D,) the names of the columns of x, or () if the file has none."""
     columns: tuple[int, ...]
-    """(D,) where the columns of x stand in the file, counted from 0."""
+    """(D,) the numbers of the columns of x in the file, counted from 0."""
     lines: Array | None
-    """(N,) the line of the file, counted from 1, that each row stands on; None but for .csv."""
+    """(N,) the line of each row in a .csv file, counted from 1; None for other files."""
     labels: Array | None
     """(N,) classes, for colours."""
     notes: tuple[str, ...]
-    """What was noticed, a sentence each."""
+    """Remarks on the table, one sentence each."""
 
     def column(self, j: int) -> str:
-        """What a user calls column j of x: its name, or its number in the file, from 1."""
+        """Column j of x as a user names it: its name, or its number in the file, from 1."""
         return repr(self.names[j]) if self.names else str(self.columns[j] + 1)
 
     def error(self, row: int, entry: EntryError, part: str = "") -> ValueError:
-        """`entry`, in row `row` of x, in the words of the file; `part` is training or test."""
+        """The message of `entry` with its place in the file; `part` is "training" or "test"."""
         aside = f" (a {part} row)" if part else ""
         if self.lines is None:
             place = f"{self.where}[{row}, {self.columns[entry.column]}]"
@@ -68,13 +68,13 @@ def read_table(
 ) -> Table:
     """The examples of a .npy, .npz or .csv file, and their labels if it has them.
 
-    A column is called by its name in the first line of a .csv file, or by its number, from 1.
-    Unless `columns` says otherwise, the data are all columns but those in `drop`, the labels, and
-    of a .csv file the row numbers that pandas writes (a first column without a name, "Unnamed: 0",
-    or one that counts the rows). The labels are `label_column`, or else the column of a .csv file
-    that is called label, class, target or y (this one not beside an x), or the array of an .npz
-    file that is; `label_column` may name an array of it, too. Beside x_train they are y_train,
-    beside x_test y_test. Whole numbers and text are labels; a column of other numbers is data.
+    A column is given by its name in the first line of a .csv file, or by its number, from 1.
+    By default the data are all columns except those in `drop`, the labels, and in a .csv file the
+    row numbers that pandas writes (a first column without a name, "Unnamed: 0", or one that counts
+    the rows). The labels are `label_column`, or by default the column of a .csv file (or the array
+    of an .npz file) that is called label, class, target or y; y not if there is a column x. In an
+    .npz file `label_column` names an array; the labels of x_train are y_train, those of x_test
+    y_test. Whole numbers and text are labels; a column of other numbers is data.
 
     Raises FileNotFoundError, and ValueError as `read_array` does, or for a column that is not
     in the file.
@@ -108,12 +108,12 @@ def read_table(
 
 
 def _noticed_labels(path: Path, name: str, n: int) -> tuple[Array | None, str]:
-    """Labels that nobody asked for, if the array can be that, and a note on it."""
+    """Labels taken by default, if the array can be labels, and a note on them."""
     try:
         labels = _labels_of(path, name, n)
     except ValueError as error:
         if name.endswith(PARTS) and len(read_npz(path, name)) != n:
-            raise  # what belongs to x_test has as many rows
+            raise  # an array that belongs to x_test has as many rows
         return None, f"{str(error).removeprefix(f'{path}: ')}: no labels"
     if numbers := _no_classes(labels):
         return None, f"{name!r} {numbers}: no labels"
@@ -121,13 +121,13 @@ def _noticed_labels(path: Path, name: str, n: int) -> tuple[Array | None, str]:
 
 
 def _array_of_part(name: str, part: str, names: list[str]) -> str:
-    """The array of labels that is meant beside x_train, say: y_train for y, y_test and y_train."""
+    """The labels that belong to x_train, say: y_train among y, y_test and y_train."""
     own = next((name.removesuffix(end) for end in PARTS if name.endswith(end)), name) + part
     return own if part and own in names else name
 
 
 class _Wish(NamedTuple):
-    """Which columns a user wants."""
+    """The columns that a user wants."""
 
     where: str
     columns: Sequence[str] | None
@@ -137,7 +137,7 @@ class _Wish(NamedTuple):
     """Whether a column is taken for labels by its name."""
 
     def select(self, names: list[str], n: int) -> tuple[list[int], int | None, list[str]]:
-        """The columns of the data and that of the labels, of n in all, and notes on them."""
+        """The columns of the data and the column of the labels, out of n, and notes on them."""
         label = None if self.label is None else self._find(self.label, names, n)
         out = {self._find(name, names, n) for name in self.drop}
         if self.columns is not None:
@@ -212,7 +212,7 @@ def _read_csv_table(path: Path, wish: _Wish) -> Table:
     if names and all(name.isdecimal() for name in names[1:]) and names[-1].isdecimal():
         shown = ", ".join(filter(None, names[:4])) + (", ..." if len(names) > 4 else "")
         notes.append(
-            f"its first row ({shown}) names the columns: to have it as an example, put a "
+            f"its first row ({shown}) names the columns: to use it as an example, put a "
             "line of names above it"
         )
     named = names[kept[0]].lower() if names else ""
@@ -245,7 +245,7 @@ def _labels_of(path: Path, name: str, n: int) -> Array:
 
 
 def _as_labels(labels: Array) -> Array:
-    """Whole numbers as int64, whatever they were read as; other numbers and text as they are."""
+    """Whole numbers as int64; other numbers and text unchanged."""
     try:
         numbers: Any = labels.astype(np.float64)
     except (TypeError, ValueError):
@@ -258,7 +258,7 @@ def _as_labels(labels: Array) -> Array:
 
 
 def _no_classes(labels: Array) -> str:
-    """What speaks against labels: numbers that are not whole; "" if they are whole or text."""
+    """Why these cannot be labels: numbers that are not whole; "" if they are whole or text."""
     if labels.dtype.kind in "US":
         labels = labels[[value.strip().lower() not in MISSING for value in labels.tolist()]]
     try:
@@ -272,6 +272,6 @@ def _no_classes(labels: Array) -> str:
 
 
 def _on_numbers(what: str, labels: Array) -> list[str]:
-    """A note on labels that somebody has asked for."""
+    """A note on labels that the user has chosen."""
     numbers = _no_classes(labels)
     return [f"{what} {numbers}; each of its numbers is a class of its own"] if numbers else []

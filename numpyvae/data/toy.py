@@ -1,15 +1,15 @@
-"""Toy data whose truth is known exactly: four sets of points, each with the density it came from.
+"""Toy data with an exactly known density: four sets of points, each with its density.
 
 `gaussian_mixture`, `spiral` and `pinwheel` draw points of the plane from a `GaussianMixture`,
 `linear_gaussian` draws points near a plane in five dimensions from a `LinearGaussian`. The density
-comes along as `truth`:
+is returned as `truth`:
 
     x, labels, truth = spiral(500, np.random.default_rng(0))
     truth.log_prob(x)     # (N,) log p(x) in nats
     truth.score(x)        # (N, D) its gradient, the direction in which p grows
 
-Both methods take `extra_variance`: with s^2 they describe x + s eps, the density after noise was
-added, p convolved with N(0, s^2 I), which is again of the same kind.
+Both methods take `extra_variance`: with s^2 they describe x + s eps, data with added noise. Its
+density is p convolved with N(0, s^2 I), which is of the same kind.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class GaussianMixture:
         means: (K, D).
         variances: (K,) positive: variances, not standard deviations.
 
-    Raises ValueError for shapes that do not match and numbers that make no density.
+    Raises ValueError if shapes do not match or the numbers do not give a density.
     """
 
     def __init__(self, weights: Any, means: Any, variances: Any) -> None:
@@ -110,15 +110,15 @@ class GaussianMixture:
 class LinearGaussian:
     """x = W z + mean + sigma eps, z and eps standard normal: p(x) = N(x; mean, W W^T + sigma^2 I).
 
-    The model of probabilistic PCA (Tipping & Bishop 1999): a decoder without a hidden layer, and
-    therefore the VAE whose likelihood can be written down.
+    The model of probabilistic PCA (Tipping & Bishop 1999): a VAE whose decoder has no hidden layer,
+    so that its likelihood has a closed form.
 
     Args:
         weights: W (D, L).
         mean: (D,).
         noise_variance: sigma^2, positive: a variance, not a standard deviation.
 
-    Raises ValueError for shapes that do not match and a variance that is not positive.
+    Raises ValueError if shapes do not match or the variance is not positive.
     """
 
     def __init__(self, weights: Any, mean: Any, noise_variance: float) -> None:
@@ -194,14 +194,15 @@ def spiral(
 ) -> MixtureSample:
     """n points along the arms of a spiral of radius 2, labelled by arm.
 
-    The truth is a mixture of 100 round Gaussians strung along each arm like beads. With the default
-    noise they overlap so far that the arm looks continuous; the density is exact for any noise.
+    The density is a mixture of 100 round Gaussians along each arm, like beads on a string. With the
+    default noise they overlap so much that the arm looks continuous; the density is exact for any
+    noise.
 
     Args:
         n: number of points.
         rng: draws them.
         arms: number of arms.
-        turns: how often an arm winds around the centre, positive.
+        turns: number of turns of an arm around the centre, positive.
         noise: standard deviation about the arm, positive.
     """
     turns = positive_number("turns", turns)
@@ -218,14 +219,14 @@ def pinwheel(
 ) -> MixtureSample:
     """n points on the bent blades of a pinwheel, labelled by blade; dense in the middle of a blade.
 
-    Along each blade the distance from the centre is normal, 1 +- 0.3. The truth is a mixture of
-    100 round Gaussians strung along each blade like beads, exact as for `spiral`.
+    Along each blade the distance from the centre is normal, 1 +- 0.3. The density is a mixture of
+    100 round Gaussians along each blade, exact as for `spiral`.
 
     Args:
         n: number of points.
         rng: draws them.
         arms: number of blades.
-        twist: by how many radians a blade bends on its way from the centre to radius 1.
+        twist: angle, in radians, by which a blade bends between the centre and radius 1.
         noise: standard deviation about the blade, positive.
 
     After Johnson et al. 2016, "Composing graphical models with neural networks", Figure 1.
@@ -265,7 +266,7 @@ def _checked_size(n: int, rng: np.random.Generator) -> int:
 
 
 def _constant(values: Any) -> Floats:
-    """A read-only float64 copy: a truth that changed later would no longer be one."""
+    """A read-only float64 copy, so that the density cannot change later."""
     array = np.array(values, dtype=np.float64)
     array.setflags(write=False)
     return array

@@ -1,6 +1,6 @@
-"""Reading bytes that may lie about themselves: files of unknown origin, damaged or cut off.
+"""Reading files of unknown origin, whose headers may be wrong and whose data may be cut off.
 
-gzip and zipfile are imported where they are used, because `import numpyvae` comes by here.
+gzip and zipfile are imported where they are used, to keep `import numpyvae` fast.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ CHUNK_BYTES = 2**16
 
 
 def brief(text: object) -> str:
-    """What to quote of a text that a file of unknown origin may have written: one short line."""
+    """One short line of a text that may come from a file of unknown origin, for a message."""
     line = " ".join(str(text)[:1000].split())
     return "".join(c if c.isprintable() else "?" for c in line)[:200]
 
 
 def decompressed(file: BinaryIO) -> IO[bytes]:
-    """The content of `file` from its beginning, through gzip if its first two bytes ask for it."""
+    """The content of `file` from its beginning, through gzip if its first two bytes say so."""
     import gzip
 
     file.seek(0)
@@ -38,10 +38,10 @@ def decompressed(file: BinaryIO) -> IO[bytes]:
 
 
 def read_promised(stream: IO[bytes], n_bytes: int, where: str) -> bytearray:
-    """The `n_bytes` that a header promised, which must be all that is left in the stream.
+    """The `n_bytes` that a header declares, which must be all that is left in the stream.
 
-    Memory grows with what arrives, so a promise costs nothing; and reading stops one byte after
-    the promised end, so neither does a compressed stream that goes on for ever.
+    Memory grows with the data that arrive, so a false header takes none. Reading stops one byte
+    after the declared end, so neither does an endless compressed stream.
 
     Raises ValueError, which begins with `where`, if the stream ends sooner or later.
     """
@@ -59,7 +59,7 @@ def read_promised(stream: IO[bytes], n_bytes: int, where: str) -> bytearray:
 
 @contextmanager
 def refusing_damage(path: str | PathLike[str]) -> Iterator[None]:
-    """Turns whatever a damaged .npz or .gz file makes its reader raise into a ValueError."""
+    """Turn any error that comes from a damaged .npz or .gz file into a ValueError."""
     import zipfile
 
     try:

@@ -1,7 +1,7 @@
 """Exact references: PCA, probabilistic PCA, spike and slab, log p(x) of a small VAE by quadrature.
 
-Nothing here imports the rest of the package: what a trained model is held against is written a
-second time, from the formulas, so that agreement is evidence. Everything is computed in float64,
+Nothing here imports the rest of the package: these references are written a second time from the
+formulas, so that agreement with a trained model is evidence. Everything is computed in float64,
 log-probabilities are in nats, and covariances divide by N (maximum likelihood).
 """
 

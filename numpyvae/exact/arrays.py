@@ -1,4 +1,4 @@
-"""What both references ask of their arguments."""
+"""Checks of the arguments, shared by the references."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ __all__ = ["PCA", "ProbabilisticPCA", "mean_and_covariance", "principal_axes", "
 
 
 class PCA:
-    """Principal component analysis: the linear code of k = n_components numbers with least error.
+    """Principal component analysis: the linear code of k = n_components numbers with minimal error.
 
     `fit` finds the eigenvectors of S = (1/N) sum_n (x_n - mean)(x_n - mean)^T with the largest
-    eigenvalues. On the data of the fit, with errors summed over dimensions and averaged over n,
+    eigenvalues. On the fitted data, with errors summed over dimensions and averaged over n,
     reconstruction error + sum(explained_variance) = total_variance = trace(S).
 
     After `fit`: `mean` (D,), `components` (k, D) with orthonormal rows, `explained_variance` (k,),
@@ -64,13 +64,13 @@ class ProbabilisticPCA:
     z ~ N(0, I_L),  x | z ~ N(weights z + mean, noise_variance I_D),  so that
     p(x) = N(x; mean, C) with C = weights weights^T + noise_variance I_D.
 
-    `fit` maximises the likelihood at one stroke: noise_variance is the mean of the D - L smallest
+    `fit` maximises the likelihood in closed form: noise_variance is the mean of the D - L smallest
     eigenvalues of the covariance, weights = U (Lambda - noise_variance I)^(1/2) from the L largest.
-    `fit_em` climbs there. Both set `weights` (D, L), `mean` (D,), `noise_variance`. Only
+    `fit_em` reaches it by iteration. Both set `weights` (D, L), `mean` (D,), `noise_variance`. Only
     M = weights^T weights + noise_variance I, (L, L), is ever inverted.
 
-    Constant pixels do no harm while something is left to be noise. With latent_dim at or above the
-    rank of the centred data the likelihood has no maximum, and both fits raise ValueError.
+    Constant pixels are allowed. With latent_dim at or above the rank of the centred data nothing is
+    left as noise, the likelihood has no maximum, and both fits raise ValueError.
     Source: Tipping & Bishop 1999, sections 3.2, 3.3 and appendix B.
     """
 
@@ -90,10 +90,10 @@ class ProbabilisticPCA:
     def fit_em(
         self, x: ArrayLike, iterations: int, rng: np.random.Generator | None = None
     ) -> Array:
-        """Expectation maximisation; gives the mean log-likelihood (iterations + 1,), in nats.
+        """Expectation maximisation; returns the mean log-likelihood (iterations + 1,), in nats.
 
         The trace begins at the starting point, weights drawn from rng (default_rng(0) if None), and
-        never falls. EM leaves the rotation of z open: at the end it is turned to that of `fit`.
+        never falls. EM leaves the rotation of z open, so at the end z is rotated as in `fit`.
         """
         iterations = positive_integer("iterations", iterations)
         mean, covariance = mean_and_covariance(matrix(x))  # (D,), S (D, D)
@@ -129,7 +129,7 @@ class ProbabilisticPCA:
         """The density log N(x; mean, C) of each example, (N,), in nats.
 
         With r = x - mean and m the posterior mean, r^T C^-1 r = |r - weights m|^2 / noise_variance
-        + |m|^2: Woodbury's identity, written so that nothing cancels.
+        + |m|^2: Woodbury's identity, in a form without cancellation.
         """
         values = []
         for part in _parts(self, x):
@@ -156,7 +156,7 @@ def _require_fit(fitted: PCA | ProbabilisticPCA) -> None:
 
 
 def _parts(fitted: PCA | ProbabilisticPCA, x: ArrayLike) -> Iterator[Array]:
-    """Give the rows of x in float64, some thousands at a time, as wide as the data of the fit."""
+    """Give the rows of x in float64, some thousands at a time, with a check of their width."""
     _require_fit(fitted)
     return (part.astype(np.float64) for part in chunks(matrix(x, len(fitted.mean))))
 
@@ -172,12 +172,12 @@ def mean_and_covariance(x: NDArray[Any]) -> tuple[Array, Array]:
 
 
 def require_noise(variances: Array, name: str, latent_dim: int) -> None:
-    """ValueError unless more than `latent_dim` of the variances, descending, are above rounding."""
+    """ValueError unless more than `latent_dim` of the variances (descending) exceed rounding."""
     rank = int(np.sum(variances > 1e-14 * len(variances) * variances[0]))
     if latent_dim >= rank:
         raise ValueError(
             f"{name}={latent_dim} must be below {rank}, the rank of the centred data: "
-            "otherwise nothing is left to be noise and the likelihood has no maximum"
+            "otherwise nothing is left as noise and the likelihood has no maximum"
         )
 
 
@@ -188,7 +188,7 @@ def principal_axes(covariance: Array) -> tuple[Array, Array]:
 
 
 def _fix_signs(columns: Array) -> Array:
-    """Make the largest entry of each column positive; of nearly equal ones, the first."""
+    """Make the largest entry of each column positive (the first, if several are nearly equal)."""
     size = np.abs(columns)
     first = np.argmax(size >= (1.0 - 1e-6) * size.max(axis=0), axis=0)
     return columns * np.where(columns[first, np.arange(columns.shape[1])] < 0.0, -1.0, 1.0)

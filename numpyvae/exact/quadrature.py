@@ -23,37 +23,37 @@ def marginal_log_likelihood(
     """The exact log p(x) = log integral N(z; 0, I) p(x|z) dz of a VAE with latent_dim 1 or 2.
 
     Quadrature on cells that are halved where an example needs it, by the Gauss-Lobatto rule: its
-    nodes include the edges, so that no kink or step hides between two cells. One Gauss-Hermite rule
-    would not do: a posterior of width 0.01 falls between nodes laid out for the prior, nodes laid
-    out for one mode miss the second, and the kinks of ReLU decoders keep any global rule from
-    converging fast. From [-1024, 1024]^L downwards, a cell is
+    nodes include the edges, so that no kink or step hides between two cells. A single Gauss-Hermite
+    rule would not do: nodes placed for the prior miss a posterior of width 0.01, nodes placed for
+    one mode miss the second, and the kinks of ReLU decoders keep any global rule from converging
+    fast. Starting from [-1024, 1024]^L, a cell is
 
     - always halved while it is wider than half of max(1, its distance from 0);
-    - left alone when it cannot hold mass, by the lower of two bounds: the highest log integrand at
-      its nodes plus the whole spread there; the prior at the point nearest to 0 with each decoder
+    - dropped if it cannot hold mass, by the lower of two bounds: the highest log integrand at its
+      nodes plus the whole spread there; the prior at the point nearest to 0 with each decoder
       output at its best for x within its range over the nodes, widened by half on either side;
-    - accepted when its integrand spans at most 20 nats and two halvings in succession changed its
-      integral too little to matter. (One may agree by accident where there is a kink.)
+    - accepted if its integrand spans at most 20 nats and two successive halvings changed its
+      integral too little to matter. (One alone may agree by chance near a kink.)
 
     The error estimate is the tolerance plus all these changes and bounds. For smooth decoders it is
-    hundreds of times too high. It is no proof (of 36,000 random ReLU examples one was off by twice
-    the estimate), and it cannot see a feature of the decoder that is narrower than the distance of
-    the nodes, at most 0.15 near 0.
+    hundreds of times too high. It is not a proof: of 36,000 random ReLU examples one was off by
+    twice the estimate, and a feature of the decoder that is narrower than the distance of the nodes
+    (at most 0.15 near 0) can be missed.
 
     Args:
-        vae: theta, layout, latent_dim, data_dim, activation, likelihood and prior are read, no
+        vae: only theta, layout, latent_dim, data_dim, activation, likelihood and prior are read; no
             method is called. The prior must be standard normal.
         x: (N, D), in the support of the likelihood.
-        tolerance: in nats; None means 1e-7 for L = 1 and 1e-4 for L = 2. The error estimate ends at
-            one to about two times the tolerance, if max_cells suffices.
-        max_cells: after about so many cells for an example it ends. What is then unresolved makes
-            the error estimate large, and infinite where the mass may not even have been found.
+        tolerance: in nats; None means 1e-7 for L = 1 and 1e-4 for L = 2. The final error estimate
+            is one to about two times the tolerance, if max_cells suffices.
+        max_cells: about the most cells for an example. What is unresolved then makes the error
+            estimate large, and infinite if the mass may not have been found at all.
 
     Returns:
         log p(x) (N,) and its error estimate (N,), both in nats.
 
     Raises:
-        ValueError: for another latent_dim, likelihood or prior, and x outside the support.
+        ValueError: another latent_dim, likelihood or prior, or x outside the support.
     """
     decoder = _Decoder(vae)
     tolerance = (1e-7 if decoder.latent_dim == 1 else 1e-4) if tolerance is None else tolerance
@@ -70,7 +70,7 @@ def marginal_log_likelihood(
 def _integrate(decoder: _Decoder, x: Array, tolerance: float, max_cells: int) -> Array:
     """Halve, level by level, the cells that still matter to an example: log p(x) and error (2, N).
 
-    The work list holds P pairs of an example (`owner`) and a cell, as its index into `centres`.
+    The work list holds P pairs of an example (`owner`) and a cell (an index into `centres`).
     """
     n, dim = len(x), decoder.latent_dim
     K = 2**dim  # halving a cell gives K children
@@ -90,7 +90,7 @@ def _integrate(decoder: _Decoder, x: Array, tolerance: float, max_cells: int) ->
         fine = _log_sum_exp(mass)  # (P,)
         change = np.maximum(fine, coarse) + np.log(-np.expm1(-np.abs(fine - coarse)))
         change = np.where(spread <= 20.0, change - math.log(K), np.inf)  # a child's part of it
-        # In two dimensions a kink runs through many cells, whose accidents average out, and halving
+        # In two dimensions a kink crosses many cells, whose errors average out, and halving
         # a cell divides a kink's error by 8: so there the halving before counts that much less.
         doubt = np.maximum(change, last_change - (dim - 1) * math.log(8.0))
         distance = np.linalg.norm(np.maximum(np.abs(centres) - half_width, 0.0), axis=1)
@@ -155,7 +155,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 class _Decoder:
-    """The decoder and the likelihood of a VAE, read from its parameters and written again."""
+    """The decoder and the likelihood of a VAE, computed a second time from its parameters."""
 
     def __init__(self, vae: Any) -> None:
         likelihood, kind = vae.likelihood, type(vae.likelihood).__name__
@@ -177,7 +177,7 @@ class _Decoder:
         self.layers = [(views[f"decoder.{i}.W"], views[f"decoder.{i}.b"]) for i in range(depth)]
         self.width = max(bias.size for _, bias in self.layers)
         self.trials = 0 if kind == "Gaussian" else int(getattr(likelihood, "total_count", 1))
-        self.log_var: float | None = None  # None where the decoder gives it
+        self.log_var: float | None = None  # None if the decoder gives it
         if not self.trials and likelihood.variance == "shared":
             self.log_var = views["likelihood.log_var"].item()
         elif not self.trials and likelihood.variance != "per_dimension":
@@ -213,7 +213,7 @@ class _Decoder:
         return np.asarray(-0.5 * (squares + (LOG_2PI + log_var).sum(axis=-1)[cell]))
 
     def best_output(self, low: Array, high: Array, x: Array) -> Array:
-        """Of all outputs between low and high (P, K, D'), the one that fits x (P, D) best."""
+        """The output between low and high (P, K, D') that fits x (P, D) best."""
         D, x = self.data_dim, x[:, None]
         if self.trials:
             return np.asarray(np.clip(np.log(x) - np.log(self.trials - x), low, high))
@@ -224,7 +224,7 @@ class _Decoder:
         return np.concatenate([mean, log_var], axis=-1)
 
     def log_coefficient(self, x: Array) -> Array:
-        """Sum over d of the log binomial coefficients of x_d, the only part without z, (N,)."""
+        """Sum over d of the log binomial coefficients of x_d, the only term without z, (N,)."""
         counts = x.astype(np.intp) if self.trials else np.zeros(x.shape, dtype=np.intp)
         log_factorial = np.array([math.lgamma(k + 1.0) for k in range(self.trials + 1)])
         pairs = log_factorial[counts] + log_factorial[self.trials - counts]
@@ -232,7 +232,7 @@ class _Decoder:
 
 
 def _gauss_lobatto(n: int) -> tuple[Array, Array]:
-    """Nodes and weights (n,) on [-1, 1], both ends among them, exact for degree 2 n - 3.
+    """Nodes and weights (n,) on [-1, 1], including both ends, exact for degree 2 n - 3.
 
     The inner nodes are the zeros of P', P = P_(n-1) of Legendre; the weights 2 / (n (n-1) P^2).
     """

@@ -1,4 +1,4 @@
-"""Spike-and-slab sparse coding, its posterior by enumeration of all sets of active components."""
+"""Spike-and-slab sparse coding, with the posterior by enumeration of all active sets."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["SpikeAndSlab"]
 
 MOST_COMPONENTS = 10
 ENTRIES = 1 << 21
-"""Numbers in the largest array of a chunk of rows."""
+"""The size of the largest array of a chunk of rows."""
 
 
 class SpikeAndSlab:
-    """Probabilistic PCA with switches: of K components, each example has some and not the others.
+    """Probabilistic PCA with switches: each example uses some of the K components.
 
     s_k ~ Bernoulli(inclusion_k),  z ~ N(0, I_K),  x | s, z ~ N(weights (s z) + mean, noise_variance
     I_D), so that p(x) is a mixture of 2^K Gaussians N(mean, weights_s weights_s^T + noise_variance
-    I): the E-step of `fit_em` visits every one, for K = n_components up to 10.
+    I). The E-step of `fit_em` computes all of them, for K = n_components up to 10.
 
     Attributes after `fit_em`: `weights` (D, K), `mean` (D,), `noise_variance`, `inclusion` (K,).
-    With inclusion = 1 it is probabilistic PCA. The order and the signs of the components are open.
+    With inclusion = 1 it is probabilistic PCA. The order and signs of the components are arbitrary.
     Source: Sheikh, Shelton & Luecke 2014, sections 2 and 3, without the truncation.
     """
 
@@ -45,10 +45,10 @@ class SpikeAndSlab:
     def fit_em(
         self, x: ArrayLike, iterations: int, rng: np.random.Generator | None = None
     ) -> Array:
-        """Expectation maximisation; gives the mean log-likelihood (iterations + 1,), in nats.
+        """Expectation maximisation; returns the mean log-likelihood (iterations + 1,), in nats.
 
         The trace begins at the starting point, weights drawn from rng (default_rng(0) if None) and
-        inclusion 1/2, and never falls. Where it ends depends on the start: take the best of some.
+        inclusion 1/2, and never falls. The result depends on the start: take the best of several.
         """
         data, K = matrix(x), self.n_components
         iterations = positive_integer("iterations", iterations)
@@ -72,10 +72,10 @@ class SpikeAndSlab:
         return np.concatenate([e_step.p for _, e_step in self._e_steps(x)])
 
     def _step(self, data: Array) -> float:
-        """One iteration of EM; gives the mean log-likelihood before it.
+        """One iteration of EM; returns the mean log-likelihood before it.
 
         With y = (s z, 1): [weights, mean] = (sum x E[y]^T) (sum E[y y^T])^-1, the regression of x
-        on a y that is known by its moments.
+        on y, of which only moments are known.
         """
         K, D, n = self.n_components, len(self.mean), len(data)
         log_likelihood, active, squares = 0.0, np.zeros(K), 0.0
@@ -98,10 +98,10 @@ class SpikeAndSlab:
         return log_likelihood / n
 
     def _e_steps(self, x: ArrayLike) -> Iterator[tuple[Array, _EStep]]:
-        """Some rows at a time, in float64, with log p(x), p(s|x) and E[s z | s, x].
+        """Chunks of rows, in float64, with log p(x), p(s|x) and E[s z | s, x].
 
-        In the span of the weights, W = Q R, all is K-dimensional: |x - mean - W m|^2 is what lies
-        outside of it, plus |Q^T (x - mean) - R m|^2. Nothing cancels.
+        Within the span of the weights, W = Q R, all is K-dimensional: |x - mean - W m|^2 is the
+        squared part of x - mean outside it, plus |Q^T (x - mean) - R m|^2. Nothing cancels.
         """
         if not hasattr(self, "weights"):
             raise ValueError("this SpikeAndSlab is not fitted: call fit_em(x, iterations) first")

@@ -1,13 +1,22 @@
 """Coursework: exercises on backprop through sampling that name the student's mistake.
 
-Four rooms, and each imports only from those above it:
+Four rooms, and each imports only from those before it:
 
 - `sandbox`: a student's file, read and run in a process of its own, without trust
 - `judge`: the exercises, the right results, what differs, and which mistake it is
 - `student`: stubs, the verdict in words, hints, the live page of `watch`
 - `teacher`: submissions, grading, Gradescope, notebooks, the kit, lint
 
-`command` puts their commands together: `numpyvae exercises ...`.
+`command` puts their commands together: `numpyvae exercises ...`. One submission takes this way:
+
+1. `judge.judging.judge_file` reads the student's file and draws its arguments from the seed
+   (`judge.catalogue.draw_points`).
+2. `sandbox.runner` runs the file in a confined process (`sandbox.child`), which calls each
+   function with these arguments and returns arrays and errors, nothing else.
+3. `judge.compare` compares the arrays with the solution's (`judge.reference`), which gives faults.
+4. `judge.diagnosis` makes each known mistake (`judge.mistakes`) in the solution and names the one
+   that gives the student's arrays.
+5. The `Verdict` goes to `student.report` (text, hints, `watch`) or `teacher.grading` (marks).
 """
 
 from importlib import import_module

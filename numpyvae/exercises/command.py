@@ -50,9 +50,13 @@ def add_to(commands: Any) -> None:
         add = own.add_parser(name, help=text)
         add.add_argument("folder", type=Path, metavar="FOLDER")
         add.add_argument(
-            "number", type=int, nargs="?", metavar="EXERCISE", help="its number; default: "
+            "number",
+            type=int,
+            nargs="?",
+            metavar="EXERCISE",
+            help="its number; default: "
             + ("all" if name == "check" else "the first that does not pass"),
-        )  # fmt: skip
+        )
         add.add_argument("--seed", default="0", help="of the numbers used for the check")
         add_course(add, part=False)
         add.set_defaults(command=function)
@@ -67,15 +71,19 @@ def start(arguments: argparse.Namespace) -> int:
         written, kept = stubs.write(arguments.folder, notebook.files(course))
     else:
         written, kept = stubs.start(arguments.folder, course)
-    print(f"{arguments.folder}/: {len(written)} files written" + (
-        f", {len(kept)} kept unchanged" if kept else ""))  # fmt: skip
+    print(
+        f"{arguments.folder}/: {len(written)} files written"
+        + (f", {len(kept)} kept unchanged" if kept else "")
+    )
     if arguments.notebook:
         print(f"Open {arguments.folder / notebook.NAMES[course.part]} in Jupyter.")
         return 0
     first, own = course.exercises[0], arguments.exercises
-    print(f"Begin with {first.file}, and check it: "
-          f"numpyvae exercises check {arguments.folder} {first.number}"
-          + (f" --exercises {own}" if own else ""))  # fmt: skip
+    print(
+        f"Begin with {first.file}, and check it: "
+        f"numpyvae exercises check {arguments.folder} {first.number}"
+        + (f" --exercises {own}" if own else "")
+    )
     return 0
 
 

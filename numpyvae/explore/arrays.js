@@ -1,6 +1,6 @@
 "use strict";
-// Flat typed arrays, row by row: x (N, D) has x[n * D + d]. Which kind theta is decides the precision
-// of all that is computed from it: Float64Array for the gradient path, Float32Array for training.
+// Flat typed arrays, row by row: x (N, D) has x[n * D + d]. The type of theta decides the precision
+// of all computations: Float64Array for the gradient path, Float32Array for training.
 
 /** A new array of n zeros of the kind of `array`. */
 function zeros(n, array) {

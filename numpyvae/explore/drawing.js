@@ -1,7 +1,7 @@
 "use strict";
 // Canvases: sharp at any pixel ratio, in the colours of the page's theme, in world coordinates.
 
-/** A colour of the page's theme by its name in page.css; asked for anew when the theme changes. */
+/** A colour of the page's theme by its name in page.css; read again when the theme changes. */
 function colour(name) {
   const { theme } = document.documentElement.dataset;
   if (colour.theme !== theme) [colour.theme, colour.known] = [theme, {}];
@@ -11,7 +11,7 @@ function colour(name) {
   return colour.known[name];
 }
 
-/** A number of so many digits as text, with true minus signs. */
+/** A number as text with the given number of digits and true minus signs. */
 function number_text(value, digits = 3) {
   if (!Number.isFinite(value)) return value === Infinity ? "∞" : "not finite";
   const size = Math.abs(value);
@@ -72,7 +72,7 @@ class Board {
     this.draw(this);
   }
 
-  /** What stays as it is while z is dragged: drawn once for each `key`, then copied. */
+  /** What does not change while z is dragged: drawn once for each `key`, then copied. */
   layer(key, draw) {
     const { canvas, ctx } = this;
     const now = [
@@ -230,7 +230,7 @@ class Board {
     ctx.fill();
   }
 
-  /** Text that stands out from whatever is behind it. */
+  /** Text that can be read on any background. */
   label(text, x, y, style = colour("ink"), size = 13, align = "center", weight = 600) {
     const { ctx } = this;
     ctx.font = this.font(size, weight);

@@ -68,7 +68,7 @@ class Standardized {
     this.log_scale = this.scale.reduce((sum, scale) => sum + Math.log(scale), 0);
   }
 
-  /** What the encoder begins with. */
+  /** The input of the encoder. */
   standardize(x, array) {
     if (!this.is_standardized) return x;
     return zeros(x.length, array).map(
@@ -148,7 +148,7 @@ class Gaussian extends Standardized {
   }
 }
 
-/** Residuals r = x - mean that hang together: log p = -1/2 sum_d (log 2 pi + log_var_d + u_d^2), u = B^T r. */
+/** Correlated residuals r = x - mean: log p = -1/2 sum_d (log 2 pi + log_var_d + u_d^2), u = B^T r. */
 class StructuredGaussian extends Standardized {
   constructor(D, config) {
     super(D, config);

@@ -1,5 +1,5 @@
 "use strict";
-// The page: what it carries, which weights and which example it shows, its parts and its theme.
+// The page: its data, the weights and the example it shows, its parts and its theme.
 
 /** An element with properties and children. */
 function make(tag, properties, children = []) {
@@ -48,7 +48,7 @@ class App {
     for (const action of this.listeners[event] ?? []) action();
   }
 
-  /** theta has changed: what depends on it is computed anew when it is shown. */
+  /** theta has changed: what depends on it is computed again when it is shown. */
   touch() {
     this.weights += 1;
     this.stale = true;
@@ -164,7 +164,7 @@ function listen_to_theme(app) {
   set();
 }
 
-/** What the page carries, and what it leaves out. */
+/** What the page contains, and what it leaves out. */
 function describe_run(app) {
   const { run } = app;
   const of = (part, shown) =>

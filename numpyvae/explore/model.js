@@ -1,5 +1,5 @@
 "use strict";
-// numpyvae/models/vae.py by its own names: forward, backward, and what they are made of. dx means
+// numpyvae/models/vae.py under the same names: forward, backward and their parts. dx means
 // d loss / d x. Every f(...) -> [value, cache] has its f_backward(dvalue, cache).
 
 class Dense {
@@ -85,7 +85,7 @@ class Sequential {
     return dy;
   }
 
-  /** The same without dx: the widest product is not needed where x is data. */
+  /** The same without dx: the widest product is not needed if x is data. */
   backward_params(params, grads, dy, cache) {
     for (let i = this.layers.length - 1; i > 0; i--) {
       dy = this.layers[i].backward(params, grads, dy, cache[i]);

@@ -1,8 +1,8 @@
 """The page of `numpyvae explore`: a run's parameters and data beside the JavaScript that uses them.
 
-The page asks nothing of any host and holds all it needs: the files of this folder, put into one,
-and arrays as compressed bytes in base64. JavaScript computes what `models/vae.py` computes, by the
-same names; the lines that the page highlights are read from that file here.
+The page needs no network: it contains the files of this folder, and arrays as compressed bytes in
+base64. The JavaScript computes the same as `models/vae.py`, under the same names; the lines that
+the page highlights are read from that file here.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ SCRIPTS = (
     *("plane_drawing", "plane", "path_steps", "path_arrows", "path_tables", "path"),
     *("train_drawing", "train", "main"),
 )
-"""In the order of a reading; none runs anything before the last."""
+"""The scripts in reading order; only the last one runs anything when loaded."""
 PAGE = "explore.html"
 PAGE_BYTES = 1_000_000
-"""How large a page should be: what parameters and code leave is for examples."""
+"""The size of a page; examples get what parameters and code leave."""
 LEAST_BYTES = 500_000
-"""For examples, however many parameters there are."""
+"""The least size for examples, however many parameters there are."""
 MOST_PARAMETERS = 2_000_000
-"""A page of more is larger than a browser likes, and a step takes it seconds."""
+"""With more, the page would be too large for a browser, and a step would take seconds."""
 MOST_TEST, MOST_TRAIN = 2000, 20_000
 MOST_CLASSES = 30
 
 
 def why_no_page(model: Model) -> str:
-    """Why there is no page of a model; nothing if there is one."""
+    """Why there is no page for this model; "" if there is one."""
     if type(model) is not VAE:
-        return f"it shows the gradient path of a VAE alone, not of {type(model).__name__}"
+        return f"it shows only the gradient path of a VAE, not of {type(model).__name__}"
     if model.layout.size > MOST_PARAMETERS:
         return f"it takes at most {MOST_PARAMETERS:,} parameters, not {model.layout.size:,}"
     return ""
 
 
 def explore_page(model: Any, data: RunData, title: str) -> str:
-    """The HTML of a fitted VAE and its data; ValueError for a model of which there is none."""
+    """The HTML of a fitted VAE and its data; ValueError for a model without such a page."""
     if reason := why_no_page(model):
         raise ValueError(f"no page: {reason}")
     theta = _packed(model.theta)
@@ -84,7 +84,7 @@ def _text(name: str) -> str:
 
 
 def described(model: Any) -> dict[str, Any]:
-    """The model's configuration, and where its parameters stand in theta."""
+    """The model's configuration, and the places of its parameters in theta."""
     layout = model.layout
     return {
         "name": repr(model),
@@ -94,7 +94,7 @@ def described(model: Any) -> dict[str, Any]:
         "activation": model.activation,
         "likelihood": model.likelihood.config(),
         "likelihood_name": repr(model.likelihood),
-        "beta": str(model.beta),  # "inf" is no JSON
+        "beta": str(model.beta),  # JSON has no inf
         "seed": model.seed,
         "epochs": model.epochs_trained,
         "layout": {
@@ -104,11 +104,11 @@ def described(model: Any) -> dict[str, Any]:
 
 
 def _examples(model: Any, data: RunData, budget: int) -> dict[str, Any]:
-    """Test and training examples, as many as `budget` bytes hold, and what they are."""
+    """Test and training examples, as many as fit into `budget` bytes, with a description."""
     seen = np.asarray(data.test_examples()[:MOST_TEST])
     is_pixels = data.transform is binarize_pixels
     if data.transform is not None and not is_pixels:
-        raise ValueError("the page knows binarize_pixels, and no other transform of the data")
+        raise ValueError("the page can show only the transform binarize_pixels")
     x_train = data.x_train[:: max(1, -(-len(data.x_train) // MOST_TRAIN))]
     if not is_pixels:
         x_train, seen = (np.asarray(x).astype(model.dtype, copy=False) for x in (x_train, seen))
@@ -130,7 +130,7 @@ def _examples(model: Any, data: RunData, budget: int) -> dict[str, Any]:
 
 
 def _range(model: Any, x: Array) -> tuple[float, float]:
-    """The values drawn white and black, as in the pictures; some span where all are equal."""
+    """The values drawn white and black, as in the pictures; never equal, even if all data are."""
     white, black = value_range(model, x)
     return (white, black) if black > white else (white, white + 1.0)
 
@@ -142,7 +142,7 @@ def _dims(model: Any, x: Array) -> list[int]:
 
 
 def _classes(labels: Array | None, n: int) -> dict[str, Any]:
-    """Names of the classes, and of each test example its number; none if there are too many."""
+    """The names of the classes, and each test example's class; none if there are too many."""
     if labels is None:
         return {"classes": [], "labels": []}
     classes, index = np.unique(np.asarray(labels)[:n], return_inverse=True)
@@ -174,7 +174,7 @@ def _packed_rows(x: Array, budget: int) -> dict[str, Any]:
 
 
 def _lines() -> list[dict[str, Any]]:
-    """The statements of `VAE.forward` and `VAE.backward` as they stand in models/vae.py."""
+    """The statements of `VAE.forward` and `VAE.backward` as written in models/vae.py."""
     lines: list[dict[str, Any]] = []
     for function in (VAE.forward, VAE.backward):
         source, first = inspect.getsourcelines(function)

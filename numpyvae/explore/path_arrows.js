@@ -1,7 +1,7 @@
 "use strict";
 // What the gradient path draws: the arrows into mean and log_var, and the pull on the output.
 
-/** The direction that leads away from all arrows, for the name of what they start from. */
+/** The direction away from all arrows, for the name of the point where they start. */
 function from_arrows(arrows, to_pixels) {
   const units = arrows
     .map(([, d]) => to_pixels(d))

@@ -72,14 +72,14 @@ const STEPS = [
     code: "self.likelihood.log_prob_backward(",
     gives: ["doutput"],
     says: () =>
-      "What each number of the output should do: for counts and coins it is the expected minus the seen.",
+      "The gradient of each number of the output: for counts and coins, the expected value minus x.",
   },
   {
     of: "backward",
     code: "self.decoder.backward(",
     gives: ["dz"],
     says: () =>
-      "The decoder carries it back to z: dz, the one door through which the data speak to the encoder.",
+      "The decoder carries it back to z. Only through dz does the reconstruction reach the encoder.",
   },
   {
     of: "backward",

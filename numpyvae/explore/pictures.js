@@ -30,7 +30,7 @@ class Pictures {
     this.range = null; // of what is drawn as lines
   }
 
-  /** x as it is drawn: lines in the model's own units, so that no column's unit rules. */
+  /** x as it is drawn: lines in the model's own units, so that no column dominates. */
   drawn(x) {
     const { likelihood } = this.vae;
     return this.shape || !likelihood.is_standardized ? x : likelihood.standardize(x, x);

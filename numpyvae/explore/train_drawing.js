@@ -65,7 +65,7 @@ class TrainDrawing {
   draw_plane(board) {
     const { app, test } = this;
     const view = plane_view(app, test.mean);
-    // The view grows at once and shrinks not at all, so that what moves are the points.
+    // The view grows at once and never shrinks, so that movement comes from the points.
     if (this.view)
       for (const axis of ["x", "y"])
         view[axis] = [

@@ -1,9 +1,8 @@
-"""One thread for NumPy's matrix products, where more would wait for each other.
+"""One thread for NumPy's matrix products, because several would wait for each other.
 
-OpenBLAS, which multiplies matrices for NumPy's wheels, cuts each product into a part for every core
-and spins until the last is done. Where another program keeps a core busy, that is a wait for the
-scheduler at every product: a training step of 7 ms took 200 ms beside three busy loops on two
-cores.
+OpenBLAS, which multiplies matrices in NumPy's wheels, cuts each product into a part for every core
+and spins until the last part is done. If another program keeps a core busy, every product waits for
+the scheduler: a training step of 7 ms took 200 ms beside three busy loops on two cores.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ class _OpenBlas(NamedTuple):
     get_threads: Callable[[], int]
     set_threads: Callable[[int], None]
     default: int
-    """How many threads it has when nobody has said how many."""
+    """Its number of threads by default."""
     limited: bool
-    """Whether the environment said how many when it was loaded."""
+    """Whether the environment set the number of threads when it was loaded."""
 
 
 @cache
 def _open_blas() -> _OpenBlas | None:
-    """None where NumPy multiplies with another library: MKL, Accelerate.
+    """None if NumPy multiplies with another library: MKL, Accelerate.
 
     A name looked up in NumPy's extension module is searched for in all that the module was linked
     with; not so on Windows, where wheels have their libraries in a folder beside NumPy.
@@ -75,7 +74,7 @@ def _is_ours() -> bool:
 
 
 def blas_threads() -> int | None:
-    """How many threads NumPy's OpenBLAS may use now; None where it is another library."""
+    """How many threads NumPy's OpenBLAS may use now; None for another library."""
     blas = _open_blas()
     return blas.get_threads() if blas else None
 
@@ -83,14 +82,14 @@ def blas_threads() -> int | None:
 class _OneBlasThread:
     """`one_blas_thread`. It knows which Python threads are inside, so that nesting costs nothing.
 
-    An exception may come at any line (Ctrl-C): what was taken is given back all the same.
+    An exception may come at any line (Ctrl-C): the number of threads is restored all the same.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.holders: set[int] = set()
         self.threads = 1
-        """How many may work together inside: what OpenBLAS had."""
+        """How many threads may work together inside: as many as OpenBLAS had."""
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)
@@ -133,6 +132,6 @@ class _OneBlasThread:
 
 
 one_blas_thread = _OneBlasThread()
-"""A function decorated with it has one thread of NumPy's OpenBLAS, which then gets back what it
-had. A limit that the user has set, by an environment variable or with threadpoolctl, stays as it
-is, and libraries other than OpenBLAS are left alone."""
+"""A decorator: within the function NumPy's OpenBLAS has one thread, afterwards as many as before. A
+limit that the user has set, by an environment variable or with threadpoolctl, is kept, and
+libraries other than OpenBLAS are not changed."""

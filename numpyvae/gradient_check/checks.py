@@ -57,8 +57,8 @@ def check_grad(
     sizes       e.g. ``{"N": 5}``: sizes that are no parameter's shape, so that a factor of 1/5 can
                 be called 1/N
 
-    A long check says on stderr how far it is. Raises TypeError or ValueError where the call makes
-    no sense; whatever f or grad raise at theta passes through.
+    A long check shows its progress on stderr. Raises TypeError or ValueError if the call makes no
+    sense; exceptions of f or grad at theta pass through.
     """
     check_order("check_grad(f, theta, grad)", f, theta)
     settings = Settings(method, rtol, atol, directions, sizes)

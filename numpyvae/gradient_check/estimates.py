@@ -110,7 +110,7 @@ def _disagrees(where: str, by_complex: float, slope: Slope) -> str:
 
 
 def _slope_along(sample: Sample, phi: Phi, scale: float = 1.0) -> Slope:
-    """The slope along phi, precise enough to see a kink that matters."""
+    """The slope along phi, precise enough to show a relevant kink."""
     target = 1e-9 * sample.slope / scale
     return refined_slope(phi, sample.value, scale, sample.noise, target, 1e-8)
 
@@ -145,7 +145,7 @@ def _complex_rounding(sample: Sample, direction: Vector) -> float:
 def find_kinks(sample: Sample, kinked: Groups, estimate: Estimate, notes: Notes) -> None:
     """Record the entries at which f has a kink, by dividing the groups found to have one.
 
-    A complex step sees one branch of f only, so that its slope at a kink looks like any other.
+    A complex step sees only one branch of f, so its slope at a kink looks like any other.
     """
     for group in kinked:
         found, parts = False, [group]

@@ -1,4 +1,4 @@
-"""The pictures of a gradient check. matplotlib is imported only when one is drawn, pyplot never.
+"""The pictures of a gradient check. matplotlib is imported when one is drawn, pyplot is not.
 
 Colours are those of Okabe & Ito (2008), which stay apart under every kind of colour blindness;
 lines also differ by their markers.

@@ -34,34 +34,34 @@ Phi = Callable[[float], float]
 
 
 class Notes:
-    """What a check has to say beside its numbers. Sentences are added, each once, and stay."""
+    """The remarks of a check. Sentences are added, each once, and never removed."""
 
     def __init__(self, warnings: list[str]) -> None:
         self.warnings = list(warnings)
         self.unknown: list[str] = []  # why nothing can be told
-        self.failures: dict[str, str] = {}  # what is wrong whatever the numbers say -> short name
+        self.failures: dict[str, str] = {}  # what is wrong regardless of the numbers -> short name
 
     def warn(self, text: str) -> None:
-        """Say something that is worth knowing."""
+        """Add a sentence that is worth knowing."""
         if text not in self.warnings:
             self.warnings.append(text)
 
     def cannot_tell(self, text: str) -> None:
-        """Say why no verdict is possible."""
+        """Add a reason why no verdict is possible."""
         if text not in self.unknown:
             self.unknown.append(text)
 
     def fail(self, pattern: str, text: str) -> None:
-        """Say what is wrong whatever the numbers say, under a short name."""
+        """Add what is wrong regardless of the numbers, under a short name."""
         self.failures.setdefault(text, pattern)
 
 
 class Evaluator:
     """``f`` at theta and beside it, by real and by complex numbers.
 
-    ``f`` sees two working vectors, perturbed in place, through views in the caller's own form: no
-    copying for each call, until f is seen to write into what it is given. A point at which f raises
-    is one at which it is NaN.
+    ``f`` gets views of two working vectors, perturbed in place, in the caller's own form. So no
+    call copies anything, until f is seen to write into its argument. Where f raises, its value
+    counts as NaN.
     """
 
     def __init__(self, f: Callable[[Any], Any], point: Point) -> None:
@@ -148,7 +148,7 @@ class Evaluator:
 
 
 class Slope(NamedTuple):
-    """A derivative, the bound of its error, and where they stay apart the one-sided slopes.
+    """A derivative, the bound of its error, and the one-sided slopes if they differ.
 
     kind  "smooth", "kink" (one-sided slopes stay apart as h shrinks), "near kink" (they do until a
           small step gets past it), or "jump" (the values of phi stay apart)

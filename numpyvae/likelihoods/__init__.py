@@ -1,8 +1,8 @@
 """p(x|z): how the decoder's output becomes a distribution over data.
 
-A new likelihood is a class with the members of `Likelihood`, and its name in `LIKELIHOODS`: the
-proofs, the command's options and the files of models read them there. All log-probabilities are
-complete (normalising constants included), in nats, one per example.
+A new likelihood is a class with the members of `Likelihood`, listed in `LIKELIHOODS`, where the
+proofs, the command's options and the files of models find it. All log-probabilities are complete
+(normalising constants included), in nats, one per example.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EXAMPLES: tuple[Likelihood, ...] = tuple(
 
 
 def likelihood_from_config(config: Mapping[str, Any]) -> Likelihood:
-    """The likelihood that `config()` described. ValueError when it names none."""
+    """The likelihood that `config()` described; ValueError if it names none."""
     likelihood: Likelihood = from_config("likelihood", config, LIKELIHOODS)
     return likelihood
 

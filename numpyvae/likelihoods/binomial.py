@@ -18,7 +18,7 @@ from numpyvae.validation import EntryError, check_finite, exact_text, first_entr
 __all__ = ["Bernoulli", "Binomial"]
 
 TABLE = 2**16
-"""Coefficients C(n, k) are kept in a table for n below this; beyond it, worked out as needed."""
+"""For n below this, the coefficients C(n, k) are in a table; beyond it they are computed."""
 
 
 class Binomial:
@@ -26,7 +26,7 @@ class Binomial:
 
     log p(x|z) = sum_d (log C(n, x_d) + x_d logits_d - n log(1 + exp(logits_d))).
 
-    The probability is never formed on the way to the logarithm, so logits of +-1e4 are exact.
+    The logarithm is computed without the probability itself, so logits of +-1e4 are exact.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = {}
@@ -63,7 +63,7 @@ class Binomial:
     def log_prob_backward(
         self, params: Params, grads: Grads, dlog_prob: Array, cache: Any
     ) -> Array:
-        """doutput = dlog_prob (x - n sigmoid(logits)): what was there, minus its mean."""
+        """doutput = dlog_prob (x - n sigmoid(logits)): the count minus its mean."""
         x, mean = cache
         doutput = x - mean
         doutput *= dlog_prob[:, None]
@@ -99,7 +99,7 @@ class Binomial:
         return np.array([lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) for k in counts])
 
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
-        """Nothing: it has no parameters."""
+        """Do nothing: it has no parameters."""
 
     def mean(self, output: Array) -> Array:
         return self.total_count * sigmoid(output)

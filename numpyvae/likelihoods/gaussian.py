@@ -25,7 +25,7 @@ __all__ = ["Gaussian"]
 LEARNED = ("shared", "per_dimension")
 
 LARGE = 5.0
-"""Root mean square of a column that is too large for networks, which are made for inputs of 1."""
+"""A column with a larger root mean square is too large for a network, made for inputs of 1."""
 
 
 class Gaussian:
@@ -36,9 +36,9 @@ class Gaussian:
     `Gaussian(variance=0.5)` is the squared-error VAE of the textbooks: log p(x|z) is then
     -||x - mean||^2 - (D/2) log pi, the squared error with weight one, up to a constant.
 
-    Data in units of their own (years, prices, pascals) are standardised: with a `shift` and a
-    `scale` for each dimension, y = (x - shift) / scale is what the encoder and the formula above
-    see, and log p(x|z) = log p(y|z) - sum_d log scale_d is the density of x in its own units.
+    Data in their own units (years, prices, pascals) are standardised: with a `shift` and a `scale`
+    for each dimension, the encoder and the formula above use y = (x - shift) / scale, and
+    log p(x|z) = log p(y|z) - sum_d log scale_d is the density of x in its own units.
     `Gaussian("shared").scaled_to(x_train)` takes both from the data.
 
     Args:
@@ -92,7 +92,7 @@ class Gaussian:
         """As `log_prob`, of standardised x."""
         if self.variance == "per_dimension":
             return gaussian_log_prob(x, *mean_and_log_var(output))
-        # One variance for all: only the squared distance has to be summed, one exp serves all.
+        # One variance for all: only the squared distance is summed, and one exp is enough.
         log_var, precision = self._log_var_and_precision(params)
         residual = x - output  # (N, D)
         squared = (residual * residual).sum(axis=-1)  # ||x - mean||^2, (N,)
@@ -139,7 +139,7 @@ class Gaussian:
     def _log_var_and_precision(self, params: Params) -> tuple[Any, Any]:
         """Log variance and 1 / variance: arrays (1,) if learned, else Python floats.
 
-        A float leaves the dtype of float32 arrays alone; a NumPy float64 would not.
+        A Python float keeps float32 arrays float32; a NumPy float64 would not.
         """
         if self.variance == "shared":
             log_var = params["likelihood.log_var"]
@@ -166,7 +166,7 @@ class Gaussian:
         check_finite("x", x, first_row=first_row)
 
     def largest_column(self, x: Array) -> tuple[int, str, str] | None:
-        """Of x (N, D) the column in the largest units, its size, a remedy; None: none is large."""
+        """The column of x (N, D) in the largest units, its size, a remedy; or None."""
         if self.standardization is not None:
             return None
         mean, std = column_moments(x)

@@ -1,4 +1,4 @@
-"""What a model asks of p(x|z)."""
+"""The members that a model needs of p(x|z)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["Likelihood", "log_prob_table"]
 
 
 class Likelihood(Protocol):
-    """What a VAE asks of p(x|z). D data dimensions, D' = `output_dim(D)` decoder outputs."""
+    """What a VAE needs of p(x|z). D data dimensions, D' = `output_dim(D)` decoder outputs."""
 
     shapes: Mapping[str, tuple[int, ...]]
-    """Parameters of the likelihood's own, name -> shape; mostly none."""
+    """The likelihood's own parameters, name -> shape; mostly none."""
 
     data_scale: float
-    """The size of the data; the encoder's first weights start that much smaller."""
+    """The size of the data, by which the encoder's first weights are divided at the start."""
 
     standardization: Standardization | None
-    """What the encoder's input passes through first; None leaves it as it is."""
+    """The standardisation before the encoder's first layer, or None."""
 
     def output_dim(self, data_dim: int) -> int:
-        """D', how many numbers the decoder must give for D data dimensions."""
+        """D', the number of decoder outputs for D data dimensions."""
 
     def log_prob(self, params: Params, x: Array, output: Array) -> tuple[Array, Any]:
         """Log p(x|z) summed over dimensions: x (N, D), decoder output (N, D') -> (N,), cache."""
@@ -53,11 +53,11 @@ class Likelihood(Protocol):
         """{"name": ..., and the constructor's arguments}, as JSON can hold it."""
 
     text: ClassVar[str]
-    """How the command line writes it: "binomial:COUNT"."""
+    """Its form on the command line: "binomial:COUNT"."""
 
     @classmethod
     def from_text(cls, argument: str) -> Likelihood:
-        """What follows the colon on the command line as a likelihood; ValueError if it cannot."""
+        """The likelihood for the text after the colon on the command line, or ValueError."""
 
     @classmethod
     def examples(cls) -> Sequence[Likelihood]:
@@ -67,7 +67,7 @@ class Likelihood(Protocol):
 def log_prob_table(likelihood: Likelihood, params: Params, x: Array, output: Array) -> Array:
     """Log p(x_n | output_g) of every x (N, D) with every output (G, D'): (N, G) nats.
 
-    By the likelihood's own `log_prob_table` if it has one: a product of matrices is much faster.
+    It uses the likelihood's own `log_prob_table` if there is one: a matrix product is much faster.
     """
     own = getattr(likelihood, "log_prob_table", None)
     if own is not None:

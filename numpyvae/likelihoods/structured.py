@@ -1,4 +1,4 @@
-"""Real numbers whose residuals hang together: a Gaussian with a banded precision."""
+"""Real numbers with correlated residuals: a Gaussian with a banded precision matrix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpyvae.validation import positive_int
 __all__ = ["StructuredGaussian"]
 
 MOST_NEIGHBOURS = 10_000
-"""Far more than can be trained, and few enough that a file which names them costs nothing."""
+"""Far more than can be trained, yet few enough that a file with so many loads quickly."""
 
 
 class StructuredGaussian(Gaussian):
@@ -26,21 +26,21 @@ class StructuredGaussian(Gaussian):
 
         log p(x|z) = -1/2 sum_d (log 2 pi + log_var_d + u_d^2),  B_dd = exp(-log_var_d / 2).
 
-    The decoder gives D means, D log-variances, and for each offset o of the band D numbers, of
-    which number d is B_{d+o,d}: how x_{d+o} hangs together with x_d. exp(log_var_d) is the variance
-    of x_d given all dimensions after it. A band of zeros is `Gaussian("per_dimension")`.
+    The decoder gives D means, D log-variances, and D numbers for each offset o of the band: number
+    d is B_{d+o,d}, which couples x_{d+o} to x_d. exp(log_var_d) is the variance of x_d given all
+    dimensions after it. A band of zeros is `Gaussian("per_dimension")`.
 
-    In a series the offsets are 1, ..., band. In an image of rows of `width` pixels they are those
-    of the neighbours within `band` rows and columns, which nothing joins across the edge.
+    In a series the offsets are 1, ..., band. In an image with rows of `width` pixels they are those
+    of the neighbours within `band` rows and columns; pixels across an edge are not neighbours.
     Source: Dorta et al. 2018.
 
     Args:
-        band: how many neighbours away, at least 0.
+        band: the largest distance of a neighbour, at least 0.
         width: pixels in a row of an image; None: a series.
         shift, scale: as for `Gaussian`.
     """
 
-    log_prob_table: Any = None  # none of its own: that of independent dimensions would be wrong
+    log_prob_table: Any = None  # not that of independent dimensions, which would be wrong here
 
     def __init__(
         self, band: int = 1, width: int | None = None, shift: Any = None, scale: Any = None
@@ -105,7 +105,7 @@ class StructuredGaussian(Gaussian):
         """
         residual, u, diagonal, band = cache
         D, dlog_prob = residual.shape[-1], dlog_prob[:, None]
-        dmean = diagonal * u  # B u, to be weighed
+        dmean = diagonal * u  # B u, before the weight
         dband = [np.zeros_like(u) for _ in band]
         for (o, inside), off, doff in zip(self._edges(D), band, dband, strict=True):
             dmean[:, o:] += off[:, : D - o] * inside * u[:, : D - o]
@@ -134,14 +134,17 @@ class StructuredGaussian(Gaussian):
     def config(self) -> dict[str, Any]:
         standardization = self.standardization.config() if self.standardization else {}
         return {
-            "name": "StructuredGaussian", "band": self.band, "width": self.width, **standardization
-        }  # fmt: skip
+            "name": "StructuredGaussian",
+            "band": self.band,
+            "width": self.width,
+            **standardization,
+        }
 
     text: ClassVar[str] = "structuredgaussian:BAND or structuredgaussian:BANDxWIDTH"
 
     @classmethod
     def from_text(cls, argument: str) -> StructuredGaussian:
-        """`1` is a series whose neighbours hang together, `1x8` an image of rows of 8 pixels."""
+        """`1` is a series with correlated neighbours, `1x8` an image with rows of 8 pixels."""
         band, _, width = argument.partition("x")
         try:
             return cls(int(band), int(width) if width else None)

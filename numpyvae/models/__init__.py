@@ -1,4 +1,4 @@
-"""One file for each model, of which `model.py` says what they all are."""
+"""One file for each model; `model.py` says what all of them share."""
 
 from numpyvae.models.autoencoder import Autoencoder
 from numpyvae.models.conditional import ConditionalVAE
@@ -30,4 +30,4 @@ __all__ = [
 ]
 
 load = Model.load
-"""The model in a file that `save` wrote, whichever it is."""
+"""The model in a file that `save` wrote, of whichever class."""

@@ -78,7 +78,7 @@ class Autoencoder(Model):
         check_likelihood(p)
         self.tied = bool(one_of("tied", tied, (False, True)))
         if self.tied and p.output_dim(D) != D:
-            raise ValueError(f"tied weights need one output a dimension, {p!r} needs more")
+            raise ValueError(f"tied weights need one output for each dimension, {p!r} needs more")
         self.encoder = encoder_of(D, H, L, activation, p)
         self.decoder = (
             tied_decoder(self.encoder, activation)

@@ -1,4 +1,4 @@
-"""p(z|y): a Gaussian for each class, the prior of models that are told y."""
+"""p(z|y): a Gaussian for each class, the prior of models that are given y."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MEAN, LOG_VAR = "prior.mean", "prior.log_var"
 
 
 class ClassNormal:
-    """p(z|y) = N(mean_y, exp(log_var_y)), learned; or N(0, I) whatever y is.
+    """p(z|y) = N(mean_y, exp(log_var_y)), learned; or N(0, I) for every y.
 
-    A network that is told a one-hot label and nothing else is a table with a row for each class:
+    A network whose only input is a one-hot label is a table with one row for each class:
     "prior.mean" and "prior.log_var" (K, L), both 0 at the beginning.
 
     Args:
         n_classes, latent_dim: K and L.
-        learned: without it there are no parameters, and every class has N(0, I).
+        learned: if False, there are no parameters, and every class has N(0, I).
     """
 
     def __init__(self, n_classes: int, latent_dim: int, learned: bool = False) -> None:
@@ -42,7 +42,7 @@ class ClassNormal:
         return not self.learned
 
     def attach(self, *_: Any) -> ClassNormal:
-        """The prior as a part of a model: its sizes are known already."""
+        """The prior itself, as a part of a model: its sizes are already known."""
         return self
 
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
@@ -50,7 +50,7 @@ class ClassNormal:
             params[name][...] = 0.0
 
     def mean_and_log_var(self, params: Params, y: Array, dtype: Any) -> tuple[Array, Array]:
-        """Of p(z|y), (N, L) each, for labels y (N,)."""
+        """Mean and log_var of p(z|y), (N, L) each, for labels y (N,)."""
         if self.learned:
             return params[MEAN][y], params[LOG_VAR][y]
         zero = np.zeros((len(y), self.table[1]), dtype)

@@ -19,8 +19,9 @@ FIRST, NEXT = "prior.first", "prior.next"
 class CodePrior:
     """p(c) = p(c_1) prod_m p(c_m|c_{m-1}), each a softmax of a row of logits.
 
-    "prior.first" (K,) are the logits of c_1, and "prior.next" (M - 1, K, K) has for each later
-    position a row for each code before it. All 0 at the beginning: p(c) = K^-M.
+    "prior.first" (K,) holds the logits of c_1. "prior.next" (M - 1, K, K) holds, for each later
+    position, one row of logits for each value of the code before it. All are 0 at the beginning:
+    p(c) = K^-M.
 
     Args:
         n_positions, n_codes: M and K.

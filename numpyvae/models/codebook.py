@@ -1,4 +1,4 @@
-"""The codebook: K codes, how they begin, and how they follow their choosers without a gradient."""
+"""The codebook: K codes, how they start, and how a moving average updates them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ __all__ = ["Codebook"]
 
 
 class Codebook:
-    """The parameter "codebook" (K, d), and what training changes beside it.
+    """The parameter "codebook" (K, d), and the state that training keeps for it.
 
-    It begins as random normal numbers, and the first training step puts vectors of the encoder in
-    their place: codes far from all of these would never be chosen, and never move.
+    It starts as random normal numbers. The first training step replaces them with outputs of the
+    encoder: a code far from all outputs would never be chosen, and so would never move.
 
     Args:
         n_codes, code_dim: K and d.
-        decay: g in [0, 1); each code is then a moving average of what chose it, with the weight g a
-            step for the past. Codes that nothing chooses stay where they are. With g = 0 a step on
-            all data is one of Lloyd's k-means. None: the codes descend a gradient.
+        decay: g in [0, 1); each code is then a moving average of the encoder outputs that chose it,
+            and each step multiplies the weight of the past by g. Codes that were not chosen stay
+            where they are. With g = 0 a step on all data is a step of Lloyd's k-means. With None
+            the codes follow a gradient.
     """
 
     def __init__(self, n_codes: int, code_dim: int, decay: float | None) -> None:
         self.shapes: Mapping[str, tuple[int, ...]] = {"codebook": (n_codes, code_dim)}
         self.decay = decay
-        self.started = np.zeros(1)  # 1 once the codes are vectors of the encoder
+        self.started = np.zeros(1)  # 1 once the codes are outputs of the encoder
 
     @cached_property
     def counts(self) -> Array:
@@ -45,7 +46,7 @@ class Codebook:
         return {"codebook.started": self.started, "codebook.counts": self.counts}
 
     def after_step(self, params: Params, z_e: Array) -> None:
-        """The first time the codes become the first of z_e (N, M, d); then they are averaged."""
+        """Set the codes to the first of z_e (N, M, d) at the first call; average them later."""
         codebook, vectors = params["codebook"], z_e.reshape(-1, z_e.shape[-1])
         if not self.started[0]:
             first = vectors[: len(codebook)]
@@ -57,9 +58,8 @@ class Codebook:
     def average(self, codebook: Array, z_e: Array) -> None:
         """n_k <- g n_k + (1 - g) count_k;  code_k <- (g n_k code_k + (1 - g) sum of z_e) / new n_k.
 
-        Counts and sums that both began at 0 would have to be smoothed: a code that is not chosen
-        early is 0/0. These began at 1 and at the code. Source: van den Oord et al. 2017, appendix
-        A.1.
+        If counts and sums started at 0, a code that is not chosen early would be 0/0. So counts
+        start at 1, and sums at the code. Source: van den Oord et al. 2017, appendix A.1.
         """
         g, vectors = float(self.decay or 0.0), z_e.reshape(-1, z_e.shape[-1])
         chosen = one_hot(nearest(z_e, codebook).ravel(), len(codebook), np.float64).T  # (K, N M)

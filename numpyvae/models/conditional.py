@@ -1,8 +1,8 @@
-"""The conditional VAE: encoder and decoder are told a class y, and the code says the rest.
+"""The conditional VAE: encoder and decoder are given a class y, and the code holds the rest.
 
 What is new in the gradient path: one more row of weights, W_y[y], is added to the first
-pre-activation of each network, and gets the sum of the cotangents of its class. With a prior of its
-own for each class, the KL has a second Gaussian, which learns from it. Sohn, Lee & Yan 2015.
+pre-activation of each network, and gets the sum of the cotangents of its class. If each class has a
+prior of its own, the KL also has a gradient for that prior. Sohn, Lee & Yan 2015.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ConditionalVAE(LabelledLatentModel):
             n_classes: K, at least 1; labels are 0, ..., K - 1.
             beta: weight of the KL in the loss, at least 0.
             prior_network: p(z|y) = N(prior.mean[y], exp(prior.log_var[y])) is learned, in place of
-                N(0, I). What a network says of a one-hot label is a table: (K, L) each.
+                N(0, I). A network of a one-hot label is a table, (K, L) each.
         """
         self.n_classes = positive_int("n_classes", n_classes)
         self.beta = positive_number("beta", beta, zero=True)
@@ -99,7 +99,7 @@ class ConditionalVAE(LabelledLatentModel):
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[ConditionalVAE]:
-        """With and without a learned prior, one class, data that are standardised, linear."""
+        """With and without a learned prior; one class; standardised data; linear networks."""
         _, D, H, L = sizes
         small: dict[str, Any] = {"activation": "tanh", "dtype": np.float64}
         units = Gaussian("shared", shift=0.5, scale=2.0)

@@ -1,4 +1,4 @@
-"""What is asked of every model whose code is a list of M entries of a codebook (K, d)."""
+"""The methods shared by all models whose code is a list of M entries of a codebook (K, d)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["DiscreteCodeModel"]
 
 
 class DiscreteCodeModel(Model):
-    """Encoder D-H-...-(M d), decoder (M d)-H-...-D', and a prior p(code); the code is certain."""
+    """Encoder D-H-...-(M d), decoder (M d)-H-...-D', and a prior p(code); x determines the code."""
 
     encoder: Sequential
     decoder: Sequential
@@ -37,22 +37,22 @@ class DiscreteCodeModel(Model):
         return f"{type(self).__name__}({widths}, {self.activation}, {codes}, {self.likelihood})"
 
     def vectors(self, params: Params, x: Array) -> tuple[Array, Any]:
-        """z_e (N, M, d) of x (N, D): what is to be quantised, and the cache of the encoder."""
+        """z_e (N, M, d) of x (N, D), which is then quantised, and the cache of the encoder."""
         heads, cache = self.encoder.forward(params, x)
         return heads.reshape(len(x), self.n_positions, self.code_dim), cache
 
     def bound(self, terms: Mapping[str, Any]) -> Any:
-        """log p(x|z_q) + log p(code) <= log p(x): the code is certain, so q has no entropy."""
+        """log p(x|z_q) + log p(code) <= log p(x): x determines the code, so q has no entropy."""
         return terms["log_px"] + terms["log_code"]
 
     # The fitted model, at its current theta.
 
     def elbo(self, x: Array) -> Array:
-        """log p(x|z_q) + log p(code), a bound on log p(x) that pays for its code, (N,) nats."""
+        """log p(x|z_q) + log p(code), a bound on log p(x) that counts its code, (N,) nats."""
         return evaluation.elbo(self, x)
 
     def log_px(self, x: Array) -> Array:
-        """log p(x|z_q) of each example, the code not counted, (N,) nats."""
+        """log p(x|z_q) of each example, without the code's log-probability, (N,) nats."""
         return evaluation.mean_terms(self, x, 1)["log_px"]
 
     def encode(self, x: Array) -> Array:
@@ -63,7 +63,7 @@ class DiscreteCodeModel(Model):
     def _decoded(self, indices: Array, finish: Callable[[Array], Array]) -> Array:
         indices, params = np.asarray(indices), self.params
         if indices.ndim != 2 or indices.shape[1] != self.n_positions or not len(indices):
-            expected = f"(N, M) with a row or more of {self.n_positions} columns"
+            expected = f"(N, M), N at least 1, M = {self.n_positions}"
             raise ValueError(f"indices must have shape {expected}, got {indices.shape}")
         flat = as_labels("indices", indices.ravel(), indices.size, self.n_codes)
         z_q = params["codebook"][flat].reshape(len(indices), -1)  # (N, M d)
@@ -89,7 +89,7 @@ class DiscreteCodeModel(Model):
         return self._decoded(indices, lambda out: self.likelihood.sample(params, out, rng))
 
     def perplexity(self, x: Array) -> float:
-        """exp(entropy) of how often each code is used in x, at all positions: 1 to K."""
+        """The perplexity of the codes of x, exp(entropy of their frequencies): 1 to K."""
         share = np.bincount(self.encode(x).ravel(), minlength=self.n_codes).astype(np.float64)
         share = share[share > 0] / share.sum()
         return float(np.exp(-(share * np.log(share)).sum()))

@@ -1,4 +1,4 @@
-"""A model's file: how a model is described, and made again from what a file says."""
+"""A model's file: how a model is described, and how a description becomes a model again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
 
 
 def arguments_of(kind: type) -> dict[str, inspect.Parameter]:
-    """The arguments of a constructor by name, with those of the base that its ** hands on to."""
+    """The arguments of a constructor by name; ** stands for the arguments of its base class."""
     found: dict[str, inspect.Parameter] = {}
     for base in kind.__mro__:
         if "__init__" in vars(base):
@@ -75,9 +75,7 @@ def contents(model: Any) -> tuple[dict[str, Array], dict[str, Any]]:
 
 
 def load(path: str | PathLike[str], asked: str, kinds: Mapping[str, type]) -> Any:
-    """The model in a file, if it is one of `kinds`, for which `asked` stands.
-
-    ValueError says what else it is.
+    """The model in a file; ValueError if its class is not among `kinds`, which `asked` names.
 
     Sizes are compared before anything is built.
     """
@@ -96,7 +94,7 @@ def load(path: str | PathLike[str], asked: str, kinds: Mapping[str, type]) -> An
 
 
 def _without_theta(saved: Saved, asked: str, kinds: Mapping[str, type]) -> Any:
-    """The model that a file describes, of whatever size: it costs nothing before it has theta."""
+    """The model that a file describes; it takes no memory to speak of before theta is drawn."""
     try:
         name, arguments = _since_version_0_1(saved.description)
         kind: Any = kinds.get(name) if isinstance(name, str) else None
@@ -115,7 +113,7 @@ def _without_theta(saved: Saved, asked: str, kinds: Mapping[str, type]) -> Any:
 
 
 def _since_version_0_1(description: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Model and arguments of a description; in version 0.1 penalties were every autoencoder's."""
+    """Class and arguments in a description; in 0.1 every autoencoder had the penalties."""
     name, arguments = description.get("model"), dict(description["arguments"])
     if arguments.get("penalties") is None:
         arguments.pop("penalties", None)

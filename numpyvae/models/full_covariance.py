@@ -1,7 +1,7 @@
 """A VAE whose posterior has a full covariance: z = mean + C noise, C(x) lower triangular.
 
-New in the gradient path: z_i moves with the noise of every earlier dimension, so dz_i reaches the
-whole row i of C, and the KL pays for what is below the diagonal by its square alone.
+New in the gradient path: z_i depends on the noise of every earlier dimension, too, so dz_i reaches
+the whole row i of C. In the KL, an entry below the diagonal appears only as its square.
 Derived in docs/derivations/full_covariance.md. Shapes: as in vae.py; heads of L(L+3)/2 numbers.
 """
 
@@ -80,20 +80,26 @@ class FullCovarianceVAE(LatentModel):
         """As `VAE`, but for the encoder's L(L+3)/2 outputs; it starts with a diagonal C."""
         self.beta = positive_number("beta", beta, zero=True, infinity=True)
         super().__init__(
-            data_dim, latent_dim, hidden_dims, activation, likelihood or Bernoulli(),
-            StandardNormal(), seed, dtype,
+            data_dim,
+            latent_dim,
+            hidden_dims,
+            activation,
+            likelihood or Bernoulli(),
+            StandardNormal(),
+            seed,
+            dtype,
             n_outputs=n_cholesky_heads(positive_int("latent_dim", latent_dim)),
-        )  # fmt: skip
+        )
 
     def initial_theta(self) -> Array:
-        """As of every model, with zero for the weights that give what is below C's diagonal."""
+        """As for every model, but the weights of the entries below C's diagonal are zero."""
         theta = super().initial_theta()
         views, last = self.layout.views(theta), len(self.hidden_dims)
         views[f"encoder.{last}.W"][:, 2 * self.latent_dim :] = 0.0
         return theta
 
     def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
-        """Of q(z|x) the mean (N, L), and the log-variances of each z_l alone (N, L)."""
+        """The mean of q(z|x) (N, L), and the log-variance of each z_l by itself (N, L)."""
         mean, *of_covariance = cholesky_heads(self.encoder.forward(params, data)[0])
         return mean, log_variances(cholesky_factor(*of_covariance))
 
@@ -117,7 +123,7 @@ class FullCovarianceVAE(LatentModel):
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[FullCovarianceVAE]:
-        """Likelihoods of three kinds, with and without a hidden layer, beta not 1."""
+        """Three kinds of likelihood, with and without a hidden layer, beta not 1."""
         _, D, H, L = sizes
         for depth, likelihood in (
             ((H,), Bernoulli()),

@@ -1,14 +1,13 @@
-"""The importance-weighted autoencoder: S samples of each example, and the bound of their mean.
+"""The importance-weighted autoencoder: a bound from the mean weight of S samples per example.
 
 New in the gradient path: each sample's gradient is weighted by its share w of the S importance
-weights, in the doubly reparameterised estimator ("dreg") by w^2 where it goes to the encoder.
+weights. In the doubly reparameterised estimator ("dreg") the encoder's gradient is weighted by w^2.
 Burda et al. 2016; Tucker et al. 2019. Derived in docs/derivations/importance_weighted.md.
 
-DReG's gradient for the encoder is not the derivative of the loss. It has the same mean over the
-noise, and is the derivative of the loss with two things held constant: the w by which z's
-derivative is multiplied once more, and the parameters of q inside log q(z|x), whose path has mean
-zero and is left out. The true derivative is estimator="standard". Shapes: as in vae.py, with S
-samples of each example.
+DReG's gradient for the encoder is not the derivative of the loss, but has the same mean over the
+noise. It is the derivative of the loss with two things held constant: the second factor w on the
+derivative of z, and the parameters of q inside log q(z|x), whose path has mean zero. The true
+derivative is estimator="standard". Shapes: as in vae.py, with S samples of each example.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ __all__ = ["ImportanceWeightedVAE"]
 class ImportanceWeightedVAE(LatentModel):
     """The VAE's q(z|x), p(z) and p(x|z), trained on log 1/S sum_s p(x, z_s) / q(z_s|x).
 
-    Its `elbo` is the ELBO, as any model's; what training raises is in the history as "iw_bound".
+    `elbo` is the ELBO, as for every model; the history has the training objective as "iw_bound".
     """
 
     def forward(
@@ -92,7 +91,7 @@ class ImportanceWeightedVAE(LatentModel):
         self.encoder.backward_params(params, grads, dheads, encoder_cache)  # dx is not needed
 
     def held(self, params: Params, data: Any, noise: Any) -> Any:
-        """Of DReG the weights w (N, S), z (N, S, L), and q's mean and log_var (N, 1, L)."""
+        """For DReG: the weights w (N, S), z (N, S, L), and q's mean and log_var (N, 1, L)."""
         if self.estimator == "standard":
             return None
         *_, weight, _ = self.forward(params, data, noise)[2]
@@ -114,9 +113,10 @@ class ImportanceWeightedVAE(LatentModel):
         """D-H-...-2L and L-...-H-D', with parameters drawn from `seed`.
 
         Args:
-            n_samples: S, of each example at a step; 1 is the VAE with a sampled KL.
+            n_samples: S, the samples of each example in a step; 1 is the VAE with a sampled KL.
             estimator: of the encoder's gradient. "standard" is the derivative of the loss; its
-                signal drowns in its noise as S grows. "dreg" has the same mean and no such trouble.
+                signal-to-noise ratio falls as S grows. "dreg" has the same mean, and its ratio
+                does not fall.
             data_dim, latent_dim, hidden_dims, activation, likelihood, seed, dtype: as for `VAE`.
         """
         self.n_samples = positive_int("n_samples", n_samples)
@@ -130,7 +130,7 @@ class ImportanceWeightedVAE(LatentModel):
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[ImportanceWeightedVAE]:
-        """Both estimators, likelihoods of three kinds, one sample and several."""
+        """Both estimators, three kinds of likelihood, one sample and several."""
         _, D, H, L = sizes
         for likelihood, n_samples in ((Bernoulli(), 1), (Binomial(16), 4), (Gaussian("shared"), 3)):
             for estimator in ("dreg", "standard"):
@@ -141,10 +141,10 @@ class ImportanceWeightedVAE(LatentModel):
 def hold(
     z: Array, weight: Array, z_held: Array, mean: Array, log_var: Array
 ) -> tuple[Array, Array]:
-    """z (N, S, L) and log q(z|x) (N, S), of the same values and with DReG's derivatives.
+    """z (N, S, L) and log q(z|x) (N, S), with the same values and with DReG's derivatives.
 
-    z moves by weight times what it would, and q is the Gaussian of `mean` and `log_var` whatever
-    the encoder says, so that the bound's derivative by the encoder has weight^2.
+    The derivative of z is multiplied by the weight, and q has the constant `mean` and `log_var` in
+    place of the encoder's, so that the bound's derivative by the encoder has weight^2.
     """
     z = z_held + weight[..., None] * (z - z_held)
     return z, gaussian_log_prob(z, mean, log_var)[0]

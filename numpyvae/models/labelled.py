@@ -1,4 +1,4 @@
-"""What a model with labels has more than another: data (x, y), checked and fitted together."""
+"""What models with labels add: data (x, y), checked and fitted together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Labelled(Model):
     def fit(self, x: Array, y: Array | None = None, *arguments: Any, **options: Any) -> History:  # type: ignore[override]
         """Minimise the loss over the rows of x (N, D) and their labels y (N,).
 
-        The other arguments are those of every model, after y: epochs, batch_size, ...;
+        The arguments after y are those of every model: epochs, batch_size, ...;
         `validation_data` is (x', y'). See `numpyvae.training.fit`.
         """
         if y is None:
@@ -31,10 +31,10 @@ class Labelled(Model):
         return super().fit(x, *arguments, **options, y=y)
 
     def as_data(self, data: Data) -> tuple[Array, Array]:
-        """x (N, D) and y (N,) of shapes and types that fit, not copied.
+        """x (N, D) and y (N,), checked for shape and type, not copied.
 
-        Raises TypeError where y is missing or is not made of whole numbers, ValueError for a wrong
-        length, and for the first label that is out of range.
+        Raises TypeError if y is missing or does not hold whole numbers, ValueError for a wrong
+        length or a label that is out of range.
         """
         if not isinstance(data, tuple) or len(data) != 2:
             raise TypeError(f"{type(self).__name__} takes (x, y): labels beside the data")
@@ -42,6 +42,6 @@ class Labelled(Model):
         return x, as_labels("y", data[1], len(x), self.n_classes, self.unknown_labels)
 
     def draw_data(self, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
-        """n examples and labels that this model can have, without any sense: for proofs."""
+        """n random examples with labels that are valid for this model: for proofs."""
         least = -1 if self.unknown_labels else 0
         return super().draw_data(rng, n), rng.integers(least, self.n_classes, n)

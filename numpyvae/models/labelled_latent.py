@@ -1,6 +1,6 @@
-"""What is asked of every model that is told a class y where it encodes and where it decodes.
+"""The methods shared by all models whose encoder and decoder are given a class y.
 
-Encoder and decoder begin with a `Condition` layer; the code is Gaussian given x and y.
+Both networks begin with a `Condition` layer; the code is Gaussian given x and y.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["LabelledLatentModel"]
 
 
 class LabelledLatentModel(Labelled, LatentModel):
-    """The questions to a fitted model of (x, y), with y (N,) of the classes 0, ..., K - 1."""
+    """The methods of a fitted model of (x, y), with y (N,) of the classes 0, ..., K - 1."""
 
     prior: Any
-    """A `ClassNormal`, which is given (z, y) in place of z."""
+    """A `ClassNormal`; its methods take (z, y) in place of z."""
 
     def labels(self, y: Any, n: int | None = None) -> Array:
-        """`y` as known labels (n,); ValueError or TypeError says what else they are."""
+        """`y` as known labels (n,); ValueError or TypeError if they are anything else."""
         y = np.asarray(y)
         if y.ndim != 1 or not y.size:
-            raise ValueError(f"y must hold a label a row, shape (N,), got shape {y.shape}")
+            raise ValueError(f"y must hold one label per row, shape (N,), got shape {y.shape}")
         return as_labels("y", y, len(y) if n is None else n, self.n_classes)
 
     def encode(self, x: Array, y: Array) -> tuple[Array, Array]:  # type: ignore[override]
@@ -61,10 +61,10 @@ class LabelledLatentModel(Labelled, LatentModel):
     def sample(  # type: ignore[override]
         self, y: Array, rng: np.random.Generator | None = None, mean: bool = True
     ) -> Array:
-        """For each label in y (N,) a code z ~ p(z|y), decoded: E[x|z, y], or draws of x; (N, D).
+        """E[x|z, y] with one z ~ p(z|y) for each label in y (N,): (N, D).
 
-        `mean=False` draws x ~ p(x|z, y). `rng=None` draws from the model's seed, the same each
-        time.
+        `mean=False` draws x ~ p(x|z, y) instead. `rng=None` starts a generator from the model's
+        seed, so that every call gives the same.
         """
         rng, params, y = self.generator(rng), self.params, self.labels(y)
         z = self.prior.sample(params, rng, y)
@@ -73,7 +73,7 @@ class LabelledLatentModel(Labelled, LatentModel):
         return self._decoded(z, y, lambda output: self.likelihood.sample(params, output, rng))
 
     def with_labels(self, x: Array, y: Any) -> tuple[Array, Any]:
-        """(x, y), with labels that are not known for y = None, if there may be such."""
+        """(x, y); y = None means that no label is known, in models that allow it."""
         if y is None and not self.unknown_labels:
             raise TypeError(f"{type(self).__name__} needs labels beside the data: y (N,)")
         return x, np.full(np.shape(x)[:1], -1) if y is None else y
@@ -81,7 +81,7 @@ class LabelledLatentModel(Labelled, LatentModel):
     def elbo(  # type: ignore[override]
         self, x: Array, y: Any = None, n_samples: int = 1, rng: np.random.Generator | None = None
     ) -> Array:
-        """The model's bound on log p of each example, (N,) nats (higher is better): see `bound`.
+        """The model's lower bound for each example, (N,) nats (higher is better): see `bound`.
 
         The expectation is averaged over `n_samples` draws of z. `rng=None` as in `sample`.
         """
@@ -99,20 +99,20 @@ class LabelledLatentModel(Labelled, LatentModel):
     ) -> Any:
         """log p(x|y) of each example, (N,) nats; arguments after y as for `LatentModel`.
 
-        Of a model that sums over the class it is log p(x) where y is -1 or None (then all of them),
-        and log p(x, y) where y is known, by importance sampling from q(z|x, y) of every class: in
-        expectation it approaches these from below as `n_samples` grows.
+        A model that sums over the class gives log p(x) where y is -1 (y = None: everywhere) and
+        log p(x, y) where y is known, by importance sampling from q(z|x, y) of every class. The
+        estimates are lower bounds in expectation, and tighter the larger `n_samples` is.
         """
         data = x, y = self.check_data(self.with_labels(x, y))
         if not self.unknown_labels:
             estimate = marginal.log_likelihood(self, data, n_samples, rng, method)
             return estimate if full else estimate.log_likelihood
         if full or method not in ("auto", "importance"):
-            raise ValueError(f"{type(self).__name__} knows the method 'importance' alone")
+            raise ValueError(f"{type(self).__name__} has only the method 'importance'")
         return of_class(self.log_class_joint(x, n_samples, rng), y)
 
     def posterior(self, params: Params, data: Any) -> tuple[Array, Array]:
-        """q(z|x, y): mean and log_var (N, L); ValueError where y is not known, for a mixture."""
+        """q(z|x, y): mean and log_var (N, L); ValueError for an unknown y (q is a mixture)."""
         return super().posterior(params, (data[0], self.labels(data[1])))
 
     def log_class_weight(self, params: Params, x: Array, noise: Array) -> Array:
@@ -149,5 +149,5 @@ class LabelledLatentModel(Labelled, LatentModel):
     def classify(
         self, x: Array, n_samples: int = 100, rng: np.random.Generator | None = None
     ) -> Array:
-        """argmax_y of log p(x|y) + log p(y), the class that explains each row best, (N,)."""
+        """argmax_y of log p(x|y) + log p(y), the most probable class of each row, (N,)."""
         return self.log_class_joint(x, n_samples, rng).argmax(axis=1)

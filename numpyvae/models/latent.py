@@ -1,8 +1,7 @@
-"""What is asked of every model that encodes x as a Gaussian over z and decodes a sample of it.
+"""The methods shared by all models that encode x as a Gaussian over z and decode a sample of it.
 
-Its gradient path is in the model's own file; here are the questions to a fitted one, and the two
-doors through which `numpyvae.evaluation` sees it: the encoder's Gaussian, and log p(x, z) with its
-derivative by z.
+The gradient path is in each model's own file. Here are the methods of a fitted model, and the two
+that `numpyvae.evaluation` calls: the encoder's Gaussian, and log p(x, z) with its derivative by z.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ __all__ = ["LatentModel"]
 
 
 class LatentModel(Model):
-    """Encoder D-H-...-C and mirrored decoder L-...-H-D' about a Gaussian code z (N, L).
+    """Encoder D-H-...-C, a Gaussian code z (N, L), and the mirrored decoder L-...-H-D'.
 
-    Of a model with labels both are told y. What a subclass changes of this is what is new in it.
+    In a model with labels, both networks are given y. A subclass overrides what is new in it.
     """
 
     encoder_of, decoder_of = staticmethod(encoder_of), staticmethod(decoder_of)
-    """Who makes the two networks; a subclass with other ones puts its own in their place."""
+    """The functions that make the two networks; a subclass with other networks replaces them."""
 
     def __init__(
         self,
@@ -54,9 +53,9 @@ class LatentModel(Model):
         n_classes: int | None = None,
         others: Sequence[Part] | None = None,
     ) -> None:
-        """C = `n_outputs` numbers leave the encoder, 2L if it is not given.
+        """Build the parts; the encoder has C = `n_outputs` outputs, 2L by default.
 
-        `others` are parts beside the usual four.
+        `others` are parts beyond the usual four.
         """
         D = positive_int("data_dim", data_dim)
         L = self.latent_dim = positive_int("latent_dim", latent_dim)
@@ -69,7 +68,7 @@ class LatentModel(Model):
         parts: list[Part] = [self.encoder, self.decoder, likelihood, self.prior, *(others or ())]
         super().__init__(D, likelihood, parts, (L,), seed, dtype)
 
-    # The doors of evaluation, as functions of the parameters.
+    # What evaluation calls, as functions of the parameters.
 
     def posterior(self, params: Params, data: Data) -> tuple[Array, Array]:
         """The encoder's q(z|x): mean (N, L) and log_var (N, L)."""
@@ -86,7 +85,7 @@ class LatentModel(Model):
     def log_joint(self, params: Params, data: Data, z: Array) -> tuple[Array, Any]:
         """Log p(x, z) = log p(x|z) + log p(z), z (N, L) -> (N,) nats, and the cache.
 
-        Of data (x, y) the decoder gets (z, y) in place of z, and so does a prior that is p(z|y).
+        For data (x, y) the decoder gets (z, y) in place of z, and so does a prior p(z|y).
         """
         code: Any  # z, or (z, y)
         x, code = (data[0], (z, data[1])) if isinstance(data, tuple) else (data, z)
@@ -101,7 +100,7 @@ class LatentModel(Model):
     def log_joint_backward(self, dlog_joint: Array, cache: Any) -> Array:
         """dlog_joint (N,) -> dz (N, L), the parameters held fixed."""
         params, decoder_cache, likelihood_cache, prior_cache = cache
-        unused: Any = defaultdict(float)  # gradients of parameters, which nobody asks for
+        unused: Any = defaultdict(float)  # gradients of the parameters, not needed
         dz_prior = self.prior.log_prob_backward(params, unused, dlog_joint, prior_cache)
         doutput = self.likelihood.log_prob_backward(params, unused, dlog_joint, likelihood_cache)
         return self.decoder.backward_input(params, doutput, decoder_cache) + dz_prior
@@ -109,7 +108,7 @@ class LatentModel(Model):
     def log_joint_table(self, params: Params, data: Data, z: Array) -> Array:
         """Log p(x_n, z_g) of every example with every code z (G, L): (N, G) nats.
 
-        Each code is decoded once, or with labels once for each class that occurs.
+        Each code is decoded once; with labels, once for each class that occurs.
         """
         if not isinstance(data, tuple):
             output, _ = self.decoder.forward(params, z)
@@ -136,13 +135,13 @@ class LatentModel(Model):
     def elbo_terms(self, theta: Array, x: Data, noise: Noise) -> tuple[Array, Array]:
         """Log p(x|z) and KL(q(z|x) || p(z)) of each example, (N,) and (N,), in nats.
 
-        Their difference is a one-sample estimate of the evidence lower bound, whatever beta is.
+        Their difference is a one-sample estimate of the evidence lower bound, for any beta.
         """
         _, terms = self.loss_and_terms(theta, x, noise)
         return terms["log_px"], terms["kl"]
 
     def bound(self, terms: Mapping[str, Any]) -> Any:
-        """The evidence lower bound: log p(x|z) - KL, whatever weighs the KL in the loss."""
+        """The evidence lower bound, log p(x|z) - KL, also where the loss has another beta."""
         return terms["log_px"] - terms["kl"]
 
     def encode(self, x: Array) -> tuple[Array, Array]:
@@ -152,7 +151,7 @@ class LatentModel(Model):
         return mean_and_log_var(heads)
 
     def axis_posterior(self, x: Array) -> tuple[Array, Array]:
-        """Mean and log_var (N, L) of each z_l alone under q(z|x), whatever their covariance."""
+        """Mean and log_var (N, L) of each z_l under q(z|x): its diagonal, without covariances."""
         return self.encode(x)
 
     def decode(self, z: Array) -> Array:
@@ -166,7 +165,7 @@ class LatentModel(Model):
         return self.decode(self.encode(x)[0])
 
     def sample(self, n: int, rng: np.random.Generator | None = None, mean: bool = True) -> Array:
-        """n codes z ~ p(z) decoded: the means E[x|z] (n, D), or with `mean=False` draws x ~ p(x|z).
+        """Decode n codes z ~ p(z): the means E[x|z] (n, D), or with `mean=False` draws x ~ p(x|z).
 
         `rng=None` draws from the model's seed, the same each time.
         """
@@ -181,22 +180,32 @@ class LatentModel(Model):
     def elbo(self, x: Array, n_samples: int = 1, rng: np.random.Generator | None = None) -> Array:
         """The evidence lower bound on log p(x) of each example, (N,) nats (higher is better).
 
-        The expectation is averaged over `n_samples` draws of z; beta plays no part. `rng=None`
-        draws from the model's seed, the same each time.
+        The expectation is averaged over `n_samples` draws of z; beta is not used. `rng=None`
+        starts a generator from the model's seed, so that every call gives the same.
         """
         return evaluation.elbo(self, x, n_samples, rng)
 
     @overload
     def log_likelihood(
-        self, x: Data, n_samples: int = ..., rng: np.random.Generator | None = ...,
-        method: str = ..., *, full: Literal[False] = ...
-    ) -> Array: ...  # fmt: skip
+        self,
+        x: Data,
+        n_samples: int = ...,
+        rng: np.random.Generator | None = ...,
+        method: str = ...,
+        *,
+        full: Literal[False] = ...,
+    ) -> Array: ...
 
     @overload
     def log_likelihood(
-        self, x: Data, n_samples: int = ..., rng: np.random.Generator | None = ...,
-        method: str = ..., *, full: Literal[True]
-    ) -> Estimate: ...  # fmt: skip
+        self,
+        x: Data,
+        n_samples: int = ...,
+        rng: np.random.Generator | None = ...,
+        method: str = ...,
+        *,
+        full: Literal[True],
+    ) -> Estimate: ...
 
     def log_likelihood(
         self,
@@ -207,15 +216,15 @@ class LatentModel(Model):
         *,
         full: bool = False,
     ) -> Array | Estimate:
-        """log p(x) of each example, (N,) nats, by the best method there is for this model.
+        """log p(x) of each example, (N,) nats, by the best method for this model.
 
         "auto" is "quadrature" over the codes for one or two latent dimensions and a standard normal
-        prior, where neither `n_samples` nor `rng` plays a part. Otherwise it is "refined":
-        importance sampling from a Gaussian that starts as the encoder's and is improved on each
-        example's own bound. "importance" samples from the encoder's as it is: in expectation a
-        lower bound, which can be many nats too low on examples that the encoder has not seen.
-        `full=True` gives an `evaluation.Estimate`: the standard error and the effective sample size
-        of each example beside it, and the method. `rng=None` as in `elbo`.
+        prior; it uses neither `n_samples` nor `rng`. Otherwise "auto" is "refined": importance
+        sampling from a Gaussian that starts as the encoder's and is then fitted to each example by
+        raising its bound. "importance" samples from the encoder's Gaussian itself: a lower bound in
+        expectation, which can be many nats too low on examples that the encoder was not trained on.
+        `full=True` returns an `evaluation.Estimate`, which also has the standard error and the
+        effective sample size of each example, and the method. `rng=None` as in `elbo`.
         """
         estimate = marginal.log_likelihood(self, x, n_samples, rng, method)
         return estimate if full else estimate.log_likelihood

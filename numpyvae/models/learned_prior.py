@@ -1,8 +1,8 @@
-"""A VAE whose prior is learned: the KL has no closed form, so it is sampled, and goes through z.
+"""A VAE with a learned prior: the KL has no closed form, so it is estimated at the sampled z.
 
-New in the gradient path: of log q(z|x), written by its noise, only -1/2 dlog_prob reaches log_var,
-and log p(z) adds to dz, beside the decoder. With a VampPrior the encoder is visited twice: for the
-posterior of x and, inside the prior, for those of the pseudo-inputs, whose gradient it gives, too.
+New in the gradient path: log q(z|x), written in terms of the noise, gives log_var only
+-1/2 dlog_prob; log p(z) adds to dz, as the decoder does. With a VampPrior the encoder is applied
+twice: to x for the posterior and, inside the prior, to the pseudo-inputs, which get a gradient too.
 Derived in docs/derivations/learned_prior.md. Shapes: as in vae.py, with K components of the prior.
 """
 
@@ -59,7 +59,7 @@ class LearnedPriorVAE(LatentModel):
         noise_cache, prior_cache = kl_caches
         dlog_px, dkl = negative_elbo_backward(1.0, loss_cache)
         dz_prior = self.prior.log_prob_backward(params, grads, -dkl, prior_cache)
-        (dlog_var_q,) = log_prob_by_noise_backward(dkl, noise_cache)  # all that log q gives
+        (dlog_var_q,) = log_prob_by_noise_backward(dkl, noise_cache)  # the whole gradient of log q
         doutput = self.likelihood.log_prob_backward(params, grads, dlog_px, likelihood_cache)
         dz = self.decoder.backward(params, grads, doutput, decoder_cache) + dz_prior
         dmean, dlog_var_z = reparameterize_backward(dz, sample_cache)
@@ -97,9 +97,9 @@ class LearnedPriorVAE(LatentModel):
         return f"{super().__repr__()[:-1]}, {self.prior!r})"
 
     def responsibilities(self, x: Array) -> Array:
-        """p(k|z) at the posterior mean z = mean(x): the share of each component, (N, K).
+        """p(k|z) at the posterior mean z = mean(x), for each component k: (N, K).
 
-        Which component a row belongs to is their argmax. Raises TypeError for a prior that has no
+        The argmax over k assigns each row to a component. Raises TypeError for a prior without
         components.
         """
         if not hasattr(self.prior, "responsibilities"):
@@ -109,7 +109,7 @@ class LearnedPriorVAE(LatentModel):
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[LearnedPriorVAE]:
-        """Every prior, few components and many, beta not 1."""
+        """Every prior, with few and with many components, beta not 1."""
         _, D, H, L = sizes
         for prior, likelihood in (
             (StandardNormal(), Bernoulli()),

@@ -59,7 +59,7 @@ class LinearAutoencoder(Autoencoder):
         Args:
             penalties: Lambda (L,), at least 0. If all are different, the axes of the code turn
                 towards the principal components.
-            hidden_dims: none: the penalties are for a linear autoencoder.
+            hidden_dims: must be (): the penalties are for a linear autoencoder.
             data_dim, latent_dim, likelihood, seed, dtype: as for `Autoencoder`.
         """
         super().__init__(data_dim, latent_dim, hidden_dims, **arguments)
@@ -71,6 +71,6 @@ class LinearAutoencoder(Autoencoder):
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[LinearAutoencoder]:
-        """One, with penalties that are all different."""
+        """One model, whose penalties are all different."""
         _, D, _, L = sizes
         yield cls(D, L, penalties=[0.3 + 0.2 * i for i in range(L)], dtype=np.float64)

@@ -1,8 +1,8 @@
-"""What every model is: one flat vector theta, made of parts, and functions of it.
+"""The base of every model: one flat vector theta, made of parts, and functions of it.
 
 A part is anything that knows its parameters' shapes and initial values: a network, a likelihood, a
-prior, a codebook. A model's mathematics, `forward` and directly below it `backward`, is in the file
-of that model; here is what would be the same in each of them.
+prior, a codebook. Each model's mathematics, `forward` and directly below it `backward`, is in its
+own file; here is what all of them share.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["MODELS", "Model", "Part", "Sizes"]
 
 CHUNK = 1024
-"""Rows that encode, elbo, ... work on at a time, so that memory does not grow with the data."""
+"""Rows that encode, elbo, ... process at a time, so that memory does not grow with the data."""
 
 MODELS: dict[str, type[Model]] = {}
-"""Every model by its name: a class with a `forward` is listed as soon as it is defined."""
+"""Every model class by name: a class that defines `forward` is added when it is defined."""
 
 
 class Part(Protocol):
@@ -59,7 +59,7 @@ class Part(Protocol):
 
 
 class Sizes(NamedTuple):
-    """Sizes at which mistakes do not coincide: all different."""
+    """Sizes that are all different, so that a mixed-up axis shows."""
 
     n: int = 5
     data_dim: int = 7
@@ -89,14 +89,14 @@ class Model:
     """
 
     unknown_labels: ClassVar[bool] = False
-    """Whether labels, of a model that has them, may be -1: not known."""
+    """Whether labels may be -1, for "not known"."""
 
     players: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """Of a model whose parts descend different losses: the name of a loss -> what the names of the
-    parameters that descend it begin with. `forward` gives these losses in a dict."""
+    """For a model whose parts descend different losses: name of a loss -> prefix of the names of
+    the parameters that descend it. `forward` then returns these losses in a dict."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """List the class in MODELS; it takes the place of an earlier one of its own module only."""
+        """Add the class to MODELS; it may replace only a class that its own module defined."""
         super().__init_subclass__(**arguments)
         known = MODELS.get(cls.__name__)
         if cls.forward is not Model.forward and (not known or known.__module__ == cls.__module__):
@@ -111,7 +111,7 @@ class Model:
         seed: int,
         dtype: DTypeLike,
     ) -> None:
-        """A model of data with D = `data_dim` columns; its parameters are drawn from `seed`."""
+        """Set up a model of data with D = `data_dim` columns; `seed` draws its parameters."""
         self.data_dim, self.likelihood = data_dim, likelihood
         self.parts, self.noise_shape = tuple(parts), noise_shape
         self.seed = positive_int("seed", seed, least=0)
@@ -119,14 +119,14 @@ class Model:
         self.layout = ParameterLayout(
             {name: shape for part in self.parts for name, shape in part.shapes.items()}
         )
-        keep_freed_memory()  # or every step pays for its pages again
+        keep_freed_memory()  # otherwise every step allocates its pages again
         self.history = training.History()
         self.epochs_trained = 0
         self.optimizer: Optimizer | None = None
 
     @cached_property
     def theta(self) -> Array:
-        """The parameters (P,), drawn when first asked for; `load` puts its own in their place."""
+        """The parameters (P,), drawn at the first access, or set by `load`."""
         return self.initial_theta()
 
     @property
@@ -161,39 +161,38 @@ class Model:
         raise NotImplementedError
 
     def held(self, params: Params, data: Data, noise: Noise) -> Any:
-        """What the gradient counts as constant; None: nothing, it is the derivative of the loss.
+        """What the gradient treats as constant; None if it is the derivative of the whole loss.
 
-        A model that holds something takes it as `forward(params, data, noise, held=None)`, and its
-        gradient is the derivative of that loss with `held` fixed at what it is at the same point.
+        A model with such values has `forward(params, data, noise, held=None)`. Its gradient is the
+        derivative of the loss with `held` fixed at its values at the same point.
         """
         return None
 
     def bound(self, terms: Mapping[str, Any]) -> Any:
-        """What of the terms bounds log p(x) from below, in nats; None: nothing does.
+        """The lower bound on log p(x) that the terms give, in nats; None if they give none.
 
-        A linear function of the terms: it is asked of their means, too.
+        It is a linear function of the terms, because it is applied to their means, too.
         """
         return None
 
     def state(self) -> dict[str, Array]:
-        """What training changes besides theta: the arrays themselves, by name. Here nothing."""
+        """The arrays, by name, that training changes besides theta; none by default."""
         return {}
 
     def after_step(self, data: Any, noise: Any) -> None:
-        """Change it, after a training step on these data."""
+        """Update the state after a training step on these data."""
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> Any:
-        """All noise that one step on n examples needs: (n, *noise_shape) standard normal."""
+        """All noise of one step on n examples: (n, *noise_shape) standard normal."""
         return rng.standard_normal((n, *self.noise_shape), self.dtype)
 
     @one_blas_thread
     def loss(self, theta: Array, data: Data, noise: Noise, held: Any = None) -> Any:
         """The loss in nats, a scalar in the dtype of theta (P,), which may be complex.
 
-        Data x (N, D) or (x, y), and noise as `draw_noise` gives it. Raises ValueError for shapes
-        that do not fit and TypeError for integer theta. Whether the values of x are data of the
-        likelihood is for `check_data` to say, which `fit` calls; only a Binomial cannot go on
-        without counts. `held`: see the method of that name.
+        Data are x (N, D) or (x, y), and noise is as from `draw_noise`. Raises ValueError for wrong
+        shapes and TypeError for integer theta. The values of x are not checked here, except that a
+        Binomial needs counts; `fit` checks them by `check_data`. `held`: see the method `held`.
         """
         return self.loss_and_terms(theta, data, noise, held=held)[0]
 
@@ -201,7 +200,7 @@ class Model:
     def loss_and_grad(
         self, theta: Array, data: Data, noise: Noise, out: Array | None = None
     ) -> tuple[Any, Array]:
-        """The loss and d loss / d theta (P,), which is written into `out` if given."""
+        """The loss and d loss / d theta (P,); the gradient is written to `out` if given."""
         theta = np.asarray(theta)
         grad = aligned_empty(theta.size, theta.dtype) if out is None else out
         return self.loss_and_terms(theta, data, noise, grad)[0], grad
@@ -214,9 +213,9 @@ class Model:
         grad: Array | None = None,
         held: Any = None,
     ) -> tuple[Any, dict[str, Array]]:
-        """The loss and the terms (N,) it is made of; its gradient goes into `grad` if given.
+        """The loss and its terms (N,); the gradient is written to `grad` if given.
 
-        The door of `fit` and of evaluation, which see to the threads themselves.
+        For `fit` and evaluation, which set the number of threads themselves.
         """
         theta = np.asarray(theta)
         params, data, noise = self._arguments(theta, data, noise)
@@ -235,7 +234,7 @@ class Model:
         return self._total(loss), terms
 
     def losses(self, theta: Array, data: Data, noise: Noise, held: Any = None) -> dict[str, Any]:
-        """Each player's loss by its name; {"loss": loss} for a model of one."""
+        """Each loss by its name; {"loss": loss} for a model with a single one."""
         arguments = self._arguments(np.asarray(theta), data, noise)
         loss, *_ = self.forward(*arguments, *(() if held is None else (held,)))
         return loss if self.players else {"loss": loss}
@@ -244,7 +243,7 @@ class Model:
         return sum(loss.values()) if self.players else loss
 
     def _arguments(self, theta: Array, data: Data, noise: Noise) -> tuple[Params, Any, Any]:
-        """Views of theta, and data and noise in theta's (real) dtype, all of shapes that fit."""
+        """Views of theta, and data and noise in theta's (real) dtype, with checked shapes."""
         if theta.dtype.kind not in "fc":
             raise TypeError(f"theta must be an array of floats, got {theta.dtype}")
         params, real = self.layout.views(theta), theta.real.dtype
@@ -261,7 +260,7 @@ class Model:
         return params, (x, *labels) if labels else x, noise
 
     def as_data(self, data: Data) -> Any:
-        """The data as arrays of shapes and types that fit, not copied."""
+        """The data as arrays, checked for shape and type, not copied."""
         if isinstance(data, tuple):
             raise TypeError(f"{type(self).__name__} takes x alone, not (x, y): it has no labels")
         return as_matrix("x", data, self.data_dim, "(N, D)")
@@ -284,22 +283,28 @@ class Model:
         """Minimise the loss over the rows of x (N, D); see `numpyvae.training.fit`."""
         data = x if y is None else (x, y)
         return training.fit(
-            self, data, epochs, batch_size, optimizer, validation_data, callbacks, transform,
+            self,
+            data,
+            epochs,
+            batch_size,
+            optimizer,
+            validation_data,
+            callbacks,
+            transform,
             verbose,
-        )  # fmt: skip
+        )
 
     def generator(self, rng: np.random.Generator | None) -> np.random.Generator:
-        """`rng`, or for None a generator from the model's seed, the same each time."""
+        """`rng`; for None a new generator from the model's seed, the same at every call."""
         if rng is not None and not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a numpy.random.Generator or None, got {rng!r}")
         return np.random.default_rng([self.seed, 0]) if rng is None else rng
 
     def check_data(self, data: Data) -> Any:
-        """The data as arrays, once they are known to be data that this model can have.
+        """The data as arrays, checked for shape, type and values.
 
-        Raises ValueError (TypeError for what holds no numbers) that names the first entry of x
-        which is NaN, infinite, too large for the model's dtype, or outside the likelihood's
-        support.
+        Raises ValueError that names the first entry of x which is NaN, infinite, too large for the
+        model's dtype, or outside the likelihood's support; TypeError if x does not hold numbers.
         """
         data = self.as_data(data)
         self.check_x(data[0] if isinstance(data, tuple) else data)
@@ -323,19 +328,19 @@ class Model:
         return x
 
     def draw_data(self, rng: np.random.Generator, n: int) -> Any:
-        """n examples that this model can have, in float64, without any sense: for proofs."""
+        """n random examples that are valid for this model, in float64: for proofs."""
         views = self.layout.views(np.zeros(self.layout.size))
         output = rng.standard_normal((n, self.likelihood.output_dim(self.data_dim)))
         return self.likelihood.sample(views, output, rng)
 
     def largest_column(self, x: Array) -> tuple[int, str, str] | None:
-        """The column of x (N, D) whose units are too large for networks, its size, and a remedy."""
+        """The column of x (N, D) with units too large for a network, its size, and a remedy."""
         find = getattr(self.likelihood, "largest_column", None)
         return None if find is None else find(x)
 
     @one_blas_thread
     def by_chunks(self, function: Callable[..., Any], *arrays: Array) -> Any:
-        """function(rows of each array), so many rows at a time that memory stays small.
+        """function(rows of each array), for a few rows at a time, to keep memory small.
 
         Matrices are cast to the model's dtype, labels are not.
         """
@@ -350,7 +355,7 @@ class Model:
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[Model]:
-        """Small models in float64, at which `numpyvae check` and the tests prove the gradient."""
+        """Small float64 models with which `numpyvae check` and the tests prove the gradient."""
         raise NotImplementedError
 
     # On disk.
@@ -371,18 +376,18 @@ class Model:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one .npz file (no pickles), aside first and then moved into place.
 
-        With it go history and optimiser, so that `fit` after `load` gives the same bits as a
-        training that was never stopped. The moments of Adam make the file three times as large:
-        `model.optimizer = None` before saving leaves them out.
+        The file includes history and optimiser, so that `load` and `fit` give the same bits as a
+        training that was never stopped. The moments of Adam make the file three times as large;
+        set `model.optimizer = None` before saving to leave them out.
         """
         write_npz(path, *self.contents())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """The model that `save` wrote, ready to use or to `fit` on; of this class or one below it.
+        """The model that `save` wrote, ready to use or to `fit` further.
 
-        ValueError says what it found if the file holds no such model. Sizes are compared before
-        anything is built, so a small file costs little, whatever it says.
+        Raises ValueError if the file does not hold a model of this class or of a subclass. Sizes
+        are compared before anything is built, so a small file cannot ask for a lot of memory.
         """
         kinds = {name: kind for name, kind in MODELS.items() if issubclass(kind, cls)}
         if cls.forward is not Model.forward:

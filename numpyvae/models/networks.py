@@ -12,7 +12,7 @@ from numpyvae.validation import positive_int
 __all__ = ["check_likelihood", "decoder_of", "encoder_of", "hidden_widths"]
 
 MOST_LAYERS = 1000
-"""Far more than can be trained, and few enough that a file which names them costs nothing."""
+"""Far more than can be trained, yet few enough that a file with so many loads quickly."""
 
 
 def encoder_of(
@@ -26,8 +26,8 @@ def encoder_of(
 ) -> Sequential:
     """D-H-...-C: the likelihood's data in, C = `n_outputs` numbers out.
 
-    The usual initialisations are made for inputs of size one, so data of a larger scale (counts up
-    to 16, say) get first weights that are smaller by it. Data in units of their own are
+    The usual initialisations are made for inputs of size one, so for data of a larger scale (counts
+    up to 16, say) the first weights are divided by that scale. Data in their own units are
     standardised first. With `n_classes` the input is (x, y).
     """
     return mlp(
@@ -48,7 +48,7 @@ def decoder_of(
     likelihood: Likelihood,
     n_classes: int | None = None,
 ) -> Sequential:
-    """L-...-H-D', the mirrored decoder; D' is what the likelihood needs for D dimensions.
+    """L-...-H-D', the mirrored decoder; D' is the likelihood's number of outputs for D dimensions.
 
     With `n_classes` the input is (z, y).
     """
@@ -57,7 +57,7 @@ def decoder_of(
 
 
 def hidden_widths(hidden_dims: Any) -> tuple[int, ...]:
-    """`hidden_dims` as a tuple of widths; TypeError or ValueError for what is none."""
+    """`hidden_dims` as a tuple of widths; TypeError or ValueError for anything else."""
     if not isinstance(hidden_dims, Iterable):
         raise TypeError(f"hidden_dims must be a sequence of widths, got {hidden_dims!r}")
     widths = tuple(hidden_dims)
@@ -67,6 +67,6 @@ def hidden_widths(hidden_dims: Any) -> tuple[int, ...]:
 
 
 def check_likelihood(likelihood: Any) -> None:
-    """TypeError for what is no likelihood, such as a class that was not called."""
+    """TypeError for anything but a likelihood, such as a class that was not called."""
     if isinstance(likelihood, type) or not hasattr(likelihood, "log_prob"):
         raise TypeError(f"likelihood must be an object such as Bernoulli(), got {likelihood!r}")

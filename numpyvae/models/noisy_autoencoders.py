@@ -1,7 +1,7 @@
-"""Autoencoders with noise: on what the encoder is shown, or on the code.
+"""Autoencoders with noise, on the encoder's input or on the code.
 
-New in the gradient path: nothing, and that is the point. Noise that is added is a constant, so it
-passes the gradient through unchanged; what the loss asks of the network is another thing.
+New in the gradient path: nothing, and that is the point. Added noise is a constant, so the gradient
+passes through unchanged; only the minimum of the loss changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["DenoisingAutoencoder", "NoisyAutoencoder"]
 
 
 class DenoisingAutoencoder(Autoencoder):
-    """An autoencoder that is shown corrupted data and must give back the clean ones.
+    """An autoencoder that gets corrupted data and must reconstruct the clean data.
 
     With Gaussian corruption of variance sigma^2 and squared error, the best possible r(x) satisfies
     r(x) - x = sigma^2 grad log p_sigma(x), p_sigma being the data's density with the noise added.
@@ -41,7 +41,7 @@ class DenoisingAutoencoder(Autoencoder):
         self.noise_shape = (self.data_dim,)  # one random number for each entry of the data
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> Array:
-        """All noise that one step on n examples needs, (n, D), as the corruption wants it."""
+        """All noise of one step on n examples, (n, D), as the corruption needs it."""
         return self.corruption.draw(rng, (n, self.data_dim), self.dtype)
 
     def corrupt(self, x: Array, noise: Array) -> Array:
@@ -49,7 +49,7 @@ class DenoisingAutoencoder(Autoencoder):
         return self.corruption.apply(x, noise)
 
     def vector_field(self, x: Array) -> Array:
-        """r(x) - x, (N, D): which way, and how far, the autoencoder moves each point."""
+        """r(x) - x, (N, D): the direction and distance in which each point is moved."""
         return self.reconstruct(x) - x
 
     @classmethod
@@ -62,9 +62,9 @@ class DenoisingAutoencoder(Autoencoder):
 class NoisyAutoencoder(Autoencoder):
     """An autoencoder with noise of fixed width on its code: code + code_noise * N(0, I).
 
-    The first of three steps from the autoencoder to the VAE. The second, noise whose width is
-    learned without a reason to keep it, is `VAE(beta=0)`: the width collapses. The third gives the
-    reason, the KL: `VAE(beta=1)`.
+    The first of three steps from the autoencoder to the VAE. The second is `VAE(beta=0)`: it learns
+    the width of the noise, and nothing in its loss keeps the width from shrinking to zero. The
+    third is `VAE(beta=1)`, whose KL does that.
 
     Args:
         code_noise: standard deviation of the noise, above 0; the others as for `Autoencoder`.
@@ -83,5 +83,5 @@ class NoisyAutoencoder(Autoencoder):
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[NoisyAutoencoder]:
-        """One: the noise is all that is new."""
+        """One model: only the noise is new."""
         yield cls(**sizes.network, code_noise=0.3)

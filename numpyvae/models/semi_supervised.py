@@ -1,8 +1,8 @@
 """The semi-supervised VAE (M2): a class known for some examples, and summed over for the rest.
 
 What is new in the gradient path: the loss of an example without a label is an expectation over its
-class, so the path of each class is walked and weighed by q(y|x), and the classifier learns from how
-much each class costs. Nothing is sampled that can be summed. Kingma et al. 2014.
+class. So the path of each class is computed and weighted by q(y|x), and the classifier's gradient
+comes from the cost of each class. The class is summed over, not sampled. Kingma et al. 2014.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ["SemiSupervisedVAE"]
 
 
 class SemiSupervisedVAE(LabelledLatentModel):
-    """q(y|x) q(z|x, y), prior p(y) p(z) = 1/K N(0, I), decoder p(x|z, y); y = -1 is not known."""
+    """q(y|x) q(z|x, y), prior p(y) p(z) = 1/K N(0, I), decoder p(x|z, y); y = -1 is unknown."""
 
     unknown_labels = True
 
@@ -95,13 +95,13 @@ class SemiSupervisedVAE(LabelledLatentModel):
         seed: int = 0,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        """Encoder and decoder as of `ConditionalVAE`, and a classifier D-H-...-K.
+        """Encoder and decoder as in `ConditionalVAE`, and a classifier D-H-...-K.
 
         Args:
             data_dim, latent_dim, hidden_dims, activation, likelihood, seed, dtype: as for `VAE`.
             n_classes: K, at least 1; labels are 0, ..., K - 1, or -1 where not known.
             alpha: weight of the classifier's cross-entropy, at least 0. If it is far below S (100
-                nats on the digits), the classes become the clusters that explain x best.
+                nats on the digits), y becomes the clustering that explains x best, not the class.
         """
         self.n_classes = K = positive_int("n_classes", n_classes)
         self.alpha = positive_number("alpha", alpha, zero=True)
@@ -117,7 +117,7 @@ class SemiSupervisedVAE(LabelledLatentModel):
 
     @classmethod
     def examples(cls, sizes: Sizes) -> Iterable[SemiSupervisedVAE]:
-        """Several classes and one, data that are standardised, linear."""
+        """Several classes and one; standardised data; linear networks."""
         _, D, H, L = sizes
         small: dict[str, Any] = {"activation": "tanh", "dtype": np.float64}
         yield cls(D, L, 4, (H + 2, H), likelihood=Binomial(16), alpha=0.7, **small)
@@ -125,7 +125,7 @@ class SemiSupervisedVAE(LabelledLatentModel):
         yield cls(D, L, 1, (), **small)
 
     def log_weight(self, params: Params, data: Any, noise: Array) -> Array:
-        """log sum_k p(x, z_k, k) / q(z_k|x, k), noise (N, K, L); where y is known, its k alone.
+        """log sum_k p(x, z_k, k) / q(z_k|x, k), noise (N, K, L); if y is known, only k = y.
 
         (N,) nats: the mean of its exponential is p(x), or p(x, y) where y is known.
         """

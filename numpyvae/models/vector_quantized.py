@@ -1,9 +1,10 @@
 """The vector-quantised VAE: the code is a list of entries of a codebook.
 
-What is new in the gradient path: the nearest code is a step, so the decoder's cotangent is copied
-over it, straight through, to the encoder, and the codebook is moved by a term of its own. This is
-not the derivative of the loss: within a cell of the codebook z_q does not move with the encoder at
-all, so the true derivative has nothing of the reconstruction. van den Oord et al. 2017.
+What is new in the gradient path: choosing the nearest code is a step function, so the decoder's
+cotangent is copied "straight through" to the encoder, and the codebook has a loss term of its own.
+This is not the derivative of the loss: while the nearest code stays the same, z_q does not change
+with the encoder, so the encoder's true derivative of the reconstruction is 0. van den Oord et al.
+2017.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class VectorQuantizedVAE(DiscreteCodeModel):
         """x (N, D) -> loss = mean_n(-log p(x|z_q) - log p(code) + move + commitment * commit).
 
         move = ||sg[z_e] - z_q||^2 and commit = ||z_e - sg[z_q]||^2, sg[a] being a constant at its
-        value a; codes that are moving averages need no move. With `held`: see `quantize`.
+        value a; codes that are moving averages have no move term. `held`: see `quantize`.
         """
         z_e, encoder_cache = self.vectors(params, x)  # (N, M, d)
         (z, move, commit), code_cache = quantize(z_e, params["codebook"], held)  # (N, M, d), (N,)
@@ -51,7 +52,7 @@ class VectorQuantizedVAE(DiscreteCodeModel):
         return loss, terms, caches
 
     def backward(self, params: Params, grads: Grads, cache: tuple[Any, ...]) -> None:
-        """The same lines from the bottom up; what jumps the step is `dz`, as it comes."""
+        """The same lines from the bottom up; `dz` passes the step function unchanged."""
         encoder_cache, code_cache, decoder_cache, likelihood_cache, prior_cache = cache
         index, difference, _ = code_cache
         each = np.full(len(index), 1.0 / len(index), difference.dtype)  # the mean's
@@ -64,7 +65,7 @@ class VectorQuantizedVAE(DiscreteCodeModel):
         self.encoder.backward_params(params, grads, dz_e.reshape(len(dz_e), -1), encoder_cache)
 
     def held(self, params: Params, data: Array, noise: Array) -> Held:  # type: ignore[override]
-        """The codes chosen, z_e and z_q: with them constant, the gradient is a derivative."""
+        """The chosen codes, z_e and z_q: with these constant, the gradient is the derivative."""
         return hold(self.vectors(params, data)[0], params["codebook"])
 
     def __init__(
@@ -117,11 +118,11 @@ class VectorQuantizedVAE(DiscreteCodeModel):
         yield cls(D, 2, L, 1, (H,), **small)
 
     def state(self) -> dict[str, Array]:
-        """Whether the codes have begun, and how often each is chosen."""
+        """Whether the codes have been set, and how often each is chosen."""
         return self.codebook.state()
 
     def after_step(self, data: Array, noise: Array) -> None:
-        """Begin the codebook, or average it: after the step, not before the choice."""
+        """Set or average the codebook, after the step, so that the loss used the old codes."""
         if not self.codebook.started[0] or self.ema is not None:
             self.codebook.after_step(
                 self.params, self.vectors(self.params, data.astype(self.dtype))[0]

@@ -1,4 +1,4 @@
-"""p(z): the prior over the latent code, a part of a model as its networks are."""
+"""p(z): the prior over the latent code, a part of a model like its networks."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ PRIORS = {kind.__name__: kind for kind in (StandardNormal, GaussianMixture, Vamp
 
 
 def prior_from_config(config: Mapping[str, Any]) -> Prior:
-    """The prior that `config()` described. ValueError when it names none."""
+    """The prior that `config()` described; ValueError if it names none."""
     prior: Prior = from_config("prior", config, PRIORS)
     return prior

@@ -1,4 +1,4 @@
-"""A mixture of diagonal Gaussians: its log-density with the backward, and the prior that it makes.
+"""A mixture of diagonal Gaussians: its log-density with the backward, and a prior from it.
 
 N examples, K components, L latent dimensions.
 """
@@ -21,10 +21,10 @@ from numpyvae.validation import positive_int
 __all__ = ["GaussianMixture", "gaussian_mixture_log_prob", "gaussian_mixture_log_prob_backward"]
 
 PRODUCTS_FROM = 16
-"""From so many components on, squared distances are expanded into two matrix products.
+"""From this many components on, squared distances are expanded into two matrix products.
 
-At N = 128, L = 8 in float32 the density takes 0.13 ms in place of 0.21 ms for K = 16, and 0.45 ms
-in place of 15 ms for K = 500.
+At N = 128, L = 8 in float32 the density takes 0.13 ms instead of 0.21 ms for K = 16, and 0.45 ms
+instead of 15 ms for K = 500.
 """
 
 
@@ -33,7 +33,7 @@ def gaussian_mixture_log_prob(
 ) -> tuple[Array, tuple[Array, ...]]:
     """Log sum_k pi_k N(z; mean_k, sigma_k^2), pi = softmax(logits): (N,) nats.
 
-    z (N, L), logits (K,), mean and log_var (K, L). Of the cache the first array is
+    z (N, L), logits (K,), mean and log_var (K, L). The first array of the cache is
     responsibilities (N, K): p(k|z), the share of component k in the density at z.
     """
     precision = np.exp(-log_var)  # (K, L)
@@ -69,8 +69,8 @@ def gaussian_mixture_log_prob_backward(
 def _squared_distances(z: Array, mean: Array, precision: Array) -> Array:
     """sum_l (z_nl - mean_kl)^2 precision_kl, (N, K).
 
-    For many components the square is expanded: two products in place of an (N, K, L) array. They
-    lose digits where z and means are many sigma from zero: 3e-12 nats at 100 sigma in float64.
+    For many components the square is expanded: two products instead of an (N, K, L) array. They
+    lose digits if z and means are many sigma from zero: 3e-12 nats at 100 sigma in float64.
     """
     if len(mean) < PRODUCTS_FROM:
         residual = z[:, None] - mean  # (N, K, L)
@@ -81,11 +81,11 @@ def _squared_distances(z: Array, mean: Array, precision: Array) -> Array:
 
 
 class GaussianMixture:
-    """p(z) = sum_k pi_k N(z; mean_k, sigma_k^2), K = `n_components`, every parameter learned.
+    """p(z) = sum_k pi_k N(z; mean_k, sigma_k^2), K = `n_components`, all parameters learned.
 
     Its parameters are "prior.logits" (K,) with pi = softmax(logits), "prior.mean" and
     "prior.log_var" (K, L). It starts with equal weights, unit variances, and means drawn from
-    N(0, I), as z itself would be.
+    N(0, I).
     """
 
     latent_dim = 0
@@ -126,7 +126,7 @@ class GaussianMixture:
         dcomponents: Sequence[Array],
         cache: Any,
     ) -> None:
-        """Add to `grads` what dlogits, dmean and dlog_var give."""
+        """Add dlogits, dmean and dlog_var to `grads`."""
         for name, dvalue in zip(self.shapes, dcomponents, strict=True):
             grads[name] += dvalue
 
@@ -154,7 +154,7 @@ class GaussianMixture:
         """n independent codes: a component k ~ pi, then z ~ N(mean_k, sigma_k^2), (n, L)."""
         (logits, mean, log_var), _ = self.components(params)
         weight = np.exp(logits - logsumexp(logits, axis=0)).astype(np.float64)
-        k = rng.choice(len(weight), n, p=weight / weight.sum())  # else float32 misses 1 by 1e-7
+        k = rng.choice(len(weight), n, p=weight / weight.sum())  # float32 misses 1 by 1e-7
         return mean[k] + np.exp(0.5 * log_var[k]) * rng.standard_normal((n, latent_dim))
 
     def config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a model asks of p(z)."""
+"""The members that a model needs of p(z)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Prior"]
 
 
 class Prior(Protocol):
-    """What a model asks of p(z). N examples, L latent dimensions."""
+    """What a model needs of p(z). N examples, L latent dimensions."""
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Parameters of the prior's own, name -> shape; none for a fixed one."""
+        """The prior's own parameters, name -> shape; none for a fixed one."""
 
     def attach(
         self, data_dim: int, latent_dim: int, likelihood: Likelihood, encoder: Sequential
     ) -> Prior:
-        """A prior like this one as the part of one model; this one stays as it is."""
+        """A copy of this prior for one model; this one does not change."""
 
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
         """Write the initial values of the prior's own parameters."""
@@ -35,7 +35,7 @@ class Prior(Protocol):
     def log_prob_backward(
         self, params: Params, grads: Grads, dlog_prob: Array, cache: Any
     ) -> Array:
-        """dlog_prob (N,) -> dz (N, L); the gradients of what it rests on are added to `grads`."""
+        """dlog_prob (N,) -> dz (N, L); gradients of parameters are added to `grads`."""
 
     def sample(self, params: Params, rng: np.random.Generator, n: int, latent_dim: int) -> Array:
         """n independent codes z ~ p(z), (n, L)."""

@@ -1,4 +1,4 @@
-"""The prior that has nothing to learn."""
+"""The standard normal prior, without parameters."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class StandardNormal:
     def attach(
         self, data_dim: int, latent_dim: int, likelihood: Likelihood, encoder: Sequential
     ) -> StandardNormal:
-        """Itself: it is the same in every model."""
+        """The prior itself: it is the same in every model."""
         return self
 
     def initialize(self, params: Params, rng: np.random.Generator) -> None:
-        """Nothing: it has no parameters."""
+        """Do nothing: it has no parameters."""
 
     def log_prob(self, params: Params, z: Array) -> tuple[Array, Array]:
         """Log p(z) = -1/2 sum_l (log 2 pi + z_l^2), z (N, L) -> (N,) nats."""

@@ -20,9 +20,9 @@ __all__ = ["VampPrior"]
 class VampPrior(GaussianMixture):
     """p(z) = 1/K sum_k q(z|u_k): the encoder's own Gaussians at K = `n_components` pseudo-inputs u.
 
-    What is learned is "prior.pseudo_inputs" v (K, D). Of counts 0, ..., n u = n sigmoid(v) is
-    within the range of the data, and its slope is never exactly zero; of real data u = v, in their
-    units. Source: Tomczak & Welling 2018.
+    The learned parameter is "prior.pseudo_inputs" v (K, D). For counts 0, ..., n, u = n sigmoid(v)
+    is within the range of the data, and its slope is never exactly zero. For real data u = v, in
+    the units of the data. Source: Tomczak & Welling 2018.
     """
 
     data_dim = 0
@@ -32,7 +32,7 @@ class VampPrior(GaussianMixture):
     def attach(
         self, data_dim: int, latent_dim: int, likelihood: Likelihood, encoder: Sequential
     ) -> VampPrior:
-        """A copy that knows the encoder, and the likelihood for the range of its data."""
+        """A copy with the encoder, and with the likelihood for the range of its data."""
         attached = copy(self)
         attached.data_dim, attached.latent_dim = data_dim, latent_dim
         attached.likelihood, attached.encoder = likelihood, encoder
@@ -58,7 +58,7 @@ class VampPrior(GaussianMixture):
         return (v, 1.0) if units is None else (units.undo(v), units.scale.astype(v.real.dtype))
 
     def components(self, params: Params) -> tuple[tuple[Array, Array, Array], Any]:
-        """Logits 0 (K,), so that each weighs 1/K; mean and log_var (K, L) from the encoder."""
+        """Logits 0 (K,), so that all weights are 1/K; mean and log_var (K, L) from the encoder."""
         u, slope = self.pseudo_inputs(params)
         heads, encoder_cache = self.encoder.forward(params, u)  # (K, 2L)
         return (np.zeros(len(u), u.dtype), *mean_and_log_var(heads)), (encoder_cache, slope)
@@ -70,9 +70,9 @@ class VampPrior(GaussianMixture):
         dcomponents: Sequence[Array],
         cache: Any,
     ) -> None:
-        """The encoder's second visit: here its input is learned, so du is needed, too."""
+        """Backward through the encoder, whose input is learned here, so du is needed, too."""
         encoder_cache, slope = cache
-        _, dmean, dlog_var = dcomponents  # logits 0 are no parameters
+        _, dmean, dlog_var = dcomponents  # the logits are not parameters
         dheads = mean_and_log_var_backward(dmean, dlog_var)
         du = self.encoder.backward(params, grads, dheads, encoder_cache)  # (K, D)
         grads["prior.pseudo_inputs"] += du * slope

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpyvae.exercises.judge import places
+from numpyvae.exercises.judge import places_part_two as more
 from numpyvae.exercises.judge.built import BUILT
 from numpyvae.exercises.judge.places import BETA, Arrays, D, L, N, Rng, elementwise
 from numpyvae.numerics import Array
@@ -116,7 +117,7 @@ def _quantized(
     name: str, arguments: tuple[str, ...], outputs: tuple[str, ...], marks: int, *rest: bool
 ) -> Function:
     def draw(rng: Rng) -> list[Arrays]:
-        return places.quantize(rng, *arguments)
+        return more.quantize(rng, *arguments)
 
     return Function(name, arguments, outputs, (), draw, (marks,), *rest)
 
@@ -168,28 +169,28 @@ _MIXTURE = ("z", "logits", "mean", "log_var")
 PART_TWO = (
     _exercise(10, "condition", "a model that is given the class",
         Function("condition", ("x", "y", "W", "b", "W_y"), ("pre",), ("dx", "dW", "db", "dW_y"),
-                 places.condition, (2, 6)),
+                 more.condition, (2, 6)),
         Function("every_class", ("x", "W", "b", "W_y"), ("pre",), ("dx", "dW", "db", "dW_y"),
-                 places.every_class, (2, 6)),
+                 more.every_class, (2, 6)),
         Function("sample_given_class", ("params", "y", "z", "uniform"), ("x", "probabilities"), (),
-                 places.sample_given_class, (4,))),
+                 more.sample_given_class, (4,))),
     _exercise(11, "mixture", "a mixture of Gaussians as prior",
         Function("gaussian_mixture_log_prob", _MIXTURE, ("log_prob",),
-                 ("dz", "dlogits", "dmean", "dlog_var"), places.mixture, (6, 14)),
-        Function("responsibilities", _MIXTURE, ("responsibilities",), (), places.responsibilities,
+                 ("dz", "dlogits", "dmean", "dlog_var"), more.mixture, (6, 14)),
+        Function("responsibilities", _MIXTURE, ("responsibilities",), (), more.responsibilities,
                  (4,)),
         Function("sample_mixture", ("component", "noise", "mean", "log_var"), ("z",), (),
-                 places.sample_mixture, (4,))),
+                 more.sample_mixture, (4,))),
     _exercise(12, "importance", "the importance-weighted bound",
-        Function("importance_weights", ("log_weight",), ("weights",), (), places.log_weights, (3,)),
+        Function("importance_weights", ("log_weight",), ("weights",), (), more.log_weights, (3,)),
         Function("importance_bound", ("log_weight",), ("bound",), ("dlog_weight",),
-                 lambda rng: places.log_weights(rng, "dbound"), (4, 4)),
+                 lambda rng: more.log_weights(rng, "dbound"), (4, 4)),
         Function("log_importance_weight", ("log_px", "z", "log_var", "noise"), ("log_weight",),
-                 ("dlog_px", "dz", "dlog_var"), places.log_importance_weight, (4, 6)),
+                 ("dlog_px", "dz", "dlog_var"), more.log_importance_weight, (4, 6)),
         Function("doubly_reparameterized", ("log_weight", "dlog_joint", "log_var", "noise"),
-                 ("dmean", "dlog_var"), (), places.doubly_reparameterized, (8,), True)),
+                 ("dmean", "dlog_var"), (), more.doubly_reparameterized, (8,), True)),
     _exercise(13, "quantize", "vector quantisation, straight through",
-        Function("nearest_code", ("z_e", "codebook"), ("index",), (), places.nearest_code, (4,)),
+        Function("nearest_code", ("z_e", "codebook"), ("index",), (), more.nearest_code, (4,)),
         _quantized("quantize", ("z_e", "index", "codebook", "beta"), ("z_q", "cost"), 4),
         _quantized("quantize_gradient", ("dz_q", "z_e", "index", "codebook", "beta"),
                    ("dz_e", "dcodebook"), 10, True),
@@ -226,8 +227,11 @@ def exercise_numbered(number: int, exercises: Sequence[Exercise] = EXERCISES) ->
         if exercise.number == number:
             return exercise
     first, last = exercises[0].number, exercises[-1].number
-    expected = f"{first} to {last}" if last - first + 1 == len(exercises) > 1 else ", ".join(
-        str(exercise.number) for exercise in exercises)  # fmt: skip
+    expected = (
+        f"{first} to {last}"
+        if last - first + 1 == len(exercises) > 1
+        else ", ".join(str(exercise.number) for exercise in exercises)
+    )
     raise ValueError(f"there is no exercise {number}: expected {expected}")
 
 

@@ -142,11 +142,16 @@ def _read(folder: Path, exercise: Exercise) -> Exercise:
         _check_mistake(folder / CATALOGUE, exercise, mistake, source)
     functions = tuple(
         Function(
-            f.name, tuple(f.arguments), tuple(f.outputs), tuple(f.gradients),
-            partial(_drawn, folder, f), tuple(f.marks), f.is_gradient,
+            f.name,
+            tuple(f.arguments),
+            tuple(f.outputs),
+            tuple(f.gradients),
+            partial(_drawn, folder, f),
+            tuple(f.marks),
+            f.is_gradient,
         )
         for f in exercise.functions
-    )  # fmt: skip
+    )
     for f in functions:
         f.draw(np.random.default_rng(0))
     return replace(

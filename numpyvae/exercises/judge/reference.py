@@ -203,8 +203,11 @@ def fitted_mistakes(
     was. If they do not, a number that somebody may have written is the likelier one.
     """
     points = draw_points(exercise, seed)
-    truth = {n[len(f.name) + 1 :]: a for n, a in right(exercise, seed).arrays.items()
-             if n.startswith(f"{f.name}/")}  # fmt: skip
+    truth = {
+        n[len(f.name) + 1 :]: a
+        for n, a in right(exercise, seed).arrays.items()
+        if n.startswith(f"{f.name}/")
+    }
 
     def nearest_first(made: Iterable[Fitted]) -> list[Fitted]:
         return sorted(made, key=lambda one: _unlikely(one.constant, yours, one.results.arrays))

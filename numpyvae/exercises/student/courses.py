@@ -28,13 +28,18 @@ def add_course(parser: Any, part: bool = True) -> None:
     if part:
         has = ", ".join(f"{number} has exercises {c.numbers}" for number, c in COURSES.items())
         which.add_argument(
-            "--part", type=int, choices=list(COURSES), default=1,
+            "--part",
+            type=int,
+            choices=list(COURSES),
+            default=1,
             help=f"of the course: {has} (default: %(default)s)",
-        )  # fmt: skip
+        )
     which.add_argument(
-        "--exercises", type=Path, metavar="FOLDER",
+        "--exercises",
+        type=Path,
+        metavar="FOLDER",
         help="your own exercises instead, as `numpyvae exercises template FOLDER` writes them",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--marks", type=Path, metavar="FILE.csv", help="other marks: lines of function,marks"
     )

@@ -40,10 +40,9 @@ def drawn(folder: Path, passes: Mapping[str, bool], seed: int | str) -> str:
     Where an earlier exercise does not pass, a right version takes its place.
     """
     theirs = {
-        e.file: passes[e.file] if e.file in passes
-        else judge_file(e, folder, seed).status == "pass"
+        e.file: passes[e.file] if e.file in passes else judge_file(e, folder, seed).status == "pass"
         for e in _needed()
-    }  # fmt: skip
+    }
     try:
         losses, images, params = _trained(folder, theirs)
     except (OSError, ValueError, Trouble) as error:

@@ -67,8 +67,15 @@ def draw(losses: Any, images: Any, folder: Path, encoding: str | None = "utf-8")
         said = ["The manifold: the digits over the latent plane.", _tiles(manifold, SIDE, encoding)]
         said += ["The loss of each step, in nats.", _curve(losses, encoding)]
     else:
-        said = [_saved(Figure(figsize=(15, 5), layout="constrained"), losses, manifold, samples,
-                       Path(folder) / PICTURE)]  # fmt: skip
+        said = [
+            _saved(
+                Figure(figsize=(15, 5), layout="constrained"),
+                losses,
+                manifold,
+                samples,
+                Path(folder) / PICTURE,
+            )
+        ]
     return "\n".join(["New digits, from the prior:", _tiles(samples[:8], 8, encoding), *said])
 
 
@@ -77,8 +84,12 @@ def _saved(figure: Any, losses: Any, manifold: Any, samples: Any, path: Path) ->
     curve, plane, new = figure.subplots(1, 3)
     means = np.convolve(losses, np.ones(50) / 50, "valid") if len(losses) > 50 else losses
     curve.plot(np.arange(len(losses)), losses, color="#0072B2", alpha=0.25, label="each step")
-    curve.plot(np.arange(len(means)) + len(losses) - len(means), means, color="#0072B2",
-               label="mean of the last 50")  # fmt: skip
+    curve.plot(
+        np.arange(len(means)) + len(losses) - len(means),
+        means,
+        color="#0072B2",
+        label="mean of the last 50",
+    )
     curve.set(title="How your model learned", xlabel="step", ylabel="loss in nats")
     curve.set(ylim=(0.95 * np.min(means), np.max(losses)))
     curve.legend(frameon=False)

@@ -34,9 +34,12 @@ def add_to(commands: Any) -> None:
     add = commands.add_parser("watch", help="check an exercise whenever its file is saved")
     add.add_argument("folder", type=Path, metavar="FOLDER")
     add.add_argument(
-        "number", type=int, nargs="?", metavar="EXERCISE", help="where to start; default: "
-        "the first that does not pass",
-    )  # fmt: skip
+        "number",
+        type=int,
+        nargs="?",
+        metavar="EXERCISE",
+        help="where to start; default: the first that does not pass",
+    )
     add.add_argument("--seed", default="0", help="of the numbers used for the check")
     add_course(add, part=False)
     add.set_defaults(command=watch)
@@ -197,9 +200,13 @@ class _Watched:
         verdict = self.verdicts[shown.number]
         following = self._next_open(shown)
         if verdict.status == "pass" and following:
-            self.news.append(self._paint(
-                f"{shown.file} passes: {verdict.total} of {verdict.out_of} marks. "
-                f"Next: {following.file}", "pass"))  # fmt: skip
+            self.news.append(
+                self._paint(
+                    f"{shown.file} passes: {verdict.total} of {verdict.out_of} marks. "
+                    f"Next: {following.file}",
+                    "pass",
+                )
+            )
             self._move_to(following)
         self._show()
 

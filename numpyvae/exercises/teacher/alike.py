@@ -53,10 +53,14 @@ def pairs_of(grades: Sequence[Grade]) -> list[Pair]:
         for i, j, similarity, shared in _similar(found):
             common[i, j].append((f"ex{function[0]} {function[1]}", similarity, shared))
     pairs = [
-        Pair(students[i][0], students[j][0], tuple(f[:2] for f in sorted(functions)),
-             sum(shared for *_, shared in functions))
+        Pair(
+            students[i][0],
+            students[j][0],
+            tuple(f[:2] for f in sorted(functions)),
+            sum(shared for *_, shared in functions),
+        )
         for (i, j), functions in common.items()
-    ]  # fmt: skip
+    ]
     return sorted((p for p in pairs if p.forms >= LEAST), key=lambda p: (-p.forms, p))
 
 

@@ -22,8 +22,15 @@ def mistakes_figure(counts: Sequence[tuple[str, int]], students: int) -> Figure:
     ax = axes[0, 0]
     describe(ax, f"Named mistakes in {students} submissions", "students")
     if not shown:
-        ax.text(0.5, 0.5, "no mistake has a name", ha="center", va="center",
-                fontsize=TICK_SIZE, transform=ax.transAxes)  # fmt: skip
+        ax.text(
+            0.5,
+            0.5,
+            "no mistake has a name",
+            ha="center",
+            va="center",
+            fontsize=TICK_SIZE,
+            transform=ax.transAxes,
+        )
         ax.set(xticks=[], yticks=[])
         return figure
     names, heights = [name for name, _ in shown], [count for _, count in shown]

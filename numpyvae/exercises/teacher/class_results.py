@@ -117,14 +117,17 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         "status": verdict.status,
         "marks": verdict.marks,
         "out_of": verdict.exercise.marks,
-        "faults": [dict(zip(("function", "kind", "text"), f[:3], strict=True))
-                   for f in verdict.faults],
-        "mistakes": [dict(zip(("name", "says", "function"), (n.name, n.says, n.function),
-                              strict=True)) for n in verdict.named],
+        "faults": [
+            dict(zip(("function", "kind", "text"), f[:3], strict=True)) for f in verdict.faults
+        ],
+        "mistakes": [
+            dict(zip(("name", "says", "function"), (n.name, n.says, n.function), strict=True))
+            for n in verdict.named
+        ],
         "printed": verdict.printed,
         "confined": verdict.confined,
         "have_a_look": list(verdict.look),
-    }  # fmt: skip
+    }
 
 
 def table(grades: Sequence[Grade]) -> str:

@@ -33,8 +33,9 @@ def add_to(commands: Any) -> None:
     add = commands.add_parser(
         "autograder", help="write the archive that makes Gradescope grade the exercises"
     )
-    add.add_argument("--gradescope", type=Path, required=True, metavar="FILE.zip",
-                     help="the archive to write")  # fmt: skip
+    add.add_argument(
+        "--gradescope", type=Path, required=True, metavar="FILE.zip", help="the archive to write"
+    )
     add_course(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     add.set_defaults(command=autograder)

@@ -66,20 +66,43 @@ def add_to(commands: Any) -> None:
     )
     option = add.add_argument
     option("submissions", type=Path, metavar="SUBMISSIONS", help="a folder")
-    option("--out", type=Path, default=Path("results"), metavar="FOLDER",
-           help="where the results go (default: %(default)s)")  # fmt: skip
+    option(
+        "--out",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where the results go (default: %(default)s)",
+    )
     add_course(add)
     option(
         "--seed", help="seed of the numbers used for the check (default: drawn anew, and printed)"
     )
-    option("--jobs", type=int, default=_processors(), metavar="N",
-           help="students graded at a time (default: %(default)s, the processors)")  # fmt: skip
-    option("--seconds", type=int, default=LIMITS.seconds, metavar="S",
-           help="seconds of processor time for each exercise (default: %(default)s)")  # fmt: skip
-    option("--memory", type=int, default=LIMITS.memory // 2**20, metavar="MIB",
-           help="for each exercise (default: %(default)s)")  # fmt: skip
-    option("--compare", action="store_true",
-           help="also write OUT/alike.csv: submissions that look alike")  # fmt: skip
+    option(
+        "--jobs",
+        type=int,
+        default=_processors(),
+        metavar="N",
+        help="students graded at a time (default: %(default)s, the processors)",
+    )
+    option(
+        "--seconds",
+        type=int,
+        default=LIMITS.seconds,
+        metavar="S",
+        help="seconds of processor time for each exercise (default: %(default)s)",
+    )
+    option(
+        "--memory",
+        type=int,
+        default=LIMITS.memory // 2**20,
+        metavar="MIB",
+        help="for each exercise (default: %(default)s)",
+    )
+    option(
+        "--compare",
+        action="store_true",
+        help="also write OUT/alike.csv: submissions that look alike",
+    )
     option("--gradescope", action="store_true", help="also write results.json for Gradescope")
     option(
         "--single",

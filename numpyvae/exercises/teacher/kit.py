@@ -55,9 +55,11 @@ def add_to(commands: Any) -> None:
     )
     add.add_argument("kit", type=Path, metavar="KIT.zip")
     add.add_argument(
-        "--seed", default="0", metavar="ID",
+        "--seed",
+        default="0",
+        metavar="ID",
         help="seed of its numbers, any text: for example a student's id (default: %(default)s)",
-    )  # fmt: skip
+    )
     add_course(add)
     add.add_argument("--overwrite", action="store_true", help="replace a file of that name")
     add.set_defaults(command=export)
@@ -154,14 +156,19 @@ def _plan(course: Course) -> bytes:
             "title": e.title,
             "own": bool(e.folder),
             "functions": [
-                {"name": f.name, "exercise": e.number, "arguments": f.arguments,
-                 "outputs": f.outputs, "gradients": f.gradients,
-                 "places": len(f.draw(np.random.default_rng(0)))}
+                {
+                    "name": f.name,
+                    "exercise": e.number,
+                    "arguments": f.arguments,
+                    "outputs": f.outputs,
+                    "gradients": f.gradients,
+                    "places": len(f.draw(np.random.default_rng(0))),
+                }
                 for f in e.functions
             ],
         }
         for e in course.exercises
-    ]  # fmt: skip
+    ]
     return (json.dumps(plan, indent=1) + "\n").encode()
 
 

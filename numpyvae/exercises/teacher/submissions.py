@@ -172,8 +172,11 @@ def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Rea
 
 def unread(names: Iterable[str]) -> list[Submission]:
     """The .rar and .7z files among `names`, as submissions that cannot be read."""
-    return [Submission(name.rpartition(".")[0], {}, {}, _not_read(name))
-            for name in names if name.lower().endswith(UNREAD)]  # fmt: skip
+    return [
+        Submission(name.rpartition(".")[0], {}, {}, _not_read(name))
+        for name in names
+        if name.lower().endswith(UNREAD)
+    ]
 
 
 def _not_read(name: str) -> str:

@@ -35,7 +35,7 @@ __all__ = [
     "of_sigma",
     "of_sum",
     "of_variance",
-]  # fmt: skip
+]
 
 
 def _log_floor(points: Arrays, yours: Arrays, sign: float) -> float:
