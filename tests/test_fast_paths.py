@@ -5,9 +5,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from numpyvae import VAE, Adam, Bernoulli, Binomial
+from numpyvae import VAE, Adam, Bernoulli, Binomial, optimizers
 from numpyvae.numerics import BLOCK, aligned_empty, keep_freed_memory
 from numpyvae.parameters import Gradients, ParameterLayout, add_product
+from numpyvae.threads import one_blas_thread, share
 
 
 def plain_step(vae, x, noise):
@@ -88,10 +89,14 @@ def test_a_first_contribution_written_in_place_is_a_sum():
     np.testing.assert_array_equal(fast["b"], 0.0)
 
 
-def test_adam_in_blocks_is_adam():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_adam_in_blocks_is_adam(monkeypatch, threads):
     """Over several blocks and 50 steps, against the formulas as they are published."""
+    monkeypatch.setattr(optimizers, "BLOCK", 1_000)
+    monkeypatch.setattr(optimizers, "_share_parts", share)
+    monkeypatch.setattr(one_blas_thread, "threads", threads)
     rng = np.random.default_rng(0)
-    theta = rng.standard_normal(2 * BLOCK + 17)
+    theta = rng.standard_normal(3_217)
     plain, m, v = theta.copy(), 0.0, 0.0
     adam = Adam(0.01)
     for t in range(1, 51):
