@@ -1,5 +1,7 @@
 """What is fast gives what is plain, and a training step leaves nothing behind."""
 
+import copy
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -87,6 +89,20 @@ def test_a_first_contribution_written_in_place_is_a_sum():
     fast.zero_untouched()
     np.testing.assert_allclose(fast["a"], plain["a"], rtol=1e-15)
     np.testing.assert_array_equal(fast["b"], 0.0)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))])
+def test_a_copied_model_has_views_of_its_own_theta(copied):
+    """Views are made once for an array; those of a copy must not be copies of these."""
+    vae = VAE(5, 2, (4,))
+    vae.fit(np.eye(5, dtype=np.float32), 1, verbose=False)
+    before = vae.theta.copy()
+    other = copied(vae)
+    other.theta[...] = 0.5
+    assert all((view == 0.5).all() for view in other.params.values())
+    other.fit(np.eye(5, dtype=np.float32), 1, verbose=False)
+    assert (other.theta != 0.5).any()
+    np.testing.assert_array_equal(np.concatenate([a.ravel() for a in vae.params.values()]), before)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
