@@ -6,8 +6,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from numpy.random import default_rng
 
-from numpyvae import VAE, Adam, Bernoulli, Binomial, optimizers
+from numpyvae import VAE, Adam, Bernoulli, Binomial, SemiSupervisedVAE, optimizers
+from numpyvae.classes import cross_entropy, cross_entropy_backward, semi_supervised_loss
+from numpyvae.gaussian import kl_to_standard_normal, reparameterize
+from numpyvae.models.code_prior import CodePrior
 from numpyvae.numerics import BLOCK, aligned_empty, keep_freed_memory
 from numpyvae.parameters import Gradients, ParameterLayout, add_product
 from numpyvae.threads import one_blas_thread, share
@@ -89,6 +93,50 @@ def test_a_first_contribution_written_in_place_is_a_sum():
     fast.zero_untouched()
     np.testing.assert_allclose(fast["a"], plain["a"], rtol=1e-15)
     np.testing.assert_array_equal(fast["b"], 0.0)
+
+
+def test_m2_decodes_what_matters_and_loses_nothing(monkeypatch):
+    """Every class of every example, one class at a time, gives the same loss."""
+    model, rng = SemiSupervisedVAE(9, 2, 3, (6,), alpha=0.7, dtype=np.float64), default_rng(0)
+    x, y = rng.integers(0, 2, (5, 9)).astype(float), np.array([2, -1, 0, -1, 1])
+    noise, params, decoded = model.draw_noise(rng, 5), model.params, []
+    costs = np.empty((5, 3))
+    for k in range(3):
+        each = np.full(5, k)
+        mean, log_var = model.posterior(params, (x, each))
+        z, _ = reparameterize(mean, log_var, noise[:, k])
+        output, _ = model.decoder.forward(params, (z, each))
+        costs[:, k] = kl_to_standard_normal(mean, log_var)[0] + np.log(3)
+        costs[:, k] -= model.likelihood.log_prob(params, x, output)[0]
+    logits, _ = model.classifier.forward(params, x)
+    plain, _ = semi_supervised_loss(costs, logits, y, 0.7)
+    forward = model.decoder.forward
+    monkeypatch.setattr(
+        model.decoder, "forward", lambda p, code: decoded.append(len(code[0])) or forward(p, code)
+    )
+    assert model.loss(model.theta, (x, y), noise) == pytest.approx(plain, rel=1e-13)
+    assert decoded == [3 + 2 * 3]
+
+
+@pytest.mark.parametrize("n_positions", [1, 4])
+def test_the_code_prior_is_a_cross_entropy_of_each_code(n_positions):
+    """Row by row, as a table of logits is written down; the prior works on the table instead."""
+    M, K, rng = n_positions, 5, np.random.default_rng(0)
+    prior, index, dlog_prob = CodePrior(M, K), rng.integers(0, K, (7, M)), rng.standard_normal(7)
+    params = {name: rng.standard_normal(shape) for name, shape in prior.shapes.items()}
+    grads, plain = ({name: np.zeros(s) for name, s in prior.shapes.items()} for _ in range(2))
+    log_prob = np.zeros(7)
+    for n in range(7):
+        for m in range(M):
+            at = ("prior.next", (m - 1, index[n, m - 1])) if m else ("prior.first", ())
+            nats, cache = cross_entropy(params[at[0]][at[1]][None], index[n, m : m + 1])
+            log_prob[n] -= nats[0]
+            plain[at[0]][at[1]] += cross_entropy_backward(-dlog_prob[n : n + 1], cache)[0][0]
+    value, cache = prior.log_prob(params, index)
+    prior.log_prob_backward(grads, dlog_prob, cache)
+    np.testing.assert_allclose(value, log_prob, rtol=1e-13)
+    for name, grad in grads.items():
+        np.testing.assert_allclose(grad, plain[name], atol=1e-13)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))])
