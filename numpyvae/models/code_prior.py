@@ -44,7 +44,7 @@ class CodePrior:
         return log_p[row, index].sum(axis=1), (log_p, row * K + index)
 
     def log_prob_backward(self, grads: Grads, dlog_prob: Array, cache: Any) -> None:
-        """dlogits = C - p sum_k C_k in each row, C_k the cotangents of those who chose code k there.
+        """dlogits = C - p sum_k C_k in each row; C_k sums the cotangents where code k was chosen.
 
         The codes themselves have no gradient.
         """

@@ -67,18 +67,16 @@ class SemiSupervisedVAE(LabelledLatentModel):
         costs = kl + math.log(K)  # S, but for the classes that an example is known not to have
         costs[rows] -= log_px
         loss, loss_cache = semi_supervised_loss(costs.reshape(-1, K), logits, y, self.alpha)
-        decoder_cache = rows, decoder_cache
         caches = classifier_cache, encoder_cache, sample_cache, decoder_cache, likelihood_cache
-        return loss, loss_cache[0], (*caches, kl_cache, loss_cache)
+        return loss, loss_cache[0], (*caches, rows, kl_cache, loss_cache)
 
     def backward(self, params: Params, grads: Grads, cache: tuple[Any, ...]) -> None:
         """The same lines from the bottom up; dcosts weighs the path of each class by q(k|x)."""
         classifier_cache, encoder_cache, sample_cache, decoder_cache, *rest = cache
-        likelihood_cache, kl_cache, loss_cache = rest
+        likelihood_cache, rows, kl_cache, loss_cache = rest
         dcosts, dlogits = semi_supervised_loss_backward(1.0, loss_cache)  # (N, K) each
         dmean_kl, dlog_var_kl = kl_to_standard_normal_backward(dcosts.ravel(), kl_cache)
-        (rows, decoder_cache), dz = decoder_cache, np.zeros_like(dmean_kl)  # (N K, L)
-        dlog_px = -dcosts.ravel()[rows]  # (R,)
+        dlog_px, dz = -dcosts.ravel()[rows], np.zeros_like(dmean_kl)  # (R,), (N K, L)
         doutput = self.likelihood.log_prob_backward(params, grads, dlog_px, likelihood_cache)
         dz[rows] = self.decoder.backward(params, grads, doutput, decoder_cache)
         dmean_z, dlog_var_z = reparameterize_backward(dz, sample_cache)
