@@ -30,7 +30,7 @@ __all__ = [
 Array = NDArray[Any]
 """An array of whatever dtype theta has: float32, float64 or complex128."""
 
-BLOCK = 32_768
+BLOCK = 65_536
 """Entries worked on at a time: they and a few temporaries stay in the cache through all passes."""
 
 

@@ -49,15 +49,15 @@ def plain_step(vae, x, noise):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-12)])
-@pytest.mark.parametrize("n", [1, 20, 200])
+@pytest.mark.parametrize("n", [1, 20, 400])
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Binomial(16)], ids=repr)
 def test_a_step_is_the_plain_one_to_rounding(dtype, tolerance, n, likelihood):
-    """200 x 784 logits are five blocks. The plain step is in float64, where rounding is nothing."""
+    """400 x 784 logits are five blocks. The plain step is in float64, where rounding is nothing."""
     vae = VAE(784, 20, (40,), likelihood=likelihood, beta=0.7, dtype=dtype, seed=3)
     rng = np.random.default_rng(n)
     x = rng.integers(0, likelihood.total_count, (n, 784), endpoint=True).astype(dtype)
     noise = vae.draw_noise(rng, n)
-    assert n < 200 or x.size > 4 * BLOCK
+    assert n < 400 or x.size > 4 * BLOCK
     constant = 0.0
     if likelihood.total_count > 1:  # log C(16, x), which the plain step leaves out
         constant = likelihood.log_prob({}, x.astype(float), np.zeros((n, 784)))[0].mean()
@@ -74,7 +74,7 @@ def test_blocks_change_nothing_but_rounding():
     x = rng.integers(0, 2, (300, 784)).astype(np.float64)
     logits = 3 * rng.standard_normal((300, 784))
     together, (_, mean) = Bernoulli().log_prob({}, x, logits)
-    for i in (0, 40, 41, 42, 299):
+    for i in (0, 82, 83, 84, 299):
         alone, (_, own_mean) = Bernoulli().log_prob({}, x[i : i + 1], logits[i : i + 1])
         np.testing.assert_allclose(together[i], alone[0], rtol=1e-14)
         np.testing.assert_array_equal(mean[i], own_mean[0])

@@ -1,6 +1,7 @@
 """docs/benchmarks.md, from what was measured."""
 
 import late
+import models
 import report
 from report import Results
 from scaling import LARGEST, WIDTHS
@@ -60,6 +61,16 @@ Adam takes {adam:.2f} ns a parameter in the largest case: ten passes over blocks
 square root is about a third of it. At batch 20 it is about half of a step, and the reason why
 JAX is faster there: its compiler makes one pass of the ten and shares it between the cores.
 NumPy can do neither. In the smallest case the time goes into about a hundred calls of NumPy.
+
+## Every model's step
+
+The same for every model that `numpyvae train --model` knows, at ({model_case}) with batch
+{model_batch}: beside the VAE's own step, and beside PyTorch eager's step of the same model, written
+plainly. The tests prove that losses and gradients agree. Of M2's examples {model_batch} have no
+label and {model_labelled} have one; of these both contenders decode the known class alone. The
+linear autoencoder has no hidden layer.
+
+{models}
 
 ## Whole epochs
 
@@ -133,6 +144,10 @@ def markdown(results: Results) -> str:
         spread=report.largest_spread(results.steps),
         parts=report.parts_table(results.parts),
         adam=1e9 * results.parts[-1].seconds["Adam"] / results.parts[-1].case.n_parameters,
+        models=report.model_table(results.models),
+        model_case=models.CASE,
+        model_batch=models.BATCH,
+        model_labelled=models.LABELLED,
         examples=results.epochs[0].examples,
         epochs=report.epoch_table(results.epochs),
         late_examples=late.EXAMPLES,

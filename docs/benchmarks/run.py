@@ -14,6 +14,7 @@ import gradcheck
 import late
 import machine
 import memory
+import models
 import page
 import parts
 import report
@@ -50,6 +51,8 @@ def measure_all(seconds: float, quick: bool, cores: int) -> Results:
         show("geometric mean and worst case", report.aim_table(steps.summarise(rows)))
         larger = scaling.measure_all(contest, quick)
         show("Larger networks and more data", report.scaling_tables(larger))
+    others = models.measure_all(has_torch, seconds)
+    show("Every model's step", report.model_table(others))
     ours = parts.measure_all(0.0 if not seconds else 0.2)
     show("Where the time of our step goes, ms", report.parts_table(ours))
     fits = epochs.measure_all(has_torch, examples, rounds)
@@ -63,7 +66,9 @@ def measure_all(seconds: float, quick: bool, cores: int) -> Results:
     case = gradcheck.QUICK_CASE if quick else gradcheck.CASE
     checks = gradcheck.measure_all(has_torch, case, 1 if quick else 3)
     show(f"Gradient check: {report.gradcheck_title(checks)}", report.gradcheck_table(checks))
-    return Results(here, seconds, missing, rows, fits, peaks, imports, checks, larger, ours, later)
+    return Results(
+        here, seconds, missing, rows, fits, peaks, imports, checks, larger, ours, later, others
+    )
 
 
 def main() -> None:

@@ -53,7 +53,8 @@ class VampPrior(GaussianMixture):
         n = getattr(self.likelihood, "total_count", None)
         if n is not None:
             p = sigmoid(v)
-            return n * p, n * p * (1.0 - p)
+            slope = p * (1.0 - p)
+            return (p, slope) if n == 1 else (n * p, n * slope)
         units = self.likelihood.standardization
         return (v, 1.0) if units is None else (units.undo(v), units.scale.astype(v.real.dtype))
 
@@ -75,4 +76,5 @@ class VampPrior(GaussianMixture):
         _, dmean, dlog_var = dcomponents  # logits 0 are no parameters
         dheads = mean_and_log_var_backward(dmean, dlog_var)
         du = self.encoder.backward(params, grads, dheads, encoder_cache)  # (K, D)
-        grads["prior.pseudo_inputs"] += du * slope
+        du *= slope
+        grads["prior.pseudo_inputs"] += du
