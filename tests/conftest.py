@@ -1,5 +1,6 @@
 """Every test is deterministic (everything is seeded, Hypothesis, too) and ends what it starts."""
 
+import collections
 import contextlib
 import ctypes
 import os
@@ -38,6 +39,15 @@ for name in ("SIGINT", "SIGHUP", "SIGTERM"):
         signal.signal(number, lambda *_: None)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all",
+        action="store_true",
+        default=bool(os.environ.get("CI")),
+        help="run the slow tests, too (the default where the variable CI is set)",
+    )
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads its options
 def pytest_cmdline_main(config):
     """Run whole folders file by file on all processors: half of the time is spent on children."""
@@ -45,10 +55,33 @@ def pytest_cmdline_main(config):
     undecided = getattr(option, "numprocesses", 0) is None and option.dist == "no"  # 0: no xdist
     below = "PYTEST_XDIST_WORKER" in os.environ  # a worker itself, which must start no workers
     folders = all(Path(argument).is_dir() for argument in config.args)
+    if not below:
+        option.all = option.all or not folders
     if undecided and folders and not below and not option.usepdb:
         processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         option.numprocesses = min(processors or 1, 4)
         option.dist, option.loadscopereorder = "loadfile", False
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave slow tests out where whole folders are run, but for the first `keep` of each."""
+    if config.option.all:
+        return
+    seen, left_out = collections.Counter(), []
+    for item in items:
+        mark = item.get_closest_marker("slow")
+        function = item.nodeid.partition("[")[0]
+        seen[function] += 1
+        if mark and seen[function] > mark.kwargs.get("keep", 0):
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not config.option.all and not config.option.collectonly:
+        terminalreporter.write_line("Slow tests were left out: python -m pytest --all runs them.")
 
 
 def pytest_configure(config):

@@ -82,6 +82,7 @@ def test_a_linear_autoencoder_reaches_pca(correlated):
     assert cosines.max(axis=1).min() < 0.999, "but not the same axes"
 
 
+@pytest.mark.slow
 def test_penalties_turn_the_axes_to_the_principal_components(correlated):
     """Bao et al. 2020: the axes, their lengths 1 - lambda_i / s_i, and the minimum of the loss."""
     x = correlated - correlated.mean(axis=0)
@@ -135,6 +136,7 @@ def test_a_linear_vae_at_the_closed_form_has_no_gap(correlated, rng):
         np.testing.assert_allclose(expected_elbo(vae, x), ppca.log_likelihood(x), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_training_reaches_probabilistic_pca(correlated):
     ppca = ProbabilisticPCA(3).fit(correlated)
     vae = VAE(6, 3, (), likelihood=Gaussian("shared"), dtype=np.float64)
@@ -180,6 +182,7 @@ def test_noise_on_the_code(rng):
     assert model.loss(model.theta, x, noise) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_learned_noise_collapses_without_a_kl_and_stays_with_it():
     """The three steps to the VAE, on the digits: sigma at the end of training."""
     x = load_digits(binary=True).x_train

@@ -157,6 +157,7 @@ def run_in_quickest_form(tmp_path_factory):
     return printed, out
 
 
+@pytest.mark.slow
 def test_the_suite_runs_and_names_missing_peers(run_in_quickest_form, contenders):
     printed, out = run_in_quickest_form
     page = (out / "benchmarks.md").read_text(encoding="utf-8")
@@ -170,6 +171,7 @@ def test_the_suite_runs_and_names_missing_peers(run_in_quickest_form, contenders
     assert (out / "figures" / "benchmarks.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_page_tells_nothing_of_the_machine_but_its_kind(run_in_quickest_form):
     page = (run_in_quickest_form[1] / "benchmarks.md").read_text(encoding="utf-8")
     assert os.uname().nodename not in page if hasattr(os, "uname") else True

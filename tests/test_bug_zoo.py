@@ -182,6 +182,7 @@ def random_configuration(seed):
     return vae, theta, x, vae.draw_noise(rng, n)
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("block", range(2 * SEEDS))
 def test_right_configurations_raise_no_alarm(block):
     """Forty; there was none in a hundred (NUMPYVAE_SEEDS=5)."""
@@ -259,6 +260,7 @@ def passed_at_default():
     return {bug.id: judges_that_pass(bug, default_point) for bug in SILENT}
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("judge", UNSEEN_AT_DEFAULT)
 def test_what_goes_unseen_at_a_default_initialisation(judge, passed_at_default):
     unseen = [name for name, passed in passed_at_default.items() if judge in passed]

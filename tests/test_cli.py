@@ -112,6 +112,7 @@ def test_check_proves_everything(capsys, small_models):
         assert name in out
 
 
+@pytest.mark.slow
 def test_check_says_what_fails(capsys, monkeypatch, small_models):
     import numpyvae.models.vae as vae
 
@@ -237,6 +238,7 @@ def start(arguments, program=("-c", SKETCHING), **how):
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **how)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
 def test_ctrl_c_writes_what_was_learned(here):
     process = start(
@@ -301,6 +303,7 @@ def test_an_npz_with_its_own_split_keeps_it(here, rng, sketches):
     assert main(["train", "--data", "wrong.npz"]) == 2
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_does_not_end_the_training(here):
     process = start(
         ["train", "--epochs", "60", "--out", str(here / "run")], cwd=ROOT, stdout=subprocess.PIPE

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import children
@@ -43,3 +44,37 @@ def test_what_is_ignored_here_ends_a_child_all_the_same():
         with subprocess.Popen(WAITS, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             process.send_signal(getattr(signal, name))
             assert process.wait(600) != 0
+
+
+SLOW = """
+import pytest
+
+@pytest.mark.slow
+def test_a(): ...
+
+@pytest.mark.slow(keep=2)
+@pytest.mark.parametrize("n", range(5))
+def test_b(n): ...
+
+def test_c(): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n_run"), [((), 3), (("--all",), 7), (("test_some.py",), 7)], ids=str
+)
+def test_slow_tests_are_run_where_they_are_asked_for(tmp_path, arguments, n_run):
+    (tmp_path / "conftest.py").write_text(
+        "from tests.conftest import *\n"
+        "@pytest.fixture(autouse=True)\ndef no_process_is_left_behind(): ...\n"
+    )
+    (tmp_path / "test_some.py").write_text(SLOW)
+    options = ["-n", "0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestUnknownMarkWarning"]
+    environment = {k: v for k, v in os.environ.items() if k != "CI" and "PYTEST" not in k}
+    environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *arguments],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert f"{n_run} passed" in done.stdout, done.stdout + done.stderr
+    assert ("Slow tests were left out" in done.stdout) == (n_run == 3)

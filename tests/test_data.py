@@ -131,6 +131,7 @@ def plane_grid(half_width, n):
     return np.column_stack([x.ravel(), y.ravel()]), step**2
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("extra_variance", [0.0, 0.3])
 @pytest.mark.parametrize("toy", PLANE_TOYS)
 def test_densities_integrate_to_one(toy, extra_variance, rng):

@@ -413,6 +413,7 @@ def brute_force(vae, x, step, reach=8.0):
     return np.array(values)
 
 
+@pytest.mark.slow(keep=6)
 @pytest.mark.parametrize("activation", list(FUNCTIONS))
 @pytest.mark.parametrize(
     "likelihood", [Bernoulli(), Binomial(5), Gaussian(0.02), Gaussian("per_dimension")]
@@ -429,6 +430,7 @@ def test_brute_force_in_one_dimension(activation, likelihood):
     agrees(vae, x, brute_force(vae, x, 5e-5 if kinked else 1e-3), slack=5e-8 if kinked else 1e-12)
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize(
     ("activation", "likelihood"),
     [

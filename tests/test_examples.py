@@ -48,6 +48,7 @@ def test_the_whole_screen_in_plain_numpy(capsys):
     assert sum(line.strip(" .:o#") == "" and "o" in line for line in out.splitlines()) >= 6
 
 
+@pytest.mark.slow
 def test_from_autoencoder_to_vae(run_example):
     out, pictures = run_example("03")
     assert pictures == ["example_03_betas", "example_03_road", "example_03_widths"]
@@ -62,6 +63,7 @@ def test_from_autoencoder_to_vae(run_example):
     assert only_kl[2] < 0.1  # and the KL to 0 nats
 
 
+@pytest.mark.slow
 def test_a_linear_autoencoder_is_pca(run_example):
     out, pictures = run_example("04")
     assert pictures == ["example_04_eigendigits", "example_04_elbo_is_exact"]
@@ -75,6 +77,7 @@ def test_a_linear_autoencoder_is_pca(run_example):
     assert numbers(out.split("largest difference ")[1])[0] < 1e-6  # nats
 
 
+@pytest.mark.slow
 def test_denoising_learns_the_score(run_example):
     out, pictures = run_example("05")
     assert pictures == ["example_05_score"]
@@ -85,6 +88,7 @@ def test_denoising_learns_the_score(run_example):
     assert line_with(out, "spiral")[1] < 1  # better than no field at all
 
 
+@pytest.mark.slow
 def test_interpolation_and_arithmetic(run_example):
     out, pictures = run_example("06")
     assert pictures == ["example_06_arithmetic", "example_06_walks"]

@@ -24,6 +24,7 @@ def pieces(number):
 # 11: convolutions.
 
 
+@pytest.mark.slow
 def test_convolutions_beside_dense_layers(run_example):
     out, pictures = run_example("11")
     assert pictures == [f"example_11_{name}" for name in ("same_time", "samples", "toeplitz")]
@@ -65,6 +66,7 @@ def test_the_dense_vae_of_a_size_is_the_nearest():
 # 12: rate, distortion, collapse, factors.
 
 
+@pytest.mark.slow
 def test_the_price_of_information(run_example):
     out, pictures = run_example("12")
     assert pictures == [f"example_12_{n}" for n in ("dimensions", "factors", "rate_distortion")]
@@ -119,6 +121,7 @@ def test_the_gap_does_not_ask_which_dimension_or_sign(rng):
 # 13: two stages.
 
 
+@pytest.mark.slow
 def test_two_stages(run_example):
     out, pictures = run_example("13")
     assert pictures == ["example_13_planes", "example_13_samples"]
@@ -161,6 +164,7 @@ def test_the_classifier_knows_when_it_cannot_know(rng):
 # 14: three players.
 
 
+@pytest.mark.slow
 def test_vae_gan(run_example):
     out, pictures = run_example("14")
     assert pictures == ["example_14_players", "example_14_samples"]
@@ -231,6 +235,7 @@ def test_with_the_pixels_as_features_it_is_the_vae(vae_gan, rng):
 # 15: clusters.
 
 
+@pytest.mark.slow
 def test_clusters(run_example):
     out, pictures = run_example("15")
     assert pictures == ["example_15_clusters", "example_15_spread"]

@@ -200,6 +200,7 @@ def test_a_right_version_stands_in_for_what_does_not_pass(solved, short, no_page
     assert "A right version stands in for ex6_adam.py." in text
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -310,6 +311,7 @@ def right_cell(name, text):
     return "\n".join(exercise.solution.split("\n")[tree.body[0].end_lineno : end])
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("part", COURSES)
 def test_the_notebook_runs_from_top_to_bottom(part, tmp_path, no_page, capsys, monkeypatch):
     assert said(capsys, "start", "--notebook", "--part", part, tmp_path)[0] == 0
@@ -331,6 +333,7 @@ def test_as_it_is_handed_out_it_runs_and_nothing_is_done(tmp_path, capsys, monke
     assert b"Path(__file__)" not in content
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_notebook_counts_once(tmp_path, capsys, monkeypatch):
     """The KL is wrong; the ELBO, which uses it, is checked with a right one."""
     course = COURSES[1]._replace(exercises=tuple(EXERCISES[i] for i in (0, 1, 2, 3, 4, 5)))

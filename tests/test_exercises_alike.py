@@ -96,6 +96,7 @@ def test_two_who_took_the_published_solution_are_found():
     assert dict(pairs[0].functions)["ex5 negative_elbo_backward"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_class_of_three_hundred_is_compared_by_its_rare_forms_alone():
     """300 equal functions and 300 different ones: neither makes pairs to compare."""
     same = [graded(f"s{i:03}", 5, {"f": {str(n) for n in range(500)}}) for i in range(300)]

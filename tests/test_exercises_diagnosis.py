@@ -215,6 +215,7 @@ def test_a_mistake_has_its_name_however_it_is_written(way, wrong, name):
         assert [n.name for n in judge_functions(number, {**right, **wrong}, seed).named] == [name]
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.slug)
 def test_two_mistakes_at_once_are_both_named_or_neither_is(exercise):
     """Two or three hundred pairs in all. One name alone would send a student the wrong way."""
@@ -332,6 +333,7 @@ def test_coefficients_are_read_off_inside_the_whole_model():
 BY_RESULTS = [m for m in MISTAKES if (m.function, m.name) != ("train", "t counted from 0")]
 
 
+@pytest.mark.slow(keep=20)
 @pytest.mark.parametrize(
     "mistake", BY_RESULTS[:: max(1, 8 // SEEDS)], ids=lambda m: f"{m.function}: {m.name}"
 )

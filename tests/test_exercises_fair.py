@@ -126,6 +126,7 @@ def test_an_error_is_one_short_line():
     assert describe(OSError(27, "File too large")) == "it printed more than 4 MiB"
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("text", ["f" + "()" * 97_000, "not " * 2_500 + "1", "-" * 190_000 + "1"])
 def test_deep_text_costs_the_child_alone(text):
     outcome = run(THREE, f"{text}\n", draw_points(THREE, 0), Limits(seconds=2))

@@ -149,6 +149,7 @@ def run(autograder, root, files, **environment):
     return results, done
 
 
+@pytest.mark.slow
 def test_the_archive_grades_a_right_and_a_hanging_submission(autograder, tmp_path):
     hanging = solution(FILES[3]).replace("sigma, noise = cache", "while True: pass")
     files = {FILES[0]: solution(FILES[0]), FILES[3]: hanging, FILES[4]: solution(FILES[4])}
@@ -169,6 +170,7 @@ def test_the_archive_grades_a_right_and_a_hanging_submission(autograder, tmp_pat
     assert results["extra_data"]["numpyvae"] == numpyvae.__version__
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("files", [{}, {"essay.txt": "I did not do it"}, {"numpyvae.py": "1/0"}])
 def test_a_submission_with_nothing_in_it_gets_results(autograder, tmp_path, files):
     results, _ = run(autograder, tmp_path, files)

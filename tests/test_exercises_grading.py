@@ -143,6 +143,7 @@ def plain_cell(text):
     return re.sub(r"\bline \d+", "line N", text)
 
 
+@pytest.mark.slow
 def test_a_class_of_forty_against_the_golden_table(tmp_path, capsys, monkeypatch):
     monkeypatch.undo()  # no sketch: here, the figure is drawn
     for name, files in the_class().items():
@@ -365,6 +366,7 @@ def test_ctrl_c_leaves_the_results_so_far(tmp_path, monkeypatch, capsys):
     assert "1 of 3 not graded" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_real_ctrl_c_stops_a_run_that_hangs(tmp_path):
     hand_in(tmp_path / "class" / "ann", right(0))
     hand_in(tmp_path / "class" / "bob", edited(0, "def dense(", "while True: pass\ndef dense("))
@@ -380,6 +382,7 @@ def test_a_real_ctrl_c_stops_a_run_that_hangs(tmp_path):
     assert list(rows(tmp_path / "out")) == ["ann"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_costs_no_results(tmp_path):
     for name in ("ann", "bob"):
         hand_in(tmp_path / "class" / name, right(0))

@@ -124,6 +124,7 @@ def test_stubs_are_not_done_and_solutions_pass(folder):
     assert run(folder, 10).returncode == 1
 
 
+@pytest.mark.slow
 def test_every_mistake_fails(solved):
     planted = [(e.number, m.name, source) for e in EXERCISES for m, source in mistakes_of(e)]
     said = verdicts(solved, [(number, source) for number, _, source in planted])
@@ -135,6 +136,7 @@ def test_every_mistake_fails(solved):
 SMALL = " * (1 + 1e-6)"
 
 
+@pytest.mark.slow
 def test_a_gradient_wrong_by_a_millionth_fails(solved):
     right = [
         (0, "dW = x.T @ dy"),

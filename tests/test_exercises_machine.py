@@ -54,6 +54,7 @@ def test_each_run_is_a_fork_that_knows_nothing_of_the_one_before(forks, monkeypa
     assert first.confined == second.confined
 
 
+@pytest.mark.slow
 @linux
 def test_a_fork_has_the_limits_and_the_filter(forks):
     alone = outcome_of("pass\n").confined

@@ -74,6 +74,7 @@ def test_weights_that_are_updated_inside_backward_are_named_in_training():
     assert names(9, BY_LAYER[2]) == ["changes an argument"]
 
 
+@pytest.mark.slow
 def test_a_step_number_that_starts_at_zero_is_named_from_its_error():
     step = "i + 1, learning_rate"
     assert names(9, (step, "i, learning_rate")) == ["t counted from 0"]

@@ -200,6 +200,7 @@ def test_a_class_is_graded_in_the_part_that_is_asked_for():
     assert b"--gradescope --part 2 " in script
 
 
+@pytest.mark.slow
 def test_the_kit_of_part_two(tmp_path):
     assert kit.build("1") == kit.build("1", COURSES[1])
     archive = zipfile.ZipFile(io.BytesIO(kit.build("1", COURSES[2])))

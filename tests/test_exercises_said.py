@@ -79,6 +79,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_kit_and_grader_come_to_the_same_verdict(tmp_path):
     zipfile.ZipFile(io.BytesIO(kit.build("0"))).extractall(tmp_path)
     folder = tmp_path / kit.FOLDER

@@ -166,10 +166,12 @@ def differences(tmp_path, cases):
             yield name, text, verdict.status, verdict.faults[:1]
 
 
+@pytest.mark.slow
 def test_kit_and_grader_say_the_same_of_every_case(tmp_path):
     assert list(differences(tmp_path, CASES)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared cases are not beside this checkout")
 def test_kit_and_grader_say_the_same_of_the_shared_cases(tmp_path):
     cases = {}

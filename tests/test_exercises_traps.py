@@ -231,6 +231,7 @@ def test_an_import_that_is_not_there_says_what_is():
     assert "Did you mean 'dz'?" in verdict.faults[0].text
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize(
     "stop", ["while True: pass", "raise SystemExit", "__import__('os')._exit(0)"]
 )

@@ -154,6 +154,7 @@ def test_a_student_solves_errs_asks_and_quits(tmp_path):
         assert termios.tcgetattr(session.slave) == session.before
 
 
+@pytest.mark.slow
 @needs_terminal
 def test_editors_that_rename_truncate_and_write_in_pieces(tmp_path):
     folder = folder_of(tmp_path, 1)
@@ -178,6 +179,7 @@ def test_editors_that_rename_truncate_and_write_in_pieces(tmp_path):
         assert session.end() == 0
 
 
+@pytest.mark.slow
 @needs_terminal
 def test_several_files_at_once_and_the_end(tmp_path):
     folder = folder_of(tmp_path)
@@ -247,6 +249,7 @@ def test_plain_lines_through_pipes(tmp_path):
         assert session.end() == 130
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -150,6 +150,7 @@ COMPUTE = """([model, theta, x, noise]) => {
 }"""
 
 
+@pytest.mark.slow(keep=8)
 @pytest.mark.parametrize("case", POINTS, ids=lambda case: "-".join(map(str, case)))
 def test_loss_and_gradient_are_numpys(opened, case):
     vae, theta, x, noise = point_of(*case)
@@ -540,6 +541,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("vae_and_data", OTHERS, ids=lambda case: repr(case[0]))
 def test_other_models_and_data_open_in_every_part(open_page, vae_and_data):
     opened = open_page(*vae_and_data, viewport={"width": 380, "height": 700})
@@ -560,6 +562,7 @@ def test_other_models_and_data_open_in_every_part(open_page, vae_and_data):
     assert opened.complaints == []
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("width", [380, 1600])
 def test_it_fits_the_window_in_dark_and_light(open_page, digits, width):
     opened = open_page(*digits, viewport={"width": width, "height": 900}, color_scheme="dark")

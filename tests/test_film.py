@@ -53,6 +53,7 @@ def test_axes_and_scales_are_the_same_in_every_frame():
     ]
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize(("data_dim", "latent_dim"), [(2, 2), (5, 1), (2, 1), (16, 3)])
 def test_data_of_every_kind_can_be_filmed(tmp_path, data_dim, latent_dim):
     x = np.random.default_rng(0).standard_normal((30, data_dim))
@@ -84,6 +85,7 @@ def test_what_cannot_be_filmed_is_said():
         Film(X, np.zeros(39))
 
 
+@pytest.mark.slow
 def test_the_command_draws_the_film_of_what_it_trains(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **how: file.write(b"a sketch"))

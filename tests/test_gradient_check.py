@@ -102,6 +102,7 @@ def test_taylor_order_is_two_for_a_right_gradient_and_one_for_a_wrong_one(rng):
 # ---------------------------------------------------------------- right and wrong gradients
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 def test_right_gradients_raise_no_alarm(method):
     """Nine kinds of functions, 11 of each: nothing right may fail."""
@@ -116,6 +117,7 @@ def test_right_gradients_raise_no_alarm(method):
         assert verdicts.count("cannot tell") <= 1
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("method", ["auto", "complex", "central", "directional"])
 def test_one_parameter_off_by_1e_5_is_caught(method):
     missed = []

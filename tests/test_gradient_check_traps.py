@@ -230,6 +230,7 @@ def test_kinks_that_cancel_in_one_direction_and_kinks_among_many_entries():
     assert report.evaluations < 3000
 
 
+@pytest.mark.slow
 def test_kinks_that_nearly_cancel_are_not_taken_for_a_broken_complex_step():
     theta = np.array([0.0, 0.0, 1.0] * 20)
     signs = np.array([-1.0, 1.0, 1.0] * 20)

@@ -203,6 +203,7 @@ MISTAKES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_are_caught(mistake, rng, monkeypatch):
     *where, check = MISTAKES[mistake]

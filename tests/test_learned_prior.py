@@ -198,6 +198,7 @@ MISTAKES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow(keep=6)
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_are_caught(mistake, rng, monkeypatch):
     *where, check = MISTAKES[mistake]

@@ -115,6 +115,7 @@ def test_the_pathwise_entry_is_the_models_own_gradient():
     assert by_path == pytest.approx(by_score, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_gradient_estimators_run(tmp_path, monkeypatch, capsys):
     out, pictures = run(ESTIMATORS, tmp_path, monkeypatch, capsys)
     assert pictures == ["example_07_exact.png", "example_07_digits.png"]
@@ -171,6 +172,7 @@ def test_a_step_of_the_mixture_raises_its_bound():
     assert mixture.forward(x, noises)[0].mean() > before + 0.1
 
 
+@pytest.mark.slow
 def test_em_and_its_relatives_run(tmp_path, monkeypatch, capsys):
     out, pictures = run(EM, tmp_path, monkeypatch, capsys)
     assert pictures == [f"example_08_{name}.png" for name in ("em", "bars", "mixture")]
@@ -183,6 +185,7 @@ def test_em_and_its_relatives_run(tmp_path, monkeypatch, capsys):
 # --- 09: a film of training -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_film_runs(tmp_path, monkeypatch, capsys):
     out, pictures = run(lesson("09"), tmp_path, monkeypatch, capsys)
     assert pictures == ["example_09_film.png", "example_09_film.gif"]
@@ -223,6 +226,7 @@ def test_the_contours_are_of_the_posterior():
     assert inside == pytest.approx(0.68, abs=0.01)
 
 
+@pytest.mark.slow
 def test_amortised_or_refined_runs(tmp_path, monkeypatch, capsys):
     out, pictures = run(REFINED, tmp_path, monkeypatch, capsys)
     assert pictures == ["example_10_gaps.png"]
@@ -279,6 +283,7 @@ def test_at_the_exact_posterior_the_bound_is_log_px_and_nothing_is_left_of_two_g
     assert np.abs(estimates[SNR.STANDARD]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_signal_to_noise_runs(tmp_path, monkeypatch, capsys):
     out, pictures = run(SNR, tmp_path, monkeypatch, capsys)
     assert pictures == ["example_16_signal_to_noise.png"]

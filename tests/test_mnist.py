@@ -318,6 +318,7 @@ def test_a_given_folder_receives_what_it_lacks(mirror, server, tmp_path):
     assert server.requests == [f"/good/{names[3]}.gz"]
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("behaviour", BAD)
 def test_the_next_mirror_helps_out(behaviour, mirror, tmp_path):
@@ -328,6 +329,7 @@ def test_the_next_mirror_helps_out(behaviour, mirror, tmp_path):
     assert gzip.decompress((tmp_path / f"{missing}.gz").read_bytes()) == CONTENTS[missing]
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("behaviour", "message"), BAD.items())
 def test_a_failed_download_says_why_and_leaves_nothing(

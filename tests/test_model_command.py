@@ -42,6 +42,7 @@ def train(name, *options):
     return main([*command, *EXTRA.get(name, []), *options])
 
 
+@pytest.mark.slow(keep=3)
 @pytest.mark.parametrize("name", ours())
 def test_each_model_is_trained_measured_and_sampled(name, capsys):
     assert train(name) == 0
@@ -64,6 +65,7 @@ def test_each_model_is_trained_measured_and_sampled(name, capsys):
         assert np.loadtxt("x.csv", delimiter=",").shape == (4, 6)
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("name", ["ConditionalVAE", "VectorQuantizedVAE", "DenoisingAutoencoder"])
 def test_a_run_of_any_model_goes_on_to_the_same_bits(name):
     assert train(name, "--seed", "3") == 0
@@ -196,6 +198,7 @@ def test_numbers_are_no_classes(capsys):
     assert "the labels are 32 different numbers, not classes" in capsys.readouterr().err
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("name", ["SemiSupervisedVAE", "VectorQuantizedVAE", "Autoencoder"])
 def test_a_resumed_run_is_the_same_file(name):
     assert train(name, "--epochs", "3") == 0

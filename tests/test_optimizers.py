@@ -158,6 +158,7 @@ def test_a_tiny_epsilon_keeps_subnormal_second_moments_as_documented(epsilon, ke
     assert n_subnormal(adam) == kept
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("factor", [0.5, 0.8, 0.9, 0.99])
 @pytest.mark.parametrize("kind", ["Adam", "Momentum"])

@@ -601,6 +601,7 @@ def test_the_command_speaks_of_its_options_and_leaves_names_as_they_are(here, ca
 # Figures and downloads.
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_thirty_classes_fit_the_figure_and_can_be_told_apart(latent_dim, rng):
     vae = VAE(3, latent_dim, (4,), likelihood=Gaussian())

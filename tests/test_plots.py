@@ -84,6 +84,7 @@ def cells(ax):
     return tiles[:, :, 1:-1, 1:-1]
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_of_every_model_can_be_saved_and_no_axes_are_empty(models, name):
     vae, x = models[name]
@@ -139,6 +140,7 @@ class TestLearningCurves:
             history.append(record)
         return history
 
+    @pytest.mark.slow(keep=1)
     @pytest.mark.parametrize("n_epochs", [1, 3, 20, 2000])
     def test_three_panels_in_nats_of_train_and_test(self, n_epochs):
         history = self.history(n_epochs)
@@ -159,6 +161,7 @@ class TestLearningCurves:
             figure.set_layout_engine("none")  # slow, and tried once
         assert saved(figure).startswith(b"\x89PNG")
 
+    @pytest.mark.slow(keep=1)
     @pytest.mark.parametrize("n_epochs", [20, 300, 2000])
     def test_the_first_drop_does_not_squash_the_rest(self, n_epochs):
         elbo = plots.learning_curves(self.history(n_epochs)).axes[0]

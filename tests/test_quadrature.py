@@ -117,6 +117,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize(("likelihood", "latent_dim", "activation", "tolerance", "cells"), CASES)
 def test_it_is_what_its_docstring_says(
     likelihood, latent_dim, activation, tolerance, cells, monkeypatch

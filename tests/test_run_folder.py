@@ -62,6 +62,7 @@ def names(path):
     return {file.name for file in path.iterdir()}
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("existed", ["nothing", "an empty folder", "a run"])
 def test_killed_at_any_moment_a_run_is_there_whole_or_not_at_all(existed, tmp_path):
     old, new = model(1), model(2, latent_dim=1)

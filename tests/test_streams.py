@@ -83,6 +83,7 @@ def run(tmp_path, monkeypatch):
 TRAIN = ("train", "--data", "δ.npy", "--epochs", "3", "--hidden-dims", "2", "--out", "π")
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize(("out", "err"), [*zip(NOBODY, NOBODY[::-1], strict=True)], ids=NOBODY_IDS)
 def test_nobody_listens_and_nothing_is_lost(run, out, err):
     assert run(*TRAIN, out=out(), err=err()) == 0
@@ -182,6 +183,7 @@ def test_what_is_printed_comes_out_in_order(monkeypatch):
     assert sys.stdout is out
 
 
+@pytest.mark.slow
 @POSIX
 def test_a_shell_that_closes_them_or_has_no_room(tmp_path):
     """What only a process shows: Python's own last flush, and a file that gets number 1."""

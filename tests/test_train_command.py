@@ -60,6 +60,7 @@ def same_run(a, b):
 STEPS = 3  # of an epoch: 40 examples in batches of 16
 
 
+@pytest.mark.slow(keep=3)
 @pytest.mark.parametrize("signals", [[s] for s in SIGNALS] + [[s, s] for s in SIGNALS], ids=str)
 @pytest.mark.parametrize("where", ["in an epoch", "while saving", "while drawing"])
 def test_a_signal_leaves_a_run_that_goes_on_to_the_same_bits(where, signals, capsys, monkeypatch):
@@ -343,6 +344,7 @@ def test_overwriting_leaves_nothing_of_the_old_run(monkeypatch):
     assert {path.name for path in Path("run").iterdir()} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_killed_it_leaves_a_run_that_goes_on(tmp_path, capsys):
     command = [sys.executable, "-u", "-m", "numpyvae", "train", *SMALL, "--out", "run"]

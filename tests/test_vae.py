@@ -27,6 +27,7 @@ def exact_elbo(vae, x, n_nodes=40):
     return weights[index].prod(axis=1) @ (log_px - kl).reshape(len(index), len(x))
 
 
+@pytest.mark.slow(keep=3)
 @pytest.mark.parametrize("latent_dim", [1, 2])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
 def test_the_bound(likelihood, latent_dim, rng):

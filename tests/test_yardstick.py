@@ -91,6 +91,7 @@ def test_refined_sampling_agrees_with_the_closed_form(latent_dim, rng):
     assert standard_error_of_mean(estimate) < 0.05
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize(("latent_dim", "n_steps"), [(2, 40), (8, 80), (20, 250)])
 @pytest.mark.parametrize("start", ["prior", "refined"])
 def test_annealing_brackets_the_closed_form(latent_dim, n_steps, start, rng):
@@ -226,6 +227,7 @@ def test_a_table_of_log_probabilities_is_made_of_those_of_pairs(likelihood, rng)
 # All together, where no closed form is.
 
 
+@pytest.mark.slow
 def test_grid_refined_and_annealed_agree_within_their_errors(small, rng):
     """Where the posterior has one mode: of others the refined Gaussian covers one alone."""
     vae, x = small
