@@ -22,6 +22,7 @@ from numpyvae.models import MODELS
 from numpyvae.priors import GaussianMixture, VampPrior
 
 CASE, BATCH, LABELLED, CLASSES = Case(784, 400, 20), 128, 100, 10
+QUICK_CASE = Case(30, 20, 4)
 VAE = "VAE"
 
 
@@ -97,8 +98,8 @@ def data_of(model: Any, n: int, n_labelled: int) -> Any:
     return binary_data(len(y), model.data_dim), y
 
 
-def our_step(name: str) -> Step:
-    model, rng, optimizer = our_model(name), np.random.default_rng(0), nv.Adam()
+def our_step(name: str, case: Case = CASE) -> Step:
+    model, rng, optimizer = our_model(name, case), np.random.default_rng(0), nv.Adam()
     data = data_of(model, BATCH, LABELLED)
     n = len(data[0]) if isinstance(data, tuple) else len(data)
     _, grad = model.loss_and_grad(model.theta, data, model.draw_noise(rng, n))
@@ -129,12 +130,12 @@ def torch_data(data: Any) -> Any:
     return tuple(map(torch.from_numpy, data)) if isinstance(data, tuple) else torch.from_numpy(data)
 
 
-def torch_step(name: str) -> Step:
+def torch_step(name: str, case: Case = CASE) -> Step:
     import torch
 
     use_threads()
     torch.manual_seed(0)
-    model, loss = our_model(name), torch_loss(name)
+    model, loss = our_model(name, case), torch_loss(name)
     ours = data_of(model, BATCH, LABELLED)
     n = len(ours[0]) if isinstance(ours, tuple) else len(ours)
     p, data, shape = torch_parameters(model), torch_data(ours), (n, *model.noise_shape)
@@ -153,11 +154,11 @@ MAKERS = {OURS: our_step, EAGER: torch_step}
 _steps: dict[str, Step] = {}  # in a child: the steps that it is measuring
 
 
-def prepare(contender: str, names: list[str]) -> None:
+def prepare(contender: str, names: list[str], case: Case) -> None:
     """In a child: the steps of these models, warm."""
     _steps.clear()
     for name in names:
-        _steps[name] = MAKERS[contender](name)
+        _steps[name] = MAKERS[contender](name, case)
         for _ in range(3):
             _steps[name]()
 
@@ -167,23 +168,26 @@ def measure_block(name: str, seconds: float, warm_up: float) -> float:
     return median_in_block(_steps[name], seconds, warm_up)
 
 
-def measure(name: str, ours: Child, theirs: Child | None, seconds: float) -> ModelTimes:
+def measure(
+    name: str, ours: Child, theirs: Child | None, seconds: float, case: Case = CASE
+) -> ModelTimes:
     """One model and the VAE in our process, and PyTorch's model in its own, in turns."""
-    ours.ask(prepare, OURS, [VAE, name])
+    ours.ask(prepare, OURS, [VAE, name], case)
     block = (BLOCK, WARM_UP) if seconds else (0.0, 0.0)
     measures = {
         VAE: partial(ours.ask, measure_block, VAE, *block),
         OURS: partial(ours.ask, measure_block, name, *block),
     }
     if theirs is not None:
-        theirs.ask(prepare, EAGER, [name])
+        theirs.ask(prepare, EAGER, [name], case)
         measures[EAGER] = partial(theirs.ask, measure_block, name, *block)
     rounds = max(FEWEST_ROUNDS, round(seconds / BLOCK)) if seconds else 1
     return ModelTimes(name, take_turns(measures, rounds, PAUSE if seconds else 0.0))
 
 
-def measure_all(has_torch: bool, seconds: float) -> list[ModelTimes]:
+def measure_all(has_torch: bool, seconds: float, quick: bool) -> list[ModelTimes]:
     """Every row, one after the other."""
     with Child() as ours, Child() as theirs:
         peer = theirs if has_torch else None
-        return [measure(name, ours, peer, seconds) for name in ENTRIES]
+        case = QUICK_CASE if quick else CASE
+        return [measure(name, ours, peer, seconds, case) for name in ENTRIES]

@@ -51,7 +51,7 @@ def measure_all(seconds: float, quick: bool, cores: int) -> Results:
         show("geometric mean and worst case", report.aim_table(steps.summarise(rows)))
         larger = scaling.measure_all(contest, quick)
         show("Larger networks and more data", report.scaling_tables(larger))
-    others = models.measure_all(has_torch, seconds)
+    others = models.measure_all(has_torch, seconds / 2, quick)
     show("Every model's step", report.model_table(others))
     ours = parts.measure_all(0.0 if not seconds else 0.2)
     show("Where the time of our step goes, ms", report.parts_table(ours))
