@@ -172,6 +172,16 @@ def test_the_suite_runs_and_names_missing_peers(run_in_quickest_form, contenders
 
 
 @pytest.mark.slow
+def test_one_part_of_the_page_is_replaced(models, contenders):
+    page = pytest.importorskip("page")
+    rows = [models.ModelTimes("M2, 10 classes", {"VAE": [1.0], contenders.OURS: [9.5]})]
+    text = page.with_models("# A\n\n## Every model's step\n\nold\n\n## B\n\nkept\n", rows)
+    assert text.startswith("# A\n\n## Every model's step\n\nThe same")
+    assert text.endswith("\n\n## B\n\nkept\n")
+    assert "old" not in text
+    assert "|              9.50 | <= 9.0 | **missed** |" in text
+
+
 def test_the_page_tells_nothing_of_the_machine_but_its_kind(run_in_quickest_form):
     page = (run_in_quickest_form[1] / "benchmarks.md").read_text(encoding="utf-8")
     assert os.uname().nodename not in page if hasattr(os, "uname") else True

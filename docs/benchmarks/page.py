@@ -1,14 +1,33 @@
 """docs/benchmarks.md, from what was measured."""
 
+import re
+from collections.abc import Sequence
+
 import epochs
 import late
 import models
 import report
 from contenders import EAGER, FLOOR
+from models import ModelTimes
 from report import Results
 from scaling import LARGEST, WIDTHS
 from steps import summarise
 from timing import BLOCK, PAUSE
+
+MODELS = """\
+## Every model's step
+
+The same for every model that `numpyvae train --model` knows, at ({case}) with batch
+{batch}: beside the VAE's own step, and beside PyTorch eager's step of the same model, written
+plainly. The tests prove that losses and gradients agree. Processor time of one thread each, in
+turns as above. Of M2's examples {batch} have no label and {labelled} have one; of these
+both contenders decode the known class alone. The linear autoencoder has no hidden layer.
+
+{table}"""
+
+BY_ITSELF = """\
+This part was measured by itself, later than the rest: compare its ratios with theirs, and not its
+milliseconds."""
 
 PAGE = """\
 # Benchmarks
@@ -64,14 +83,6 @@ square root is about a third. From 262,144 parameters on, two threads move half 
 a core is free. JAX's compiler makes one pass of the ten, which NumPy cannot; at batch 20, where
 Adam is the largest part of a step, that is what JAX is faster by. In the smallest case the time
 goes into about a hundred calls of NumPy.
-
-## Every model's step
-
-The same for every model that `numpyvae train --model` knows, at ({model_case}) with batch
-{model_batch}: beside the VAE's own step, and beside PyTorch eager's step of the same model, written
-plainly. The tests prove that losses and gradients agree. Of M2's examples {model_batch} have no
-label and {model_labelled} have one; of these both contenders decode the known class alone. The
-linear autoencoder has no hidden layer.
 
 {models}
 
@@ -146,6 +157,21 @@ def epoch_floor(results: Results) -> str:
     return f"NumPy's matrix products alone take this much of PyTorch's epoch: {', '.join(shares)}."
 
 
+def models_section(rows: Sequence[ModelTimes]) -> str:
+    """The part of the page on every model."""
+    table = report.model_table(rows)
+    return MODELS.format(
+        table=table, case=models.CASE, batch=models.BATCH, labelled=models.LABELLED
+    )
+
+
+def with_models(text: str, rows: Sequence[ModelTimes]) -> str:
+    """The page with this part measured anew, the others as they are."""
+    part = re.compile(r"## Every model's step\n.*?(?=\n## )", re.DOTALL)
+    section = f"{models_section(rows)}\n\n{BY_ITSELF}\n"
+    return part.sub(lambda _: section, text)
+
+
 def markdown(results: Results) -> str:
     """The whole page."""
     machine = results.machine
@@ -165,10 +191,7 @@ def markdown(results: Results) -> str:
         spread=report.largest_spread(results.steps),
         parts=report.parts_table(results.parts),
         adam=1e9 * results.parts[-1].seconds["Adam"] / results.parts[-1].case.n_parameters,
-        models=report.model_table(results.models),
-        model_case=models.CASE,
-        model_batch=models.BATCH,
-        model_labelled=models.LABELLED,
+        models=models_section(results.models),
         examples=results.epochs[0].examples,
         epochs=report.epoch_table(results.epochs),
         epoch_floor=epoch_floor(results),

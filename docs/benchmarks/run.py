@@ -1,7 +1,7 @@
 """Measure numpyvae beside PyTorch, JAX and its own matrix products, and write docs/benchmarks.md.
 
     python -m pip install ".[benchmark]"
-    python docs/benchmarks/run.py [--seconds 2] [--quick] [--out docs]
+    python docs/benchmarks/run.py [--seconds 2] [--quick] [--models] [--out docs]
 
 A peer that is not installed is named and left out. Best on a machine that does nothing else.
 """
@@ -75,6 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="for each contender and case")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--models", action="store_true",
+                        help="only every model's step, put into the page there is")  # fmt: skip
     parser.add_argument("--cores", type=int, default=2, help="how many to use (default 2)")
     parser.add_argument("--kernels-as-set", action="store_true",
                         help="leave OPENBLAS_CORETYPE and the like as they are")  # fmt: skip
@@ -84,6 +86,11 @@ def main() -> None:
     set_threads(None)
     if not arguments.kernels_as_set:
         choose_own_kernels()
+    path = arguments.out / "benchmarks.md"
+    if arguments.models:
+        rows = models.measure_all(is_there("torch"), arguments.seconds / 2, arguments.quick)
+        path.write_text(page.with_models(path.read_text(encoding="utf-8"), rows), encoding="utf-8")
+        return
     results = measure_all(arguments.seconds, arguments.quick, cores)
     show("In short", report.verdicts(results))
     from figure import draw  # matplotlib is not needed before
@@ -91,8 +98,8 @@ def main() -> None:
     figures = arguments.out / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     draw(results).savefig(figures / "benchmarks.png")
-    (arguments.out / "benchmarks.md").write_text(page.markdown(results), encoding="utf-8")
-    print(f"\nwritten: {arguments.out / 'benchmarks.md'}")
+    path.write_text(page.markdown(results), encoding="utf-8")
+    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":
