@@ -26,7 +26,6 @@ from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
 from numpyvae.explore_command import explore
-from numpyvae.gradient_check import check_files
 from numpyvae.interrupts import INTERRUPTED
 from numpyvae.model_options import ours
 from numpyvae.models import MODELS, Model
@@ -45,6 +44,7 @@ from numpyvae.options import (
 from numpyvae.run_files import MODEL, file_to_write, in_shell, open_run, shown
 from numpyvae.run_labels import AtLabels, class_of, coded, data_of
 from numpyvae.streams import Steady, steady_streams
+from numpyvae.user_functions import check_files
 from numpyvae.validation import memory_for, positive_int
 
 __all__ = ["main"]

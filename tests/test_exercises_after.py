@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import sys
 import types
@@ -366,3 +367,23 @@ def test_a_function_in_a_cell_does_not_need_what_has_the_name_of_its_own_variabl
     )
     assert {"wraps", "h", "first", "scale"} <= set(definitions(["", decorated])["f"].uses)
     assert "x" not in definitions(["", decorated])["f"].uses
+
+
+def test_pictures_end_quietly_where_nobody_reads_on(monkeypatch):
+    """As in `python ex9_vae.py | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        pictures._say("new digits")
+        pictures._say("a page that explores them")
+
+
+ALONE = [e for e in ALL if "\nfrom given" not in e.solution and "__main__" in e.solution]
+
+
+@pytest.mark.parametrize("exercise", ALONE, ids=lambda e: e.slug)
+def test_what_a_file_shows_when_it_is_run_fits_head(exercise, capsys):
+    """`python ex0_dense.py | head` must not end in a BrokenPipeError."""
+    exec(compile(exercise.solution, exercise.file, "exec"), {"__name__": "__main__"})
+    assert 0 < capsys.readouterr().out.count("\n") <= 10

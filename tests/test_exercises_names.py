@@ -5,8 +5,11 @@ import pytest
 from test_exercises_diagnosis import ONE, SEEDS, judge_text
 from test_exercises_said import said
 
+from numpyvae.exercises.judge import reference
 from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.habits import results_of
 from numpyvae.exercises.judge.mistakes import MISTAKES, plant
+from numpyvae.exercises.judge.own_noise import own_noise
 from numpyvae.exercises.judge.reference import results_with
 
 
@@ -128,20 +131,42 @@ def test_a_single_mistake_that_leaves_digits_over_is_not_named_alone():
     assert names(2, *two) == ["logits clipped in the backward", "log p negated"]
 
 
-NOISE = "np.exp(0.5 * log_var)\n    z = mean"
+OF_NOISE = {3: "    sigma = np.exp(0.5", 5: "    L = noise"}
+MADE_OF_IT = [
+    "np.abs(noise)", "noise[:, :1] + 0 * noise", "noise[:1] + 0 * noise", "noise / noise.std()",
+    "noise**3", "noise[::-1]", "noise - noise.mean()", "noise - noise.mean(axis=0)",
+    "np.roll(noise, 1, axis=1)", "noise.mean() - noise[::-1, ::-1]", "np.cumsum(noise, axis=0) / 2",
+    "noise @ noise.T @ noise / 5", "np.sin(9 * noise)", "noise * noise[::-1]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("noise", MADE_OF_IT)
+@pytest.mark.parametrize("number", [3, 5])
+def test_noise_that_is_made_of_the_noise_is_not_called_another(number, noise):
+    """Whatever is calculated from it, at every seed: the results alone are looked at."""
+    exercise = EXERCISES[number]
+    (f,), old = exercise.functions, OF_NOISE[number]
+    source = exercise.solution
+    assert old in source
+    wrong = source.replace(old, f"    noise = {noise}\n{old}", 1)
+    for seed in range(40 if number == 3 else 5):
+        points = draw_points(exercise, seed)
+        outcome = reference.perform_trusted(exercise, wrong, points)
+        given = (results_of(f, outcome), results_of(f, reference.right(exercise, seed)), outcome)
+        assert not own_noise(exercise, f, points, *given), seed
 
 
 @pytest.mark.parametrize(
-    "noise",
-    ["np.abs(noise)", "noise[:, :1] + 0 * noise", "noise[:1] + 0 * noise", "noise / noise.std()",
-     "noise**3", "noise[::-1]", "noise - noise.mean()", "noise - noise.mean(axis=0)"],
-)  # fmt: skip
-def test_noise_that_is_made_of_the_noise_is_not_called_another(noise):
-    for seed in range(6):
+    "noise", ["noise + DRAWN", "DRAWN - noise", "noise * DRAWN", "RNG.permutation(noise.T).T"]
+)
+def test_noise_that_is_drawn_and_made_of_the_noise_is_not_called_another(noise):
+    noise = noise.replace("DRAWN", "RNG.standard_normal(noise.shape)")
+    for seed in range(40):
         found = names(
-            3, (NOISE, f"np.exp(0.5 * log_var)\n    noise = {noise}\n    z = mean"), seed=seed
-        )
-        assert found == [], seed
+            3, (OF_NOISE[3], f"    noise = {noise}\n{OF_NOISE[3]}"),
+            head="RNG = np.random.default_rng(0)\n", seed=seed,
+        )  # fmt: skip
+        assert "noise not used" not in found, seed
 
 
 KEPT = "KEPT = {}\n"

@@ -69,6 +69,117 @@ def test_a_student_does_it_step_by_step(said, tmp_path):
     assert "hint 3 of 3 (the last): dlogits = dlosses (p - one_hot(y))" in hints[2]
 
 
+AFTER = '''"""Exercise 2: ReLU, weighted by a softmax's loss, and noise that is added."""
+
+import numpy as np
+
+from given import cross_entropy, cross_entropy_backward
+
+
+def relu(logits, y):
+    """losses (N,) of max(logits, 0) (N, K)."""
+    positive = np.maximum(logits, 0.0)
+    losses, cache = cross_entropy(positive, y)
+    return losses, (logits, cache)
+
+
+def relu_backward(dlosses, cache):
+    """dlogits (N, K)."""
+    logits, cache = cache
+    return cross_entropy_backward(dlosses, cache) * (logits > 0)
+
+
+def reparameterize(mean, noise):
+    """z = mean + noise / 2, (N, K)."""
+    return mean + 0.5 * noise, None
+
+
+def reparameterize_backward(dz, cache):
+    """dmean, dnoise (N, K)."""
+    return dz, 0.5 * dz
+'''
+AFTER_ENTRY = """    Exercise(
+        number=2,
+        slug="after",
+        title="what builds on it",
+        functions=[
+            Function("relu", ("logits", "y"), ("losses",), ("dlogits",),
+                     lambda rng: places(rng)[:1], (1, 1)),
+            Function("reparameterize", ("mean", "noise"), ("z",), ("dmean", "dnoise"),
+                     lambda rng: [{n: rng.standard_normal((N, K)) for n in ("mean", "noise", "dz")}
+                                  for _ in range(2)], (1, 1)),
+        ],
+        hints={n: ("one?", "two", "three") for n in ("relu", "relu_backward", "reparameterize",
+                                                     "reparameterize_backward")},
+        sizes={"N": N, "K": K},
+    ),
+]
+"""
+
+
+@pytest.fixture
+def after(tmp_path, said):
+    """A second exercise that imports from the first, with names of the package's functions."""
+    (tmp_path / "own" / "ex2_after.py").write_text(AFTER)
+    edited(tmp_path / "own" / "catalogue.py", "    ),\n]\n", "    ),\n" + AFTER_ENTRY)
+    return tmp_path / "own"
+
+
+def test_an_exercise_may_build_on_those_before_it(said, after, tmp_path):
+    assert said("lint", "--exercises", "own") == (
+        0, "ex1_softmax.py           2 functions,  2 mistakes: ok\n"
+        "ex2_after.py             4 functions,  0 mistakes: ok\n",
+    )  # fmt: skip
+    said("start", "hw", "--exercises", "own")
+    hw = tmp_path / "hw"
+    given = (hw / "given.py").read_text()
+    assert "`from given import cross_entropy` imports what you wrote in ex1_softmax.py." in given
+    assert '"cross_entropy cross_entropy_backward": "ex1_softmax",\n}' in given
+    (hw / "ex2_after.py").write_text(AFTER)
+    (hw / "ex1_softmax.py").write_text((after / "ex1_softmax.py").read_text().replace(*FORGOTTEN))
+    _, text = said("check", "hw", "--exercises", "own")
+    assert "fail        4/10  ex1_softmax.py" in text  # and it counts once:
+    assert "pass        4/4   ex2_after.py" in text
+    names = {}
+    exec(compile(given.replace("__getattr__", "get"), "given.py", "exec"), names)
+    with pytest.raises(AttributeError, match="no exercise gives 'relu'"):
+        names["get"]("relu")
+
+
+def test_what_no_exercise_before_gives_is_said(said, after):
+    edited(after / "catalogue.py", "number=2", "number=0")
+    (after / "ex2_after.py").rename(after / "ex0_after.py")
+    _, text = said("check", ".", "--exercises", "own")
+    text = " ".join(text.split())
+    assert "own/ex0_after.py, line 5: given has no cross_entropy; it has nothing, of the" in text
+
+
+def test_own_functions_are_not_judged_as_those_of_their_name_in_the_package(said, after, tmp_path):
+    (tmp_path / "hw").mkdir()
+    drawn = AFTER.replace("dz, 0.5 * dz", "dz, np.random.standard_normal(dz.shape) * dz")
+    (tmp_path / "hw" / "ex2_after.py").write_text(drawn)
+    _, text = said("check", "hw", "2", "--exercises", "own")
+    assert "-> two equal calls give different results" in text
+
+
+def test_its_kit_knows_no_function_by_its_name(said, after, tmp_path, monkeypatch, capsys):
+    said("export", "kit.zip", "--exercises", "own")
+    with zipfile.ZipFile(tmp_path / "kit.zip") as archive:
+        archive.extractall(tmp_path)
+    kit = tmp_path / "numpyvae-exercises"
+    for file in ("ex1_softmax.py", "ex2_after.py"):
+        (kit / file).write_text((after / file).read_text())
+    monkeypatch.syspath_prepend(str(kit))
+    before = set(sys.modules)
+    try:
+        code = importlib.import_module("check").main([])
+    finally:
+        for name in set(sys.modules) - before:
+            if str(kit) in str(getattr(sys.modules[name], "__file__", "")):
+                del sys.modules[name]
+    assert (code, capsys.readouterr().out.count("pass ")) == (0, 2)
+
+
 def test_a_class_is_graded_with_a_teachers_marks(said, tmp_path):
     solution = (tmp_path / "own" / "ex1_softmax.py").read_text()
     for name, file, text in (

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from differentiable import log_sum_exp, network
 
+from numpyvae import gradient_check
 from numpyvae.gradient_check import (
-    InputError,
-    check_files,
     check_grad,
     plot_agreement,
     plot_heatmap,
@@ -19,6 +18,7 @@ from numpyvae.gradient_check import (
     plot_taylor,
     taylor_test,
 )
+from numpyvae.user_functions import InputError, check_files
 
 MODULE = """
 import numpy as np
@@ -264,3 +264,9 @@ def test_a_point_that_is_not_finite_is_not_the_gradients_fault():
     report = check_grad(lambda t: np.sum(t**2), theta, 2 * theta)
     assert report.verdict == "cannot tell"
     assert "theta is not finite: theta[1] is nan" in str(report)
+
+
+def test_their_former_home_still_has_them():
+    assert gradient_check.check_files is check_files
+    assert gradient_check.InputError is InputError
+    assert not hasattr(gradient_check, "load_point")

@@ -19,9 +19,9 @@ from numpyvae.gradient_check.comparison import CANNOT_TELL, FAIL, KINK, PASS, Co
 from numpyvae.gradient_check.diagnosis import Names, equal, factor_of
 from numpyvae.gradient_check.differences import EPS, random_direction
 from numpyvae.gradient_check.estimates import central_entries, complex_entries, directional_slopes
-from numpyvae.gradient_check.points import Point, as_scalar, changed, repeats, snapshot
+from numpyvae.gradient_check.points import Point, as_scalar, changed, snapshot
 from numpyvae.gradient_check.report import GradientReport
-from numpyvae.gradient_check.sampling import Sample, _from_differences, _measured, sample_f
+from numpyvae.gradient_check.sampling import Sample, _from_differences, _measured, repeats, sample_f
 from numpyvae.gradient_check.slopes import (
     STEP,
     Estimate,
@@ -560,14 +560,6 @@ def test_a_repetition_is_relative_to_the_entry_and_to_the_largest():
     assert not repeats(a + np.array([0, 0, 1.2e-9]), a)
     assert repeats(2 * a, a, 2.0)
     assert not repeats(a, a, 2.0)
-    assert not repeats(a, a[:2])
-    assert repeats({"x": a, "more": a}, {"x": a})
-    assert not repeats({"y": a}, {"x": a})
-    assert not repeats({"x": a, "y": 2 * a}, {"x": a, "y": a})
-    assert not repeats(a, {"x": a})
-    assert repeats(None, None)
-    assert not repeats(None, a)
-    assert not repeats(a, None)
     assert repeats(np.zeros(0), np.zeros(0))
 
 

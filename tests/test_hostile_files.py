@@ -25,13 +25,12 @@ from numpyvae import (
 )
 from numpyvae.corruptions import Masking, SaltAndPepper
 from numpyvae.data import read_array
-from numpyvae.gradient_check import InputError
-from numpyvae.gradient_check.user_functions import load_point
 from numpyvae.layers import Dense
 from numpyvae.models import Model
 from numpyvae.priors import VampPrior
 from numpyvae.run_files import open_run
 from numpyvae.storage import open_npz, write_npz
+from numpyvae.user_functions import InputError, load_point
 from numpyvae.validation import from_config
 
 MOST_BYTES = 8e6

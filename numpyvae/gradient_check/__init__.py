@@ -26,16 +26,13 @@ if TYPE_CHECKING:
     )
     from .figures import plot_agreement, plot_heatmap, plot_step_sizes, plot_taylor
     from .report import GradientReport
-    from .user_functions import InputError, check_files
     from .vjp import check_vjp
 
 __all__ = [
     "GradientReport",
-    "InputError",
     "TaylorTest",
     "assert_grad_allclose",
     "central_difference",
-    "check_files",
     "check_grad",
     "check_vjp",
     "complex_step",
@@ -49,20 +46,18 @@ __all__ = [
     "taylor_test",
 ]
 
-_HOME = {"assert_grad_allclose": "checks", "check_grad": "checks", "check_vjp": "vjp"}
-_HOME |= {
-    "GradientReport": "report",
-    "InputError": "user_functions",
-    "check_files": "user_functions",
-}
-_HOME |= {name: "figures" for name in __all__ if name.startswith("plot_")}
+_HOME = dict.fromkeys(__all__, ".differences")
+_HOME |= {name: ".figures" for name in __all__ if name.startswith("plot_")}
+_HOME |= {"assert_grad_allclose": ".checks", "check_grad": ".checks", "check_vjp": ".vjp"}
+_HOME |= {"GradientReport": ".report"}
+_HOME |= dict.fromkeys(("InputError", "check_files"), "..user_functions")  # they were here once
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for: `blas.py` is wanted without the rest."""
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'differences')}"), name)
+    return getattr(import_module(_HOME[name], __name__), name)
 
 
 def __dir__() -> list[str]:

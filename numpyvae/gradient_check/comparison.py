@@ -41,7 +41,7 @@ class Settings:
             raise ValueError(f"directions must be at least 1, and an integer, not {n!r}")
 
 
-class Worst(float):
+class LargestError(float):
     """The largest relative error, which also knows its entry, both values and the bound."""
 
     entry = ""
@@ -124,9 +124,9 @@ class Comparison:
             worst_relative_error=float("nan") if worst is None else float(self.relative[worst]),
         )
 
-    def describe(self, i: int, name: str) -> Worst:
+    def describe(self, i: int, name: str) -> LargestError:
         """Entry ``i`` as a number that knows the rest."""
-        worst = Worst(self.relative[i])
+        worst = LargestError(self.relative[i])
         worst.entry = name
         for key in ("yours", "numeric", "error", "bound", "tolerance"):
             setattr(worst, key, float(getattr(self, key)[i]))
@@ -141,7 +141,7 @@ class Comparison:
         return {
             "verdict": self.verdict(everything),
             "table": [self.row(*one) for one in rows],
-            "worst": Worst("nan") if worst is None else self.describe(worst, name_of(worst)),
+            "worst": LargestError("nan") if worst is None else self.describe(worst, name_of(worst)),
             "kinks": [name_of(int(i)) for i in np.flatnonzero(self.status == KINK)],
             "errors": form(self.error),
             "error_bound": form(self.bound),

@@ -34,8 +34,8 @@ def finding(
     return {"pattern": pattern, "parameters": names, "text": text, "value": value}
 
 
-class Match(NamedTuple):
-    """A recognised pattern: a short name, a sentence after "yours ...", and its number."""
+class Pattern(NamedTuple):
+    """What was recognised: a short name, a sentence after "yours ...", and its number."""
 
     pattern: str
     text: str
@@ -75,13 +75,13 @@ def factor_of(y: Array, a: Array, slack: float) -> float | None:
 
 def _recognise(
     y: Array, a: Array, t: Array, others: dict[str, Array], slack: float
-) -> Match | None:
+) -> Pattern | None:
     """The first pattern that fits exactly, simple ones first; None if none does."""
     if not np.any(y):
-        return Match("missing", "is all zero")
+        return Pattern("missing", "is all zero")
     factor = factor_of(y, a, slack)
     if factor is not None:
-        return Match("factor", "is the right one times", factor)
+        return Pattern("factor", "is the right one times", factor)
     for match, p in itertools.chain(_out_of_place(a, others), _altered(y, a, t)):
         if equal(y, p, slack) and not equal(a, p, slack):
             return match
@@ -93,51 +93,54 @@ def _recognise(
     for pattern, term, text in terms if a.size >= 3 else ():
         c = factor_of(y - a, term, slack)
         if c is not None:
-            return Match(pattern, f"differs from the right one {text}", c)
+            return Pattern(pattern, f"differs from the right one {text}", c)
     return None
 
 
-def _out_of_place(a: Array, others: dict[str, Array]) -> Iterator[tuple[Match, Array]]:
+def _out_of_place(a: Array, others: dict[str, Array]) -> Iterator[tuple[Pattern, Array]]:
     """The right numbers in the wrong places, or those of another parameter."""
     if a.ndim == 2:
         text = "is the transpose of the right one"
         if a.shape[0] == a.shape[1]:
-            yield Match("transpose", text), a.T
+            yield Pattern("transpose", text), a.T
         text += ", reshaped: flattened in the wrong order"
-        yield Match("flattened transpose", text), a.T.reshape(a.shape)
+        yield Pattern("flattened transpose", text), a.T.reshape(a.shape)
     for axis in range(a.ndim):
-        yield Match("reversed", f"is the right one reversed along axis {axis}"), np.flip(a, axis)
+        yield Pattern("reversed", f"is the right one reversed along axis {axis}"), np.flip(a, axis)
         for shift in (1, -1):
             text = f"is the right one shifted by {shift} along axis {axis}"
-            yield Match("shifted", text), np.roll(a, shift, axis)
+            yield Pattern("shifted", text), np.roll(a, shift, axis)
     for name, b in others.items():
         if b.shape == a.shape:
-            yield Match("other parameter", f"is the gradient of {name}"), b
-            yield Match("sum with other", f"is the right one plus the gradient of {name}"), a + b
+            yield Pattern("other parameter", f"is the gradient of {name}"), b
+            yield Pattern("sum with other", f"is the right one plus the gradient of {name}"), a + b
         elif b.ndim == 2 and b.shape[::-1] == a.shape:
-            yield Match("other parameter", f"is the transposed gradient of {name}"), b.T
+            yield Pattern("other parameter", f"is the transposed gradient of {name}"), b.T
 
 
-def _altered(y: Array, a: Array, t: Array) -> Iterator[tuple[Match, Array]]:
+def _altered(y: Array, a: Array, t: Array) -> Iterator[tuple[Pattern, Array]]:
     """A function of each entry, or all entries summed or averaged over an axis."""
-    yield Match("absolute value", "is the absolute value of the right one"), np.abs(a)
-    yield Match("integer", "is the right one cut to integers: an integer buffer"), np.trunc(a)
-    yield Match("integer", "is the right one rounded to integers"), np.rint(a)
+    yield Pattern("absolute value", "is the absolute value of the right one"), np.abs(a)
+    yield Pattern("integer", "is the right one cut to integers: an integer buffer"), np.trunc(a)
+    yield Pattern("integer", "is the right one rounded to integers"), np.rint(a)
     limit = float(np.max(np.abs(y), initial=0.0))
     if np.count_nonzero(np.abs(a) < limit) >= 2:
-        yield Match("clipped", "is the right one clipped at", limit), np.clip(a, -limit, limit)
+        yield Pattern("clipped", "is the right one clipped at", limit), np.clip(a, -limit, limit)
     if a.size >= 2:
         with np.errstate(all="ignore"):
             factors = {"theta": t, "1/theta": 1 / t, "exp(theta)": np.exp(t)}
             factors |= {"exp(-theta)": np.exp(-t), "exp(theta/2)": np.exp(t / 2)}
             factors |= {"exp(-theta/2)": np.exp(-t / 2)}
             for name, c in factors.items():
-                yield Match("chain factor", f"is the right one times {name}, entry by entry"), a * c
+                yield (
+                    Pattern("chain factor", f"is the right one times {name}, entry by entry"),
+                    a * c,
+                )
     for axis in [axis for axis, n in enumerate(a.shape) if n > 1]:
         mean = np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
-        yield Match("averaged", f"is the mean of the right one over axis {axis}"), mean
+        yield Pattern("averaged", f"is the mean of the right one over axis {axis}"), mean
         total = mean * a.shape[axis]
-        yield Match("summed", f"is the sum of the right one over axis {axis}"), total
+        yield Pattern("summed", f"is the sum of the right one over axis {axis}"), total
 
 
 class Names(NamedTuple):
@@ -229,7 +232,7 @@ def diagnose(
         )
     found = [f for part in parts if part.name in misfits for f in _misfit(part, misfits[part.name])]
     names, places = Names(sizes, point.blocks), list[dict[str, Any]]()
-    groups: list[tuple[Match, list[str]]] = []  # the parameters with the same pattern and number
+    groups: list[tuple[Pattern, list[str]]] = []  # the parameters with the same pattern and number
     for part in parts:
         if part.name in misfits or not (np.any(part.status == FAIL) and np.isfinite(part.a).all()):
             continue
@@ -237,11 +240,12 @@ def diagnose(
         if match is None:
             places += _where(part, names)
             continue
-        alike = next((group for known, group in groups if _alike(known, match)), None)
-        if alike is None:
-            groups.append((match, [part.name]))
+        for known, some in groups:
+            if _alike(known, match):
+                some.append(part.name)
+                break
         else:
-            alike.append(part.name)
+            groups.append((match, [part.name]))
     live = {part.name for part in parts if np.any(np.abs(part.a) > 0)}
     for match, some in groups:
         who = "the whole gradient" if len(some) > 1 and live <= set(some) else ", ".join(some)
@@ -253,7 +257,7 @@ def diagnose(
     return found + _same_places(places)
 
 
-def _match(part: _Part, others: dict[str, Array], names: Names) -> Match | None:
+def _match(part: _Part, others: dict[str, Array], names: Names) -> Pattern | None:
     if not np.all(np.isfinite(part.y)):
         return None
     y = np.where(part.status == KINK, part.a, part.y)  # where f has a kink, neither value counts
@@ -261,11 +265,11 @@ def _match(part: _Part, others: dict[str, Array], names: Names) -> Match | None:
     if match is None and y.size == 1 and np.all(part.a):
         ratio = float(y.item() / part.a.item())
         if names.known(ratio):  # one number alone fits any other: only a known ratio counts
-            match = Match("factor", "is the right one times", ratio)
+            match = Pattern("factor", "is the right one times", ratio)
     return match
 
 
-def _alike(one: Match, other: Match) -> bool:
+def _alike(one: Pattern, other: Pattern) -> bool:
     a, b = one.value or 0.0, other.value or 0.0
     return one[:2] == other[:2] and abs(a - b) <= 2e-6 * abs(a)
 

@@ -73,8 +73,8 @@ class Point:
         kind, of = array.dtype.kind, array.dtype
         if kind == "O" and isinstance(value, (list, tuple)):
             raise TypeError(
-                f"{name} must be one array or a dict of arrays, not a {type(value).__name__} of "
-                f"{len(value)}: pass a dict such as {{'W': W, 'b': b}}"
+                f"{name} must be one array or a dict of arrays, not {what(value)}: pass a dict "
+                "such as {'W': W, 'b': b}"
             )
         if kind == "c":
             raise TypeError(f"{name} is complex ({of}): gradients are checked at real parameters")
@@ -135,7 +135,9 @@ class Point:
             text = "there is a gradient for {!r}, but theta has no such parameter"
             problems = {name: text.format(name) for name in unknown}
         elif self.is_dict:
-            text = f"theta is a dict of {len(self.keys)} arrays, but the gradient is {_kind(grad)}"
+            text = f"theta is a dict of {len(self.keys)} arrays, but the gradient is {what(grad)}"
+            if isinstance(grad, (list, tuple)):
+                text += ": pass a dict with the same names"
             return vector, {block.name: text for block in blocks}, misfits
         else:
             blocks = [self.whole]
@@ -162,12 +164,14 @@ class Point:
         return vector
 
 
-def _kind(value: Any) -> str:
+def what(value: Any) -> str:
+    """What came instead of what was expected, in words."""
     if value is None or isinstance(value, str):
         return repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"a {type(value).__name__} of {len(value)}: pass a dict with the same names"
-    return f"an array of shape {np.shape(value)}"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    length = f" of {len(value)}" if isinstance(value, (list, tuple)) else ""
+    return f"a {type(value).__name__}{length}"
 
 
 def _as_gradient(value: Any, name: str, shape: tuple[int, ...]) -> tuple[Array | None, str]:
@@ -215,15 +219,15 @@ def _consecutive(shapes: Mapping[str, tuple[int, ...]]) -> list[Block]:
 def as_scalar(value: Any) -> Any:
     """What ``f`` returned, as one Python number; a clear TypeError if it is anything else."""
     if isinstance(value, (tuple, list, dict)) or value is None:
-        what = "None" if value is None else f"a {type(value).__name__}"
+        came = what(value)
         advice = "If it returns (value, something), pass `lambda theta: f(theta)[0]`."
     else:
         array = np.asarray(value)
         if array.size == 1 and array.dtype.kind in "fciub":
             return array.item()
-        what = f"an array of shape {array.shape}, dtype {array.dtype}"
+        came = f"{what(array)}, dtype {array.dtype}"
         advice = "For a function with array values use check_vjp."
-    raise TypeError(f"f must return one number, but it returned {what}. {advice}")
+    raise TypeError(f"f must return one number, but it returned {came}. {advice}")
 
 
 def check_order(call: str, f: Any, theta: Any) -> None:
@@ -297,15 +301,3 @@ def _same(a: Any, b: Any) -> bool:
         same_kind = isinstance(b, (tuple, list)) and len(a) == len(b)
         return same_kind and all(map(_same, a, b))
     return not isinstance(a, (int, float, complex, str)) or a == b or a != a  # NaN too
-
-
-def repeats(second: Any, first: Any, factor: float = 1.0) -> bool:
-    """Whether a second call gave ``factor`` times the first, entry by entry."""
-    if isinstance(first, Mapping):
-        there = isinstance(second, Mapping)
-        return there and all(k in second and repeats(second[k], first[k], factor) for k in first)
-    if second is None or first is None:
-        return second is first
-    x, y = np.asarray(second), factor * np.asarray(first)
-    size = float(np.max(np.abs(y), initial=0.0))
-    return x.shape == y.shape and bool(np.all(np.abs(x - y) <= 1e-6 * np.abs(y) + 1e-9 * size))

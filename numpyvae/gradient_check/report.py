@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .comparison import ORDER, Worst
+from .comparison import ORDER, LargestError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ class GradientReport:
     """
 
     verdict: str = "cannot tell"
-    worst: Worst = field(default_factory=lambda: Worst("nan"))
+    worst: LargestError = field(default_factory=lambda: LargestError("nan"))
     errors: Any = field(default_factory=lambda: np.zeros(0))
     error_bound: Any = field(default_factory=lambda: np.zeros(0))
     kinks: list[str] = field(default_factory=list)
@@ -138,7 +138,7 @@ def _notes(report: GradientReport) -> list[tuple[str, str]]:
     return found + [("warning", text) for text in report.warnings]
 
 
-def _worst_entry(w: Worst) -> str:
+def _worst_entry(w: LargestError) -> str:
     """Both values, in as many digits as show how far apart they are, with bound and error."""
     for digits in range(10, 18):
         yours, numeric = f"{w.yours:.{digits}g}", f"{w.numeric:.{digits}g}"

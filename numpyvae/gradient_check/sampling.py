@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .differences import EPS
-from .points import Array, Block, Vector, as_scalar, repeats, snapshot
+from .points import Array, Block, Vector, as_scalar, snapshot
 from .slopes import STEP, Evaluator, Notes, bounded_slope
 
 GOLDEN = 0.5 * (5.0**0.5 - 1.0)
@@ -304,6 +304,13 @@ def _state_of(sample: Sample, again: Callable[[], Vector], first: Vector) -> str
         return "accumulates"
     f.at(theta)
     return "stale cache" if repeats(again(), first) else "not deterministic"
+
+
+def repeats(second: Vector, first: Vector, factor: float = 1.0) -> bool:
+    """Whether a second call gave ``factor`` times the first, entry by entry."""
+    wanted = factor * first
+    near = 1e-6 * np.abs(wanted) + 1e-9 * np.max(np.abs(wanted), initial=0.0)
+    return bool(np.all(np.abs(second - wanted) <= near))
 
 
 def _without_value(sample: Sample, raw: Any, notes: Notes) -> Any:

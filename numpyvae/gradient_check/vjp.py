@@ -17,7 +17,7 @@ import numpy as np
 from .blas import one_blas_thread
 from .checks import run
 from .comparison import Settings
-from .points import Point, changed, mapped, snapshot
+from .points import Point, changed, mapped, snapshot, what
 from .report import GradientReport
 from .slopes import Notes
 
@@ -58,8 +58,7 @@ def check_vjp(
     arguments, generator = _Arguments(f, inputs, names), np.random.default_rng(rng)
     with np.errstate(all="ignore"):
         notes = Notes(arguments.notes)
-        dvalue, cache, named = _first_call(f, f_backward, arguments, generator, notes)
-        first = arguments.by_address(named, notes)
+        dvalue, cache, first = _first_call(f, f_backward, arguments, generator, notes)
         known = [first]
 
         def scalar(point: Mapping[str, Any]) -> Any:
@@ -68,8 +67,7 @@ def check_vjp(
         def grad(_: Any) -> dict[str, Any]:
             if known:
                 return known.pop()
-            again = arguments.by_name(f_backward(snapshot(dvalue), cache))
-            return arguments.by_address(again, notes)
+            return arguments.by_address(f_backward(snapshot(dvalue), cache), notes)
 
         point = Point({address: arguments.floats[address][2] for address in first})
         call = f"check_vjp({_name(f, 'f')}, {_name(f_backward, 'f_backward')}, inputs"
@@ -86,7 +84,7 @@ def _first_call(
     before = snapshot(inputs)
     out = arguments.call(f, inputs)
     if not (isinstance(out, tuple) and len(out) == 2):
-        raise TypeError(f"f must return (value, cache), but it returned {_what(out)}")
+        raise TypeError(f"f must return (value, cache), but it returned {what(out)}")
     names = [name for name in inputs if changed(before[name], inputs[name])]
     if names:
         notes.fail("changes input", f"f changes its input in place ({', '.join(names)}).")
@@ -95,7 +93,8 @@ def _first_call(
     given = {"the cotangent it is given": snapshot(dvalue), "its cache": cache}
     given |= {"f's inputs": inputs, "f's value": value}
     before = snapshot(given)
-    first = snapshot(arguments.by_name(f_backward(given["the cotangent it is given"], cache)))
+    returned = f_backward(given["the cotangent it is given"], cache)
+    first = snapshot(arguments.by_address(returned, notes))
     for name, now in given.items():
         if changed(before[name], now):
             pattern = "changes input" if "cotangent" in name else "changes cache"
@@ -106,7 +105,7 @@ def _first_call(
 def _shape_of(value: Any) -> tuple[int, ...]:
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"f's value must be an array of real numbers, but it is {_what(value)}")
+        raise TypeError(f"f's value must be an array of real numbers, but it is {what(value)}")
     return array.shape
 
 
@@ -117,12 +116,6 @@ def _inner(dvalue: Any, value: Any) -> Any:
     if isinstance(dvalue, (tuple, list)):
         return sum(_inner(a, b) for a, b in zip(dvalue, value, strict=True))
     return np.sum(dvalue * np.asarray(value))
-
-
-def _what(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
 
 
 def _name(function: Any, default: str) -> str:
@@ -207,8 +200,9 @@ class _Arguments:
             f"of a cotangent for each, {advice}"
         )
 
-    def by_address(self, named: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
-        """The cotangents of all arrays that are differentiated; the others are told."""
+    def by_address(self, cotangents: Any, notes: Notes) -> dict[str, Any]:
+        """What the backward returned, for all arrays that are differentiated; the rest is told."""
+        named = self.by_name(cotangents)
         tops = {name for name, _, _ in self.floats.values()}
         for name, cotangent in named.items():
             if cotangent is not None and name not in tops:

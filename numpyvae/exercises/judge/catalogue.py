@@ -85,6 +85,7 @@ class Exercise:
     derivation: Sequence[str] = ()  # where that is derived: files with a heading, or addresses
     folder: str = ""  # where it was read, "" for those in this package
     source: str = ""  # the solution's text, if it was read from there
+    given: Sequence[tuple[str, str, Sequence[str]]] = ()  # there: files before, text, functions
 
     @property
     def file(self) -> str:

@@ -70,13 +70,10 @@ def _fault_of_note(function: str, note: Note) -> Fault:
     return Fault(function, note.kind, text)
 
 
-Found = tuple[str, str, str]  # kind, text, entry
-
-
 def _compare(
     f: Function, results: tuple[str, ...], tolerance: float, outcome: Outcome, right: Outcome
-) -> Iterator[Found]:
-    """The results of f, or of its backward, at every place."""
+) -> Iterator[tuple[str, str, str]]:
+    """The results of f, or of its backward, at every place: kind, text and entry of each fault."""
     for name, truth in right.arrays.items():
         function, place, result, *key = name.split("/", 3)
         if function != f.name or result not in results:
@@ -99,7 +96,7 @@ def _compare(
 
 def _compare_values(
     name: str, place: str, yours: Array, truth: Array, tolerance: float
-) -> Iterator[Found]:
+) -> Iterator[tuple[str, str, str]]:
     scale = np.abs(truth).max(initial=0.0)
     with np.errstate(all="ignore"):
         error = np.atleast_1d(np.abs(np.subtract(yours, truth, dtype=np.float64)))
@@ -129,7 +126,7 @@ def _number(value: float) -> str:
 
 def _state_faults(
     f: Function, is_backward: bool, outcome: Outcome, right: Outcome
-) -> Iterator[Found]:
+) -> Iterator[tuple[str, str, str]]:
     """What no function may do: keep state between calls, or change its arguments or cache."""
     arrays = outcome.arrays
     results = f.gradients if is_backward else f.outputs
@@ -156,7 +153,7 @@ def _state_faults(
 
 def _compare_again(
     result: str, call: str, again: Array, first: Array, truth: Array
-) -> Iterator[Found]:
+) -> Iterator[tuple[str, str, str]]:
     """The same call once more."""
     if close(again, first, 1e-12):
         return
@@ -170,7 +167,7 @@ def _compare_again(
 
 def _compare_later(
     result: str, later: Array, again: Array, first: Array, truth: Array, elsewhere: Array | None
-) -> Iterator[Found]:
+) -> Iterator[tuple[str, str, str]]:
     """The same call after a forward pass at another place."""
     if close(again, first, 1e-12) and not close(later, first, 1e-12):
         text = f"after another forward pass the same cache gives a different {result}"

@@ -38,12 +38,12 @@ from numpyvae.exercises.judge.terms import coefficients
 from numpyvae.exercises.sandbox.runner import Outcome
 from numpyvae.gradient_check.diagnosis import Names
 
-__all__ = ["Named", "name_mistakes"]
+__all__ = ["Diagnosis", "name_mistakes"]
 
 LINE = re.compile(r" \(line \d+ of [^()]*\)")
 
 
-class Named(NamedTuple):
+class Diagnosis(NamedTuple):
     """A mistake with its name."""
 
     name: str
@@ -54,10 +54,10 @@ class Named(NamedTuple):
 
 def name_mistakes(
     exercise: Exercise, outcome: Outcome, seed: int | str, faults: Sequence[Fault]
-) -> list[Named]:
+) -> list[Diagnosis]:
     """The names of what is wrong, function by function; none for what is not explained exactly."""
     right = reference.right(exercise, seed)
-    named: list[Named] = []
+    named: list[Diagnosis] = []
     for f in exercise.functions:
         own = [fault for fault in faults if fault.function in f.names]
         if own and not any(fault.kind == "not done" for fault in own):
@@ -72,7 +72,7 @@ def _name(
     right: Outcome,
     seed: int | str,
     faults: Sequence[Fault],
-) -> list[Named]:
+) -> list[Diagnosis]:
     results, true = results_of(f, outcome), results_of(f, right)
     points = draw_points(exercise, seed)
     habit = habits.find(exercise, f, results, true, points, faults, outcome)
@@ -85,7 +85,7 @@ def _name(
             return mistakes
     kind, says, asks, explained, place, kinds = habit
     function = next((t.function for t in faults if t.kind in kinds), f.names[-1])
-    named = Named(kind, says, asks, function)
+    named = Diagnosis(kind, says, asks, function)
     if explained:
         return [named]
     # The habit does not account for wrong results at this place: both have a name, or neither.
@@ -107,7 +107,7 @@ def _by_results(
     seed: int | str,
     place: str,
     seen: bool = False,
-) -> list[Named]:
+) -> list[Diagnosis]:
     """Questions 2 to 4: what the results say, at one place ("0/") or at all ("").
 
     `seen`: a habit has been seen, and may be part of the explanation.
@@ -130,19 +130,19 @@ def _by_mistakes(
     seed: int | str,
     place: str,
     seen: bool,
-) -> list[Named]:
+) -> list[Diagnosis]:
     """Question 2: the one mistake, or the two, with which the solution gives these results.
 
     If one leaves digits over that the grader sees, too, two may leave none.
     """
-    rough: list[Named] = []
+    rough: list[Diagnosis] = []
     for made in (single_mistakes, partial(fitted_mistakes, yours=yours.arrays), pairs_of_mistakes):
         for mistakes, wrong in made(exercise, f, seed):
             overflows = any(mistake.overflows for mistake in mistakes)
             allowed = seen or not any(mistake.name in HABITS for mistake in mistakes)
             there = {name: a for name, a in wrong.arrays.items() if name.startswith(place)}
             if allowed and _same(yours, wrong._replace(arrays=there), right, overflows):
-                named = [Named(*mistake[:3], mistake.function) for mistake in mistakes]
+                named = [Diagnosis(*mistake[:3], mistake.function) for mistake in mistakes]
                 if distance(yours.arrays, there) < DIGITS:
                     return named
                 rough = rough or named
@@ -189,7 +189,7 @@ def _explains_digits(yours: Arrays, wrong: Arrays, right: Arrays) -> bool:
     return seen
 
 
-def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
+def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Diagnosis]:
     """Two results are right, but in the wrong order."""
     if yours.keys() != right.keys():
         return []
@@ -207,11 +207,13 @@ def _by_exchange(f: Function, yours: Arrays, right: Arrays) -> list[Named]:
     order = ", ".join(f.gradients or f.outputs)
     says = f"{a} and {b} are returned in the wrong order: the order is {order}"
     return [
-        Named("results exchanged", says, f"In which order must {order} be returned?", f.names[-1])
+        Diagnosis(
+            "results exchanged", says, f"In which order must {order} be returned?", f.names[-1]
+        )
     ]
 
 
-def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays) -> list[Named]:
+def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays) -> list[Diagnosis]:
     """Every wrong result is the right one times one constant, the same at all places."""
     if yours.keys() != right.keys():
         return []
@@ -231,7 +233,7 @@ def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays)
     if not all(off.values()):
         return []
     return [
-        Named(
+        Diagnosis(
             f"{result} times {factor}",
             f"{result} is the right one times {factor}",
             f"Which factor {factor} could be added or missing on the way to {result}?",
@@ -243,7 +245,7 @@ def _by_constants(exercise: Exercise, f: Function, yours: Arrays, right: Arrays)
 
 def _by_terms(
     exercise: Exercise, f: Function, yours: Arrays, right: Arrays, seed: int | str
-) -> list[Named]:
+) -> list[Diagnosis]:
     """Every wrong gradient is a sum of the terms it may contain, with other coefficients."""
     fits = all(a.shape == yours[n].shape for n, a in right.items() if n in yours)
     finite = all(np.isfinite(a).all() for a in yours.values())
@@ -255,7 +257,7 @@ def _by_terms(
         if fit is None:
             return []
         named += [
-            Named(
+            Diagnosis(
                 f"{gradient}: {c:g} {term}",
                 f"{gradient} contains {c:g} times {term}, where {expected:g} is right",
                 f"How often does the term {term} belong in {gradient}, and with which sign?",

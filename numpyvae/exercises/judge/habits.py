@@ -15,7 +15,7 @@ import numpy as np
 from numpyvae.exercises.judge import reference
 from numpyvae.exercises.judge.catalogue import Arrays, Exercise, Function
 from numpyvae.exercises.judge.compare import EXACT, Fault, close
-from numpyvae.exercises.judge.own_noise import is_noise, noise_of_gradient, own_noise
+from numpyvae.exercises.judge.own_noise import drawn_in_backward, own_noise
 from numpyvae.exercises.sandbox.runner import Outcome
 from numpyvae.numerics import Array
 
@@ -134,7 +134,7 @@ def find(
     if "not deterministic" in kinds or any(
         t.kind in differs and t.function == f.name for t in faults
     ):
-        return _from_call_to_call(f, yours, right, points, outcome)
+        return _from_call_to_call(exercise, f, yours, right, points, outcome)
     if "changes its cache" in kinds and first_right and not _right(yours, right, ""):
         return _habit("kept from call to call", True, None, "changes its cache")
     for kind in ("changes its cache", "stale cache"):
@@ -198,7 +198,12 @@ def _weights_left(f: Function, points: Arrays, outcome: Outcome) -> Arrays:
 
 
 def _from_call_to_call(
-    f: Function, yours: Arrays, right: Arrays, points: Arrays, outcome: Outcome
+    exercise: Exercise,
+    f: Function,
+    yours: Arrays,
+    right: Arrays,
+    points: Arrays,
+    outcome: Outcome,
 ) -> Habit:
     """Two equal calls differ. A forward pass that does is all there is to say of its backward.
 
@@ -212,11 +217,7 @@ def _from_call_to_call(
     if any(n.split("/")[1] in f.outputs for n in changing):
         return _habit("differs from call to call", True, None, *seen_as)
     others_right = _right(yours, right, FIRST, changing)
-    repeats = ("0/dlog_var", "0/again/dlog_var", "1/dlog_var", "1/again/dlog_var")
-    drawn = [outcome.arrays.get(f"reparameterize/{n}") for n in repeats]
-    if f.name == "reparameterize" and all(
-        is_noise(noise_of_gradient(a, points, n[0])) for n, a in zip(repeats, drawn, strict=True)
-    ):
+    if drawn_in_backward(exercise, f, points, outcome):
         return _habit("not deterministic", others_right, None)
     return _habit("differs from call to call", others_right, None, *seen_as)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpyvae.exercises.judge import reference
 from numpyvae.exercises.judge.catalogue import Exercise, draw_points
 from numpyvae.exercises.judge.compare import UNDONE, Fault, faults_of, looks_numerical
-from numpyvae.exercises.judge.diagnosis import Named, name_mistakes
+from numpyvae.exercises.judge.diagnosis import Diagnosis, name_mistakes
 from numpyvae.exercises.judge.meant import meant
 from numpyvae.exercises.judge.tasks import run
 from numpyvae.exercises.sandbox.cells import as_python
@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
     status: str  # "pass", "fail" or "not done"
     marks: dict[str, int]  # function -> marks earned
     faults: tuple[Fault, ...] = ()
-    named: tuple[Named, ...] = ()
+    named: tuple[Diagnosis, ...] = ()
     printed: str = ""
     confined: bool = True
     look: tuple[str, ...] = ()  # what a teacher may want to look at; no mark depends on it
@@ -63,7 +63,7 @@ def _judge(exercise: Exercise, outcome: Outcome, seed: int | str) -> Verdict:
     earned = {name: 0 if name in faulty else m for name, m in exercise.marks.items()}
     undone = {fault.function for fault in faults if fault.kind in UNDONE}
     status = "pass" if not faults else "not done" if faulty == undone else "fail"
-    named: list[Named] = []
+    named: list[Diagnosis] = []
     if status == "fail":
         with contextlib.suppress(Exception):  # whatever the numbers are, it costs a name, no marks
             named = name_mistakes(exercise, outcome, seed, faults)

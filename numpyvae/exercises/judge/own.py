@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import csv
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,7 @@ def load(folder: Path) -> Course:
     for solution in sorted(folder.glob("ex[0-9]*.py")):
         if solution.name not in files:
             raise ValueError(f"{path}: no entry for {solution.name}; there is {', '.join(files)}")
-    return Course(0, tuple(read))
+    return Course(0, tuple(_with_given(e, read[:i]) for i, e in enumerate(read)))
 
 
 def with_marks(courses: Mapping[int, Course], path: Path) -> dict[int, Course]:
@@ -157,6 +157,20 @@ def _read(folder: Path, exercise: Exercise) -> Exercise:
         folder=str(folder),
         source=source,
     )
+
+
+def _with_given(exercise: Exercise, before: Sequence[Exercise]) -> Exercise:
+    """With what its solution may import from `given`: the functions of the exercises before it."""
+    there = [name for e in before for name in e.marks]
+    for node in ast.parse(exercise.source).body:
+        if isinstance(node, ast.ImportFrom) and node.module == "given":
+            for name in (alias.name for alias in node.names if alias.name not in there):
+                raise ValueError(
+                    f"{Path(exercise.folder) / exercise.file}, line {node.lineno}: given has no "
+                    f"{name}; it has {', '.join(there) or 'nothing'}, of the exercises before"
+                )
+    given = ((e.file.removesuffix(".py"), e.source, tuple(e.marks)) for e in before)
+    return replace(exercise, given=tuple(given))
 
 
 def _check_function(

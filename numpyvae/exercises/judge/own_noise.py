@@ -6,6 +6,9 @@ over, has the size of noise, and explains the backward exactly.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from numpyvae.exercises.judge import reference
@@ -15,7 +18,7 @@ from numpyvae.exercises.judge.terms import heads_of
 from numpyvae.exercises.sandbox.runner import Outcome
 from numpyvae.numerics import Array
 
-__all__ = ["is_noise", "noise_of_gradient", "own_noise"]
+__all__ = ["drawn_in_backward", "own_noise"]
 
 
 def own_noise(
@@ -25,27 +28,40 @@ def own_noise(
     if exercise.folder:
         return False
     if f.name == "reparameterize":
-        return _of_a_sample(points, yours, right, outcome)
+        return _of_a_sample(f, points, yours, right, outcome)
     if f.name != "negative_elbo" or yours.keys() != right.keys():
         return False
-    start = "negative_elbo/0/"
-    noise = _noise_of_model(
-        {n[len(start) :]: a for n, a in points.items() if n.startswith(start)},
-        {n[2:]: a for n, a in yours.items() if n.startswith("0/")},
-    )
-    given = points[f"{start}noise"]
-    if not is_noise(noise) or noise is None or _made_of(noise, given):
+    noise = {
+        place: _noise_of_model(
+            {n.split("/", 2)[2]: a for n, a in points.items() if n.startswith(f"{f.name}/{place}")},
+            {n[2:]: a for n, a in yours.items() if n.startswith(f"{place}/")},
+        )
+        for place in ("0", "1")
+    }
+    losses = [outcome.arrays.get(f"{f.name}/0/{n}") for n in ("loss", "again/loss")]
+    if not _is_own(f, noise, points, *losses):
         return False
-    other = reference.at_first_place(exercise, f, {**points, f"{start}noise": noise})
+    other = reference.at_first_place(exercise, f, {**points, f"{f.name}/0/noise": noise["0"]})
     return all(close(yours[n], a, EXACT) for n, a in other.items())
 
 
-def is_noise(e: Array | None) -> bool:
+def drawn_in_backward(exercise: Exercise, f: Function, points: Arrays, outcome: Outcome) -> bool:
+    """Whether dlog_var, which differs from call to call, is dz noise sigma/2 for other noise."""
+    if exercise.folder or f.name != "reparameterize":
+        return False
+    found = (
+        _noise_of_gradient(outcome.arrays.get(f"reparameterize/{n}/dlog_var"), points, n[0])
+        for n in ("0", "0/again", "1", "1/again")
+    )
+    return all(map(_is_noise, found))
+
+
+def _is_noise(e: Array | None) -> bool:
     """Whether all are numbers as N(0, 1) or a uniform distribution gives them."""
     return e is not None and bool(np.abs(e).max() < 6.0 and 0.2 < e.std() < 2.0)
 
 
-def noise_of_gradient(dlog_var: Array | None, points: Arrays, place: str) -> Array | None:
+def _noise_of_gradient(dlog_var: Array | None, points: Arrays, place: str) -> Array | None:
     """The noise of dlog_var = dz noise sigma/2, if it has the shape of one."""
     dz, log_var = (points[f"reparameterize/{place}/{name}"] for name in ("dz", "log_var"))
     if dlog_var is None or dlog_var.shape != dz.shape:
@@ -65,24 +81,27 @@ def _noise_of_sample(z: Array | None, points: Arrays, place: str) -> Array | Non
     return noise
 
 
-def _of_a_sample(points: Arrays, yours: Arrays, right: Arrays, outcome: Outcome) -> bool:
+def _of_a_sample(
+    f: Function, points: Arrays, yours: Arrays, right: Arrays, outcome: Outcome
+) -> bool:
     """Whether z is mean + sigma times other noise, and the backward is right, or right for that."""
-    given = points["reparameterize/0/noise"]
     noise = {
-        n: _noise_of_sample(outcome.arrays.get(f"reparameterize/{n}"), points, n[0])
-        for n in ("0/z", "1/z", "0/again/z", "1/again/z")
+        n: _noise_of_sample(outcome.arrays.get(f"reparameterize/{n}/z"), points, n[0])
+        for n in ("0", "1", "0/again", "1/again")
     }
-    if not all(e is not None and is_noise(e) and not _made_of(e, given) for e in noise.values()):
+    z = [outcome.arrays.get(f"reparameterize/0/{n}") for n in ("z", "again/z")]
+    if not _is_own(f, noise, points, *z):
         return False
     for n, truth in right.items():
-        own = noise[f"{n[0]}/again/z"]  # of the forward pass that backward gets the cache of
+        own = noise[f"{n[0]}/again"]  # of the forward pass that backward gets the cache of
+        given = points[f"reparameterize/{n[0]}/noise"]
         ways = [truth] if n.endswith("dmean") or own is None else [truth, truth * own / given]
         if not n.endswith("/z") and not any(n in yours and close(yours[n], w, EXACT) for w in ways):
             return False
     return True
 
 
-def _noise_of_model(p: Arrays, yours: Arrays) -> Array | None:
+def _noise_of_model(p: Arrays, yours: Arrays) -> Array:
     """The noise in d log_var = dz noise sigma/2 + KL's part, where d mean = dz + KL's part."""
     heads, dheads = heads_of(p, yours)
     mean, log_var = heads[:, :L], heads[:, L:]
@@ -93,13 +112,35 @@ def _noise_of_model(p: Arrays, yours: Arrays) -> Array | None:
     return noise
 
 
-def _made_of(e: Array, noise: Array) -> bool:
-    """Whether e is made of the noise: its numbers in any order, or what rises and falls with it."""
-    used, given = np.abs(e).ravel(), np.abs(noise).ravel()
-    among = np.abs(used[:, None] - given).min(axis=1) <= EXACT * given.max()
-    return bool(among.all()) or any(
-        abs(float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])) > 0.75
-        for a, b in ((e, noise), (used, given))
+def _is_own(
+    f: Function, noise: Mapping[str, Array | None], points: Arrays, value: Any, again: Any
+) -> bool:
+    """Whether noise, by place, is not made of the noise that was given there.
+
+    Two equal calls with different values have drawn it: then it is held against the given noise.
+    Otherwise what is made of the given noise differs from place to place; a seed gives the same.
+    """
+    if not all(map(_is_noise, noise.values())):
+        return False
+    used = [e for e in noise.values() if e is not None]
+    if np.array_equal(value, again):
+        return all(close(e, used[0], EXACT) for e in used)
+    given = [points[f"{f.name}/{place[0]}/noise"] for place in noise]
+    return not _made_of(np.array(used), np.array(given))
+
+
+def _made_of(used: Array, given: Array) -> bool:
+    """Whether noise is made of the given one: its numbers in any order, or it rises and falls with
+    it, by three standard deviations of what chance gives.
+    """
+    sizes, known = np.abs(used), np.abs(given)
+    pairs = zip(sizes, known, strict=True)
+    if all((np.abs(a[..., None] - b.ravel()).min(-1) <= EXACT * b.max()).all() for a, b in pairs):
+        return True
+    chance = 3.0 / np.sqrt(used.size)
+    return any(
+        abs(float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])) > chance
+        for a, b in ((used, given), (sizes, known))
     )
 
 

@@ -92,6 +92,7 @@ def reparameterize(rng: Rng) -> list[Arrays]:
     """Codes, then some of a tiny variance."""
     generic = {name: rng.standard_normal((N, L)) for name in ("mean", "log_var", "noise", "dz")}
     far = {"mean": np.zeros((N, L)), "log_var": generic["log_var"] - 140.0}
+    far["noise"] = rng.standard_normal((N, L))
     return _far(generic, **far)  # where differences of exp(log_var / 2) lose their digits
 
 

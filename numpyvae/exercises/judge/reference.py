@@ -80,7 +80,8 @@ def perform_here(exercise: Exercise, source: str, points: Arrays, note: NoteTake
 @contextlib.contextmanager
 def loaded(exercise: Exercise, source: str) -> Iterator[dict[str, Any]]:
     """The names of a source, with `given` and the files before it as long as they are needed."""
-    modules = ["given", *{e.file.removesuffix(".py") for e in (*ALL, exercise)}]
+    files = {e.file.removesuffix(".py") for e in (*ALL, exercise)}
+    modules = ["given", *files.union(name for name, *_ in exercise.given)]
     before = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
     try:
         with np.errstate(all="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -29,16 +29,20 @@ def given_to(exercise: Exercise) -> tuple[Given, ...]:
 
     No source goes into the process: what is not there cannot be printed.
     """
-    if exercise.folder:
-        return ()  # a teacher's own exercises stand alone
+    return tuple(
+        (name, compile(source, "given.py", "exec", dont_inherit=True, optimize=2), tuple(functions))
+        for name, source, functions in exercise.given or _earlier(exercise)
+    )
+
+
+def _earlier(exercise: Exercise) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Of the exercises of this package: file, text and functions, as `given.py` lists them."""
     listed: dict[str, Any] = {}
     exec(solution("given.py"), listed)
-    names = {file: tuple(functions.split()) for functions, file in listed["FILES"].items()}
-    return tuple(
-        (name, compile(solution(e.file), "given.py", "exec", dont_inherit=True, optimize=2), own)
-        for e in ALL[: exercise.number]
-        if (own := names.get(name := e.file.removesuffix(".py")))
-    )
+    names = {file: functions.split() for functions, file in listed["FILES"].items()}
+    for e in () if exercise.folder else ALL[: exercise.number]:
+        if (name := e.file.removesuffix(".py")) in names:
+            yield name, solution(e.file), names[name]
 
 
 def calls_of(exercise: Exercise, points: Mapping[str, Any]) -> tuple[Call, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +75,24 @@ def student_files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file that a student begins a course with, but for the README."""
     for exercise in course.exercises:
         yield exercise.file, stub(exercise).encode()
+    if course.part == 0 and any("\nfrom given import " in e.source for e in course.exercises):
+        yield "given.py", _given(course.exercises).encode()
     if course.part != 1:
         return
     yield "given.py", solution("given.py").encode()
     yield "pictures.py", Path(pictures.__file__).read_bytes()
     yield "digits.npz", digits_npz()
     yield "DIGITS_LICENSE.md", DIGITS_LICENCE.read_bytes()
+
+
+def _given(exercises: Sequence[Exercise]) -> str:
+    """given.py for a teacher's own exercises: the package's, with their functions and files."""
+    text, first = solution("given.py"), exercises[0]
+    head, _, rest = text.partition("FILES = {\n")
+    head = head.replace("import dense`", f"import {first.functions[0].name}`")
+    head = head.replace("ex0_dense.py", first.file)
+    listed = [f'    "{" ".join(e.marks)}": "{e.file[:-3]}",\n' for e in exercises[:-1]]
+    return f"{head}FILES = {{\n{''.join(listed)}{rest[rest.index('}') :]}"
 
 
 def digits_npz() -> bytes:

@@ -152,6 +152,7 @@ def _plan(course: Course) -> bytes:
         {
             "file": e.file,
             "title": e.title,
+            "own": bool(e.folder),
             "functions": [
                 {"name": f.name, "exercise": e.number, "arguments": f.arguments,
                  "outputs": f.outputs, "gradients": f.gradients,

@@ -33,6 +33,6 @@ def dense_backward(dy, cache):
 
 if __name__ == "__main__":
     y, cache = dense(np.ones((2, 3)), np.ones((3, 4)), np.zeros(4))
-    print(f"y =\n{y}")
-    for name, gradient in zip(("dx", "dW", "db"), dense_backward(np.ones((2, 4)), cache)):
-        print(f"{name} =\n{gradient}")
+    gradients = zip(("dx", "dW", "db"), dense_backward(np.ones((2, 4)), cache))
+    for name, value in (("y", y), *gradients):
+        print(name, "=", np.asarray(value).tolist())

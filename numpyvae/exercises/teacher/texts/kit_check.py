@@ -19,8 +19,10 @@ sys.dont_write_bytecode = True  # what you saved a moment ago counts
 
 from estimators import ESTIMATORS, NEEDS  # noqa: E402
 from gradient_check import check_grad, check_vjp  # noqa: E402
-from yours import EXERCISES, FUNCTIONS, YOURS, Wrong, module_of, where, your  # noqa: E402, F401
+from yours import EXERCISES, FUNCTIONS, OWN, YOURS, Wrong, module_of, where, your  # noqa: E402, F401
 
+if OWN:
+    ESTIMATORS, NEEDS = {}, {}
 VALUE_TOLERANCE, GRADIENT_TOLERANCE = 1e-8, 4e-7  # relative: to the largest entry, to each entry
 
 
@@ -156,7 +158,7 @@ def check_slope_at_zero():
 
 def check_gradient(name):
     """Raise Wrong unless your gradient is that of your own f."""
-    if name == "relu_backward":
+    if name == "relu_backward" and not OWN:
         check_slope_at_zero()
     for place in range(FUNCTIONS[name.removesuffix("_backward")]["places"]):
         found = report(name, place)

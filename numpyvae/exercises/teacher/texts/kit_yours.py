@@ -19,6 +19,7 @@ PLAN = json.loads((HERE / "expected" / "exercises.json").read_text(encoding="utf
 EXERCISES = {e["functions"][0]["exercise"]: e for e in PLAN}  # by their numbers
 FILES = tuple(e["file"] for e in PLAN)
 YOURS = {e["file"].removesuffix(".py"): number for number, e in EXERCISES.items()}
+OWN = any(e["own"] for e in PLAN)  # your teacher's own exercises, whatever their names
 FUNCTIONS = {f["name"]: f for e in PLAN for f in e["functions"]}
 
 

@@ -26,6 +26,7 @@ EXERCISES = [
         number=1,
         slug="softmax",  # the file is ex1_softmax.py: the text that students get, and the solution
         title="softmax and the cross-entropy",
+        # exercises of higher numbers may use its functions: from given import cross_entropy
         functions=[
             # name, arguments, outputs, gradients (none: there is no backward), places, marks of
             # the function and of its backward

@@ -1,12 +1,10 @@
-"""Checking functions that are in a file, at a point that is in another."""
+"""`numpyvae check F GRAD --at POINT`: functions that are in a file, a point that is in another."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import inspect
-import io
-import math
 import os
 import sys
 import zipfile
@@ -14,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.lib import format as npy
+from numpy.lib.format import MAGIC_PREFIX
 
-from .checks import check_grad
-from .points import Array
-from .report import GradientReport
+from numpyvae.data.npy import members, read_member, read_npy
+from numpyvae.data.untrusted import brief, refusing_damage
+from numpyvae.gradient_check import GradientReport, check_grad
+from numpyvae.numerics import Array
+
+__all__ = ["InputError", "check_files", "load_function", "load_point"]
 
 PREFIX = "checked:"  # begins the module names of loaded files, which stay loaded
 # What stored arrays may come to: so many bytes, and so many times the size of the file.
@@ -148,8 +148,7 @@ def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
     try:
         arrays = _stored_arrays(path)
     except Exception as error:
-        reason = " ".join(str(error)[:200].split())
-        raise InputError(f"{shown} is not an .npz file of plain arrays: {reason}") from error
+        raise InputError(f"{shown} is not an .npz file of plain arrays: {brief(error)}") from error
     if not arrays:
         raise InputError(f"{shown} holds no arrays: expected theta, or parameters by name")
     if "theta" in arrays:
@@ -158,46 +157,17 @@ def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
 
 
 def _stored_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """The arrays of an .npz file of unknown origin by name; that of a .npy file is "theta".
-
-    ``numpy.load`` believes a header before it looks whether the data are there, and expands
-    whatever is compressed. Here sizes are compared first, and nothing is unpickled.
-    """
+    """The arrays of an .npz file of unknown origin by name; that of a .npy file is "theta"."""
     with Path(path).open("rb") as file:
-        if file.read(6) == npy.MAGIC_PREFIX:
-            return {"theta": _array(npy.MAGIC_PREFIX + file.read(), "the array")}
+        if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+            return {"theta": read_npy(path)}
         most = FREE_BYTES + MOST_COMPRESSION * os.fstat(file.fileno()).st_size
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            promised = sum(member.file_size for member in members)
-            if promised > most or len(members) > MOST_ARRAYS:
+        with refusing_damage(path), zipfile.ZipFile(file) as archive:
+            found = members(archive)
+            promised = sum(member.file_size for member in found.values())
+            if promised > most or len(found) > MOST_ARRAYS:
                 raise ValueError(
                     f"expected at most {MOST_ARRAYS:,} arrays of {most:,} bytes in all, got "
-                    f"{len(members):,} of {promised:,}"
+                    f"{len(found):,} of {promised:,}"
                 )
-            arrays: dict[str, Array] = {}
-            for member in members:
-                name = member.filename.removesuffix(".npy")
-                if name in arrays:
-                    raise ValueError(f"expected one array {name!r:.40}, got two")
-                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise ValueError(f"{name!r:.40} is compressed in a way that NumPy never writes")
-                arrays[name] = _array(archive.read(member), f"{name!r:.40}")
-    return arrays
-
-
-def _array(content: bytes, name: str) -> Array:
-    """The array whose .npy file has this content."""
-    stream = io.BytesIO(content)
-    version = npy.read_magic(stream)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran_order, dtype = read(stream)
-    if dtype.hasobject:
-        raise ValueError(f"{name} holds pickled Python objects: they are never opened")
-    if not all(type(n) is int and n >= 0 for n in shape):  # type: True is an int, too
-        raise ValueError(f"{name} has the impossible shape {shape!s:.80}")
-    held, kind = len(content) - stream.tell(), f"{dtype!s:.40}, shape {shape!s:.80}"
-    if math.prod(shape) * dtype.itemsize != held:
-        raise ValueError(f"{name} promises an array of {kind}, but holds {held:,} bytes")
-    order: Any = "F" if fortran_order else "C"
-    return np.ndarray(shape, dtype, content, stream.tell(), order=order).copy(order)
+            return {name: read_member(archive, member) for name, member in found.items()}
