@@ -76,5 +76,4 @@ class VampPrior(GaussianMixture):
         _, dmean, dlog_var = dcomponents  # logits 0 are no parameters
         dheads = mean_and_log_var_backward(dmean, dlog_var)
         du = self.encoder.backward(params, grads, dheads, encoder_cache)  # (K, D)
-        du *= slope
-        grads["prior.pseudo_inputs"] += du
+        grads["prior.pseudo_inputs"] += du * slope
