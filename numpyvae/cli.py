@@ -1,4 +1,4 @@
-"""The `numpyvae` command: train, evaluate, sample, explore, check, exercises.
+"""The `numpyvae` command: train, evaluate, compare, sample, explore, check, exercises.
 
 What the user got wrong is one line on standard error and exit code 2; a run that gives no result is
 exit code 1, Ctrl-C 130.
@@ -22,6 +22,7 @@ import numpy as np
 
 import numpyvae
 from numpyvae import evaluation, proofs, run_data, runs, train_command, train_plan
+from numpyvae.compare_command import compare
 from numpyvae.data.csv_files import CellError
 from numpyvae.data.files import atomic_write
 from numpyvae.exercises import command as exercises
@@ -36,6 +37,7 @@ from numpyvae.options import (
     OPTIONS,
     Parser,
     add_check,
+    add_compare,
     add_evaluate,
     add_explore,
     add_sample,
@@ -301,6 +303,7 @@ def _parser(model: str = "VAE") -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_train(commands, train, model)
     add_evaluate(commands, evaluate)
+    add_compare(commands, compare)
     add_sample(commands, sample)
     add_explore(commands, explore)
     add_check(commands, check)

@@ -13,7 +13,7 @@ from numpyvae.models import MODELS
 
 __all__ = [
     "BAD_INPUT", "OPTIONS", "Parser",
-    "add_check", "add_evaluate", "add_explore", "add_sample", "add_train",
+    "add_check", "add_compare", "add_evaluate", "add_explore", "add_sample", "add_train",
 ]  # fmt: skip
 
 Command = Callable[[argparse.Namespace], int]
@@ -55,6 +55,31 @@ def add_evaluate(commands: Any, run: Command) -> None:
     add.add_argument("--samples", type=int, default=500, metavar="S",
                      help="importance samples for log p(x) (default: %(default)s)")  # fmt: skip
     add.add_argument("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
+    add.set_defaults(command=run)
+
+
+def add_compare(commands: Any, run: Command) -> None:
+    """`numpyvae compare`, done by `run`."""
+    add = commands.add_parser(
+        "compare",
+        help="runs side by side: settings that differ, ELBO, log p(x), training curves",
+        description="One table of two runs or more, each measured on the test examples of its own "
+        "data: the settings that differ, log p(x) with its error and its difference to the first "
+        "run's, ELBO, active units, epochs, seconds of training. --out draws their training "
+        "curves.",
+    )
+    option = add.add_argument
+    option("runs", nargs="+", metavar="RUN", help="a run folder")
+    option("--out", metavar="FILE", help="draw the test ELBO over the epochs, .png")
+    option("--csv", metavar="FILE", help="write the table with all digits, .csv")
+    option("--overwrite", action="store_true", help="replace these files if they exist")
+    option("--examples", type=int, metavar="N",
+           help="be quick: measure on N test examples, drawn at random (default: all)")  # fmt: skip
+    option("--samples", type=int, default=500, metavar="S",
+           help="importance samples for log p(x) (default: %(default)s)")  # fmt: skip
+    option(
+        "--seed", type=int, default=0, help="of samples and of --examples (default: %(default)s)"
+    )
     add.set_defaults(command=run)
 
 

@@ -24,6 +24,8 @@ __all__ = [
     "CONFIG",
     "HISTORY",
     "MODEL",
+    "add_seconds",
+    "checked_name",
     "file_to_write",
     "in_shell",
     "open_run",
@@ -61,12 +63,18 @@ def in_shell(path: str | Path) -> str:
 
 def file_to_write(arguments: argparse.Namespace, name: str, suffixes: Sequence[str]) -> Path:
     """--out, or `name` in the run's folder, which may be replaced; else --overwrite must say so."""
-    path = Path(arguments.out or Path(arguments.run) / name)
+    path = arguments.out or Path(arguments.run) / name
+    return checked_name(path, suffixes, arguments.overwrite or not arguments.out)
+
+
+def checked_name(name: str | Path, suffixes: Sequence[str], overwrite: bool) -> Path:
+    """The path of a file to write; ValueError for another suffix, FileExistsError if it exists."""
+    path = Path(name)
     if path.suffix.lower() not in suffixes:
         *others, last = suffixes
         expected = f"{', '.join(others)} or {last}" if others else last
         raise ValueError(f"{shown(path)}: expected a name that ends in {expected}")
-    if arguments.out and path.is_file() and not arguments.overwrite:
+    if path.is_file() and not overwrite:
         raise FileExistsError(f"{shown(path)} exists: add --overwrite to replace it")
     return path
 
@@ -105,7 +113,7 @@ def open_stopped_run(folder: str | Path) -> tuple[Model, dict[str, Any], Array]:
             f"{shown(folder)} cannot go on where it stopped: it was saved without its optimiser "
             "and history, by an older version; train anew"
         )
-    _add_seconds(vae.history, Path(folder) / HISTORY)
+    add_seconds(vae.history, Path(folder) / HISTORY)
     last = vae.theta
     with open_npz(Path(folder) / MODEL) as saved:
         if "last_theta" in saved:
@@ -113,7 +121,7 @@ def open_stopped_run(folder: str | Path) -> tuple[Model, dict[str, Any], Array]:
     return vae, config, last
 
 
-def _add_seconds(history: History, path: Path) -> None:
+def add_seconds(history: History, path: Path) -> None:
     """Give the epochs their times, which are in history.csv alone, as far as it is whole."""
     with contextlib.suppress(OSError, ValueError, csv.Error), path.open("rb") as file:
         text = file.read(HISTORY_BYTES * (1 + len(history))).decode()

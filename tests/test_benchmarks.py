@@ -198,3 +198,45 @@ def test_the_files_are_small_and_say_what_they_measure(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 40, node.name
+
+
+# Examples per second of the estimates of log p(x).
+
+
+@pytest.fixture
+def yardstick(contenders):
+    return pytest.importorskip("yardstick")
+
+
+def test_growth_exponents_are_those_of_powers(yardstick):
+    sizes = np.array([2.0, 8.0, 50.0])
+    assert yardstick.exponent(sizes, 3.0 * sizes**0.7) == pytest.approx(0.7)
+    kind = yardstick.Kind(None, 1, (4, 16))
+    times = {("k", L, S): 1e-3 * L**0.5 * S for L in (1, 4) for S in (4, 16)}
+    head, _, first, second, last = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in yardstick.speeds("k", kind, (1, 4), times).splitlines()
+    ]
+    assert head == ["", "S = 4", "S = 16", "growth in S"]
+    assert first == ["L = 1", "250", "62.5", "1.00"]
+    assert second == ["L = 4", "125", "31.2", "1.00"]
+    assert last == ["growth in L", "0.50", "0.50", ""]
+
+
+def test_every_size_is_measured_and_written_into_the_page(yardstick):
+    calls = []
+    kinds = {
+        name: yardstick.Kind(lambda *arguments: calls.append(arguments), 3, (1, 2))
+        for name in ("refined", "annealed")
+    }
+    times = yardstick.measure(kinds, (2,), 2)
+    assert times.keys() == {(name, 2, S) for name in kinds for S in (1, 2)}
+    assert len(calls) == 8
+    assert {(vae.latent_dim, len(x)) for vae, x, _ in calls} == {(2, 3)}
+    times = {(name, L, S): 0.5 * S for name in kinds for L in (2, 8) for S in (1, 2)}
+    text = yardstick.section(kinds, (2, 8), times, 2, 0.5)
+    assert text.count("| L = 8       |     2 |     1 |        1.00 |") == 2
+    assert "200 steps of refinement on 8 samples" in text
+    page = f"# A\n\nText.\n\n{yardstick.HEADING}\n\nOld.\n"
+    assert yardstick.replaced(page, text) == yardstick.replaced("# A\n\nText.\n", text)
+    assert yardstick.HEADING in yardstick.PAGE.read_text(encoding="utf-8")

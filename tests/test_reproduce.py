@@ -161,3 +161,93 @@ def test_a_killed_run_of_stages_goes_on_to_the_same_bits(common, tmp_path, monke
     assert resumed.optimizer.learning_rate == pytest.approx(rate, rel=1e-15)
     assert "stage 2, pass 13 of 13" in capsys.readouterr().out
     sys.modules.pop("burda_table_1")
+
+
+# The variances of gradient estimators, and signal to noise.
+
+
+@pytest.fixture
+def script(common):
+    """A reproduction as a module, by its name."""
+    import importlib
+
+    imported = []
+
+    def load(name):
+        imported.append(name)
+        return importlib.import_module(name)
+
+    yield load
+    for name in imported:
+        sys.modules.pop(name)
+
+
+def test_the_exact_variances_are_those_of_quadrature(script):
+    estimators = script("gradient_estimators")
+    noise, weight = np.polynomial.hermite_e.hermegauss(20)  # exact to degree 39; these have 12
+    weight = weight / weight.sum()
+    for mu, s, k in estimators.CASES:
+        exact = estimators.exact(mu - k, s)
+        found = estimators.estimates(mu, s, k, noise)
+        assert found.keys() == exact.keys()
+        for name, values in found.items():
+            mean = weight @ values
+            assert mean == pytest.approx(2 * (mu - k if "dmu" in name else s), abs=1e-12)
+            assert weight @ (values - mean) ** 2 == pytest.approx(exact[name], rel=1e-9)
+
+
+def test_a_variance_is_measured_with_its_standard_error(script, common):
+    estimators = script("gradient_estimators")
+    rows = estimators.rows(estimators.CASES[:1], 40_000)
+    assert [common.verdict(row) for row in rows] == ["reproduced"] * 7
+    # Of 2 s noise, a Gaussian of variance v = 4 s^2, the standard error is v sqrt(2 / n).
+    found = estimators.measured(1.0, 0.5, 0.0, 40_000)["d/dmu pathwise"]
+    assert found[2] == pytest.approx(np.sqrt(2 / 40_000), rel=0.05)
+
+
+def test_the_signal_to_noise_is_that_of_known_moments(script):
+    noise = script("signal_to_noise")
+    mean, variance = np.array([3.0, 4.0]), np.array([0.5, 1.5])
+    moments = {name: np.stack([mean, variance]) for name in noise.PUBLISHED}
+    moments[noise.STANDARD] = np.stack([9.0 * mean, 4.0 * variance])
+    ratios = noise.ratios(moments, n=4)
+    length = np.sqrt(25.0 - 2.0 / 4)
+    expected = {noise.STANDARD: length / np.sqrt(8.0), noise.DOUBLY: length / np.sqrt(2.0)}
+    assert ratios == pytest.approx({**expected, noise.DECODER: length / np.sqrt(2.0)})
+
+
+def test_the_slopes_have_their_signs_in_a_small_run(script, common):
+    noise = script("signal_to_noise")
+    slopes, ratios = noise.slopes((16, 64, 256), 40, 2)
+    for name, published in noise.PUBLISHED.items():
+        assert slopes[name].mean() == pytest.approx(published, abs=0.15)
+    assert ratios.shape == (3, 3)
+    assert noise.disagreement(4, 400) < 5.0
+
+
+def test_the_decoders_gradient_is_that_of_the_bound(script):
+    """d bound_K / d mu by central differences, where z - mu stands for z in the prior."""
+    noise, rng = script("signal_to_noise"), np.random.default_rng(0)
+    x, mean = noise.problem()
+    draws = rng.standard_normal((1, 5, len(x)))
+
+    def bound(mu):
+        log_weight, _, _ = noise.LESSON["samples"](x, mean, draws)
+        z = mean + np.sqrt(noise.LESSON["VARIANCE"]) * draws
+        change = -0.5 * ((z - mu) ** 2 - z**2).sum(axis=-1)
+        return float(noise.LESSON["iw_bound"](log_weight + change)[0][0])
+
+    step = 1e-5 * np.eye(len(x))[0]
+    central = (bound(step) - bound(-step)) / 2e-5
+    found = noise.moments(x, mean, 5, 1, _Once(draws))
+    assert found[noise.DECODER][0][0] == pytest.approx(central, rel=1e-6)
+
+
+class _Once:
+    """A generator that draws what it was given."""
+
+    def __init__(self, draws):
+        self.draws = draws
+
+    def standard_normal(self, shape):
+        return self.draws.reshape(shape)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import runpy
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,6 +82,12 @@ def arguments(description: str | None, **epochs: int) -> argparse.ArgumentParser
     for name, default in epochs.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     return parser
+
+
+def example(number: str) -> dict[str, Any]:
+    """The functions of examples/NUMBER_*.py, by name, which runs nothing of it."""
+    (path,) = Path(__file__).resolve().parents[1].glob(f"{number}_*.py")
+    return runpy.run_path(str(path))
 
 
 def mnist_or_none():

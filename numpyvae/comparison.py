@@ -1,0 +1,177 @@
+"""Runs side by side: which may be compared, log p(x) example by example, curves in one figure."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from numpyvae.drawing import TICK_SIZE, add_caption, describe, new_figure, number_text
+from numpyvae.evaluation import Estimate, active_units, mean_terms
+from numpyvae.likelihoods import Binomial
+from numpyvae.numerics import Array
+from numpyvae.rows import Data, as_tuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Run", "difference", "differing", "groups", "measure", "training_curves", "unlike"]
+
+COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00"
+"""For colour-blind readers: Okabe & Ito 2008, without the yellow."""
+LINES = "-", "--", "-.", ":"
+MOST_CURVES = len(COLOURS) * len(LINES)
+"""Pairs of a colour and a line; the two numbers have no common factor, so each comes once."""
+
+
+class Run(NamedTuple):
+    """A fitted model, what it is tested on, and what it was told."""
+
+    name: str
+    model: Any
+    data: Data
+    """Test examples: x (N, D), or (x, y)."""
+    settings: Mapping[str, str]
+    elbo: float | None = None
+    """The mean over the test examples, in nats; None of a model without a bound on log p(x)."""
+    log_px: Estimate | None = None
+    active_units: int | None = None
+
+
+def measure(run: Run, n_samples: int, seed: int) -> Run:
+    """The run with its ELBO, log p(x) by the yardstick, and active units, as `evaluate` finds them.
+
+    Every run draws from the same seed, so that runs of one architecture share their noise.
+    """
+    model, data, rng = run.model, run.data, np.random.default_rng(seed)
+    bound = model.bound(mean_terms(model, data, 10, rng))
+    run = run._replace(elbo=None if bound is None else float(bound.mean()))
+    if not hasattr(model, "log_joint") or model.unknown_labels:
+        return run
+    found = model.log_likelihood(*as_tuple(data), n_samples=n_samples, rng=rng, full=True)
+    return run._replace(log_px=found, active_units=int(active_units(model, data).sum()))
+
+
+def difference(run: Run, first: Run) -> tuple[float, float] | None:
+    """Mean and standard error of log p(x_n) of `run` less that of `first`, in nats.
+
+    The standard error std_n(d_n) / sqrt(N) is that of paired differences d_n: how hard an example
+    is, which both runs share, cancels. None where the two cannot be compared, or one has none.
+    """
+    if run.log_px is None or first.log_px is None or unlike(run, first):
+        return None
+    d = run.log_px.log_likelihood - first.log_px.log_likelihood  # (N,)
+    return float(d.mean()), float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else math.nan
+
+
+def unlike(run: Run, first: Run) -> str:
+    """Why log p(x) and ELBO of two runs cannot be compared; "" if they can."""
+    (x, *y), (x_first, *y_first) = as_tuple(run.data), as_tuple(first.data)
+    if not np.array_equal(x, x_first):
+        return "they are tested on other examples"
+    if _has_labels(run) != _has_labels(first):
+        return "one is of p(x), the other of p(x|y)"
+    if _has_labels(run) and not np.array_equal(y, y_first):
+        return "they are told other labels"
+    if isinstance(run.model.likelihood, Binomial) != isinstance(first.model.likelihood, Binomial):
+        return "one is a probability, the other a density"
+    return ""
+
+
+def _has_labels(run: Run) -> bool:
+    """Whether it is a model of x given y; one that sums over an unknown y is a model of x."""
+    return isinstance(run.data, tuple) and not run.model.unknown_labels
+
+
+def groups(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs, those together that can be compared, in the order of their first."""
+    found: list[list[Run]] = []
+    for run in runs:
+        home = next((group for group in found if not unlike(run, group[0])), None)
+        found.append([run]) if home is None else home.append(run)
+    return found
+
+
+def differing(runs: Sequence[Run]) -> list[str]:
+    """The names of the settings that are not the same in all runs that have them.
+
+    One that only another model has goes without saying.
+    """
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    values = {name: {r.settings[name] for r in runs if name in r.settings} for name in names}
+    return [name for name in names if len(values[name]) > 1]
+
+
+def training_curves(runs: Sequence[Run]) -> Figure:
+    """The test ELBO over the epochs, a line for each run, in nats per example.
+
+    Runs that cannot be compared are in panels of their own, and a run whose model has no bound on
+    log p(x) shows its loss there. Each axis begins where 90 % of the drawn values are above (of a
+    loss: below), or the first epochs would squash all others.
+    """
+    curves = [run for run in runs if len(run.model.history)]
+    if not curves:
+        raise ValueError("expected a run with a history to draw, got none")
+    drawn = curves[:MOST_CURVES]
+    panels = [
+        (name, [run for run in group if _quantity(run) == name])
+        for group in groups(drawn)
+        for name in dict.fromkeys(map(_quantity, group))
+    ]
+    rows = len(panels)
+    height = max(1.2 + 3.6 * rows, 1.2 + 0.26 * len(drawn))
+    figure, axes = new_figure(10.0, height, rows)
+    styles = zip(itertools.cycle(COLOURS), itertools.cycle(LINES), strict=False)
+    for ax, (name, group) in zip(axes[:, 0], panels, strict=True):
+        for run in group:
+            _curve(ax, run, name, *next(styles))
+        better = "higher" if name == "elbo" else "lower"
+        title = "Test ELBO" if name == "elbo" else "Test loss"
+        describe(ax, f"{title} ({better} is better)", "epoch", "nats per example")
+        _frame(ax, better == "higher")
+    figure.legend(loc="outside right upper", fontsize=TICK_SIZE, frameon=False, handlelength=3.2)
+    left_out = len(runs) - len(drawn)
+    caption = "at the end of each epoch; in the legend, of the last"
+    caption += f"; {left_out} runs are not drawn" if left_out else ""
+    caption += "; what cannot be compared has panels of its own" if rows > 1 else ""
+    add_caption(figure, caption)
+    return figure
+
+
+def _quantity(run: Run) -> str:
+    return "elbo" if "elbo" in run.model.history.names() else "loss"
+
+
+def _curve(ax: Axes, run: Run, name: str, colour: str, line: str) -> None:
+    history = run.model.history
+    values = history.column(f"validation_{name}")
+    values = history.column(name) if np.isnan(values).all() else values
+    marker = "o" if len(values) == 1 else None
+    label = f"{_end_of(run.name)}, {number_text(values[-1], '.1f')}"
+    epochs = np.arange(1, len(values) + 1)
+    ax.plot(epochs, values, line, color=colour, marker=marker, lw=1.8, label=label)
+
+
+def _end_of(name: str) -> str:
+    """The last 30 letters of a name, where those of runs differ, as plain text for a legend."""
+    text = name if len(name) <= 30 else "\N{HORIZONTAL ELLIPSIS}" + name[-29:]
+    return text.replace("$", r"\$")
+
+
+def _frame(ax: Axes, rises: bool) -> None:
+    """A grid, whole epochs, and no first epochs that squash all others."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.grid(color="0.9")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(left=0.5)
+    values: Array = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines])
+    values = values[np.isfinite(values)]
+    if len(values) >= 20:
+        low, high = np.quantile(values, [0.1, 1.0] if rises else [0.0, 0.9])
+        margin = 0.05 * (high - low) or 1.0
+        ax.set_ylim(low - margin, high + margin)
