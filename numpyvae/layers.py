@@ -237,7 +237,7 @@ class ReLU(Activation):
     initializer = staticmethod(he_normal)
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
-        positive = x.real > 0
+        positive = (x.real > 0).astype(x.real.dtype)  # of its own dtype: faster than of bools
         return x * positive, positive
 
     def backward(self, params: Params, grads: Grads, dy: Array, cache: Array) -> Array:

@@ -30,7 +30,7 @@ __all__ = [
 Array = NDArray[Any]
 """An array of whatever dtype theta has: float32, float64 or complex128."""
 
-BLOCK = 32_768
+BLOCK = 65_536
 """Entries processed at a time: with a few temporaries they stay in the cache in all passes."""
 
 

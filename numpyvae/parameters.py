@@ -46,6 +46,10 @@ class ParameterLayout:
         self.size = start
         self._known: list[tuple[Array, dict[str, Array]]] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the known views: an array and its view are copied, or pickled, as two arrays."""
+        return {**self.__dict__, "_known": []}
+
     def views(self, theta: Array) -> dict[str, Array]:
         """Named views of theta (P,): writing to one writes to theta.
 

@@ -49,8 +49,12 @@ class _Piece:
 
     def wait(self) -> None:
         with self.undone:
-            if self.error:
-                raise self.error
+            pass
+
+    def withdraw(self) -> None:
+        """See that nobody works on it any more; not for ever: an interrupt may have hit `do`."""
+        if not self.begun.acquire(blocking=False):
+            self.undone.acquire(timeout=10.0)
 
 
 class _Helpers:
@@ -96,7 +100,8 @@ def share(work: Callable[[Any], None], pieces: Sequence[Any]) -> None:
     """work(piece) for every piece, in any order: by the caller, and by helpers that are free.
 
     Helpers work only within `one_blas_thread`; in total there are at most as many threads as
-    OpenBLAS had. Raises what `work` raises.
+    OpenBLAS had. Raises what `work` raises. However it ends, no thread still works on a piece,
+    so values that are put back after an interrupt stay as they are.
     """
     n = min(len(pieces), one_blas_thread.threads)
     if n < 2:
@@ -106,10 +111,18 @@ def share(work: Callable[[Any], None], pieces: Sequence[Any]) -> None:
     errors = np.geterr()  # which NumPy keeps for each thread
     shared = [_Piece(work, piece, errors) for piece in pieces]
     _helpers.offer(shared[1:], n - 1)
-    for piece in (shared[0], *reversed(shared)):  # helpers start at the other end
-        piece.do()
+    try:
+        for piece in (shared[0], *reversed(shared)):  # helpers begin at the other end
+            piece.do()
+        for piece in shared:
+            piece.wait()
+    except BaseException:  # Ctrl-C
+        for piece in shared:
+            piece.withdraw()
+        raise
     for piece in shared:
-        piece.wait()
+        if piece.error:
+            raise piece.error
 
 
 def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.random import default_rng
 
-from numpyvae import Adam
+from numpyvae import Adam, model_options
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "benchmarks"
@@ -77,6 +78,43 @@ def test_the_adam_written_for_jax_is_ours(contenders):
         np.testing.assert_allclose(params["w"], theta, rtol=1e-12)
 
 
+@pytest.fixture
+def models(contenders):
+    return pytest.importorskip("models")
+
+
+def test_every_model_of_the_command_is_measured(models):
+    assert {entry.kind for entry in models.ENTRIES.values()} == set(model_options.ours())
+
+
+@pytest.fixture
+def agree_on(models, contenders):
+    """agree_on(name): ours and PyTorch's loss and gradient of a row of the table, in float64."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+    def agree(name):
+        model, rng = models.our_model(name, contenders.Case(12, 9, 3), np.float64), default_rng(0)
+        model.theta += 0.1 * rng.standard_normal(model.theta.size)  # biases are no zeros
+        data = models.data_of(model, 7, 5)
+        n = len(data[0]) if isinstance(data, tuple) else len(data)
+        data = (data[0].astype(float), data[1]) if isinstance(data, tuple) else data.astype(float)
+        noise = model.draw_noise(rng, n)
+        loss, grad = model.loss_and_grad(model.theta, data, noise)
+        p = models.torch_parameters(model)
+        theirs = models.torch_loss(name)(p, models.torch_data(data), torch.from_numpy(noise), model)
+        theirs.backward()
+        their_grad = np.concatenate([p[key].grad.numpy().ravel() for key in model.layout.shapes])
+        assert theirs.item() == pytest.approx(loss, rel=1e-12), name
+        np.testing.assert_allclose(their_grad, grad, rtol=0, atol=1e-12 * np.abs(grad).max())
+
+    return agree
+
+
+def test_pytorch_has_the_loss_and_gradient_of_every_model(models, agree_on):
+    for name in models.ENTRIES:
+        agree_on(name)
+
+
 def test_a_case_knows_its_number_of_parameters(contenders):
     case = contenders.Case(12, 9, 3)
     assert case.n_parameters == contenders.our_model(case).theta.size
@@ -134,6 +172,16 @@ def test_the_suite_runs_and_names_missing_peers(run_in_quickest_form, contenders
 
 
 @pytest.mark.slow
+def test_one_part_of_the_page_is_replaced(models, contenders):
+    page = pytest.importorskip("page")
+    rows = [models.ModelTimes("M2, 10 classes", {"VAE": [1.0], contenders.OURS: [9.5]})]
+    text = page.with_models("# A\n\n## Every model's step\n\nold\n\n## B\n\nkept\n", rows)
+    assert text.startswith("# A\n\n## Every model's step\n\nThe same")
+    assert text.endswith("\n\n## B\n\nkept\n")
+    assert "old" not in text
+    assert "|              9.50 | <= 9.0 | **missed** |" in text
+
+
 def test_the_page_tells_nothing_of_the_machine_but_its_kind(run_in_quickest_form):
     page = (run_in_quickest_form[1] / "benchmarks.md").read_text(encoding="utf-8")
     assert os.uname().nodename not in page if hasattr(os, "uname") else True

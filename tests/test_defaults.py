@@ -213,7 +213,7 @@ def test_configurations_come_back_from_json_as_they_were():
 
 
 @pytest.mark.parametrize(("module", "constants"), [
-    ("numerics", {"BLOCK": 32_768}),
+    ("numerics", {"BLOCK": 65_536}),
     ("gaussian", {"LOG_2PI": pytest.approx(1.8378770664093453, rel=1e-15)}),
     ("exact.arrays", {"LOG_2PI": pytest.approx(1.8378770664093453, rel=1e-15)}),
     ("models.model", {"CHUNK": 1024}),

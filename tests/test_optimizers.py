@@ -7,6 +7,7 @@ import pytest
 
 from numpyvae import SGD, Adam, Momentum, optimizers
 from numpyvae.optimizers import BLOCK
+from numpyvae.threads import one_blas_thread, share
 
 
 def published_adam(
@@ -212,9 +213,12 @@ def test_sgd_and_momentum_by_hand():
         assert theta[0] == expected
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("make", [SGD, Momentum, Adam])
-def test_blocks_change_nothing(make, rng):
+def test_blocks_change_nothing(make, threads, rng, monkeypatch):
     """A vector of several blocks, the last one short, moves as its parts would by themselves."""
+    monkeypatch.setattr(optimizers, "_share_parts", share)
+    monkeypatch.setattr(one_blas_thread, "threads", threads)
     n = 2 * BLOCK + 17
     theta, grads = rng.standard_normal(n), rng.standard_normal((3, n))
     whole, parts = theta.copy(), np.split(theta.copy(), [100, BLOCK, BLOCK + 1])

@@ -1,6 +1,7 @@
 """One BLAS thread while we compute, given back afterwards; shared work gives the same bits."""
 
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -316,6 +317,39 @@ def test_where_openblas_has_threads_of_its_own_nothing_is_cut(fake, monkeypatch)
     monkeypatch.setattr(sharing, "LARGE", 1)
     monkeypatch.setattr(sharing, "share", None)  # not called
     assert product(np.eye(3), np.eye(3)).sum() == 3
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
+def test_nobody_works_on_when_an_error_ends_it(helped, error):
+    """`fit` puts theta back after Ctrl-C; a helper that went on would move its half once more."""
+    begun, done = threading.Event(), []
+
+    def work(piece):
+        if piece == "caller's":
+            assert begun.wait(60)
+            raise error
+        begun.set()
+        time.sleep(0.05)
+        done.append(piece)
+
+    with pytest.raises(error):
+        share(work, ["caller's", "helper's"])
+    assert done == ["helper's"]
+
+
+def test_an_interrupt_between_the_pieces_takes_them_from_the_helpers(helped, monkeypatch):
+    offered, done = [], []
+    monkeypatch.setattr(sharing._helpers, "offer", lambda pieces, n: offered.extend(pieces))
+    monkeypatch.setattr(sharing._Piece, "wait", lambda piece: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        share(done.append, [0, 1])
+    monkeypatch.setattr(sharing._Piece, "do", lambda piece: 1 / 0)
+    offered.clear()
+    with pytest.raises(ZeroDivisionError):
+        share(done.append, [2, 3])
+    monkeypatch.undo()
+    offered[0].do()  # too late
+    assert sorted(done) == [0, 1]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

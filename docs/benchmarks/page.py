@@ -1,11 +1,33 @@
 """docs/benchmarks.md, from what was measured."""
 
+import re
+from collections.abc import Sequence
+
+import epochs
 import late
+import models
 import report
+from contenders import EAGER, FLOOR
+from models import ModelTimes
 from report import Results
 from scaling import LARGEST, WIDTHS
 from steps import summarise
 from timing import BLOCK, PAUSE
+
+MODELS = """\
+## Every model's step
+
+The same for every model that `numpyvae train --model` knows, at ({case}) with batch
+{batch}: beside the VAE's own step, and beside PyTorch eager's step of the same model, written
+plainly. The tests prove that losses and gradients agree. Processor time of one thread each, in
+turns as above. Of M2's examples {batch} have no label and {labelled} have one; of these
+both contenders decode the known class alone. The linear autoencoder has no hidden layer.
+
+{table}"""
+
+BY_ITSELF = """\
+This part was measured by itself, later than the rest: compare its ratios with theirs, and not its
+milliseconds."""
 
 PAGE = """\
 # Benchmarks
@@ -56,10 +78,13 @@ the loss, Python's own time, and what has to be fetched from memory anew in a wh
 
 {parts}
 
-Adam takes {adam:.2f} ns a parameter in the largest case: ten passes over blocks in the cache; the
-square root is about a third of it. At batch 20 it is about half of a step, and the reason why
-JAX is faster there: its compiler makes one pass of the ten and shares it between the cores.
-NumPy can do neither. In the smallest case the time goes into about a hundred calls of NumPy.
+Adam takes {adam:.2f} ns a parameter in the largest case: ten passes over blocks, of which the
+square root is about a third. From 262,144 parameters on, two threads move half of them each where
+a core is free. JAX's compiler makes one pass of the ten, which NumPy cannot; at batch 20, where
+Adam is the largest part of a step, that is what JAX is faster by. In the smallest case the time
+goes into about a hundred calls of NumPy.
+
+{models}
 
 ## Whole epochs
 
@@ -68,6 +93,11 @@ checks of the data. PyTorch is written as its users write it: a `DataLoader` tha
 the sum of the losses.
 
 {epochs}
+
+`fit` spends its time in its steps: minibatches, the sums of the losses and the checks of the data
+take a few per cent. {epoch_floor} The rest of a
+step is passes over activations and parameters, one call of NumPy after the other, where a compiler
+would make few of them.
 
 ## Real data, late in training
 
@@ -114,6 +144,34 @@ dimensions, and more examples. Batch 128.
 """
 
 
+def epoch_floor(results: Results) -> str:
+    """What of PyTorch's epoch our matrix products alone take: no aim can be below that."""
+    floors = {row.case: row.median(FLOOR) for row in results.steps if row.batch == epochs.BATCH}
+    shares = [
+        f"{floors[row.case] * row.examples / epochs.BATCH / row.median(EAGER):.2f} at ({row.case})"
+        for row in results.epochs
+        if EAGER in row.seconds
+    ]
+    if not shares:
+        return ""
+    return f"NumPy's matrix products alone take this much of PyTorch's epoch: {', '.join(shares)}."
+
+
+def models_section(rows: Sequence[ModelTimes]) -> str:
+    """The part of the page on every model."""
+    table = report.model_table(rows)
+    return MODELS.format(
+        table=table, case=models.CASE, batch=models.BATCH, labelled=models.LABELLED
+    )
+
+
+def with_models(text: str, rows: Sequence[ModelTimes]) -> str:
+    """The page with this part measured anew, the others as they are."""
+    part = re.compile(r"## Every model's step\n.*?(?=\n## )", re.DOTALL)
+    section = f"{models_section(rows)}\n\n{BY_ITSELF}\n"
+    return part.sub(lambda _: section, text)
+
+
 def markdown(results: Results) -> str:
     """The whole page."""
     machine = results.machine
@@ -133,8 +191,10 @@ def markdown(results: Results) -> str:
         spread=report.largest_spread(results.steps),
         parts=report.parts_table(results.parts),
         adam=1e9 * results.parts[-1].seconds["Adam"] / results.parts[-1].case.n_parameters,
+        models=models_section(results.models),
         examples=results.epochs[0].examples,
         epochs=report.epoch_table(results.epochs),
+        epoch_floor=epoch_floor(results),
         late_examples=late.EXAMPLES,
         late_case=late.CASE,
         late_batch=late.BATCH,

@@ -1,7 +1,7 @@
 """What was measured, as tables of Markdown and plain sentences computed from the numbers."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import epochs
@@ -12,9 +12,11 @@ from gradcheck import EXAMPLES, Check
 from late import LateTimes
 from machine import Machine
 from memory import Peak
+from models import VAE, ModelTimes
 from parts import Parts
 from scaling import Scaling
 from steps import AIMS, StepTimes, Summary, summarise
+from tables import megabytes, ms, table, verdict
 
 
 class Results(NamedTuple):
@@ -31,26 +33,7 @@ class Results(NamedTuple):
     scaling: Scaling
     parts: list[Parts]
     late: LateTimes
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown, its columns aligned: the first to the left, the others to the right."""
-    cells = [list(header), *map(list, rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = [
-        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        for row in cells
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
-
-
-def verdict(is_met: bool) -> str:
-    return "met" if is_met else "**missed**"
-
-
-def ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.3f}"
+    models: list[ModelTimes]
 
 
 def parts_table(rows: Sequence[Parts]) -> str:
@@ -64,10 +47,6 @@ def parts_table(rows: Sequence[Parts]) -> str:
             for r in rows
         ),
     )
-
-
-def megabytes(n: float | None) -> str:
-    return "" if n is None else f"{n / 1e6:.1f}"
 
 
 def step_table(rows: Sequence[StepTimes]) -> str:
@@ -167,6 +146,31 @@ def missed_late_aims(times: LateTimes) -> list[str]:
     ]
 
 
+def model_table(rows: Sequence[ModelTimes]) -> str:
+    """A row for each model: its step, in steps of the VAE, and beside PyTorch's."""
+    has_torch = EAGER in rows[0].blocks
+    header = ["model", "numpyvae, ms", "to the VAE's step", "aim", ""]
+    header += [f"{EAGER}, ms", f"to {EAGER}"] if has_torch else []
+    cells = []
+    for row in rows:
+        times = row.ratio(VAE)
+        line = [row.name, ms(row.median(OURS)), "" if row.name == VAE else f"{times:.2f}"]
+        line += [f"<= {row.aim}", verdict(times <= row.aim)] if row.aim else ["", ""]
+        if has_torch:
+            line += [ms(row.median(EAGER)), f"{row.ratio(EAGER):.2f}"]
+        cells.append(line)
+    return table(header, cells)
+
+
+def missed_model_aims(rows: Sequence[ModelTimes]) -> list[str]:
+    return [
+        f"A step of the {row.name} takes {row.ratio(VAE):.2f} times as long as the VAE's; "
+        f"the aim is {row.aim} at most."
+        for row in rows
+        if row.aim and row.ratio(VAE) > row.aim
+    ]
+
+
 def memory_table(rows: Sequence[Peak]) -> str:
     header = ["what", "contender", "resident, MB", "NumPy's arrays, MB"]
     cells = ([r.what, r.contender, megabytes(r.resident), megabytes(r.traced)] for r in rows)
@@ -251,7 +255,7 @@ def _beside(texts: dict[str, str]) -> str:
 def verdicts(results: Results) -> str:
     """Which aims were missed, in sentences; what could not be measured."""
     sentences = missed_step_aims(results.steps) + missed_epoch_aims(results.epochs)
-    sentences += missed_late_aims(results.late)
+    sentences += missed_late_aims(results.late) + missed_model_aims(results.models)
     measured = "measured " if results.missing else ""
     listed = "\n".join(f"- {sentence}" for sentence in sentences)
     lines = [listed or f"All {measured}aims were met."]

@@ -1,7 +1,7 @@
 """Measure numpyvae beside PyTorch, JAX and its own matrix products, and write docs/benchmarks.md.
 
     python -m pip install ".[benchmark]"
-    python docs/benchmarks/run.py [--seconds 2] [--quick] [--out docs]
+    python docs/benchmarks/run.py [--seconds 2] [--quick] [--models] [--out docs]
 
 A peer that is not installed is named and left out. Best on a machine that does nothing else.
 """
@@ -14,6 +14,7 @@ import gradcheck
 import late
 import machine
 import memory
+import models
 import page
 import parts
 import report
@@ -50,6 +51,8 @@ def measure_all(seconds: float, quick: bool, cores: int) -> Results:
         show("geometric mean and worst case", report.aim_table(steps.summarise(rows)))
         larger = scaling.measure_all(contest, quick)
         show("Larger networks and more data", report.scaling_tables(larger))
+    others = models.measure_all(has_torch, seconds / 2, quick)
+    show("Every model's step", report.model_table(others))
     ours = parts.measure_all(0.0 if not seconds else 0.2)
     show("Where the time of our step goes, ms", report.parts_table(ours))
     fits = epochs.measure_all(has_torch, examples, rounds)
@@ -63,13 +66,17 @@ def measure_all(seconds: float, quick: bool, cores: int) -> Results:
     case = gradcheck.QUICK_CASE if quick else gradcheck.CASE
     checks = gradcheck.measure_all(has_torch, case, 1 if quick else 3)
     show(f"Gradient check: {report.gradcheck_title(checks)}", report.gradcheck_table(checks))
-    return Results(here, seconds, missing, rows, fits, peaks, imports, checks, larger, ours, later)
+    return Results(
+        here, seconds, missing, rows, fits, peaks, imports, checks, larger, ours, later, others
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="for each contender and case")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--models", action="store_true",
+                        help="only every model's step, put into the page there is")  # fmt: skip
     parser.add_argument("--cores", type=int, default=2, help="how many to use (default 2)")
     parser.add_argument(
         "--kernels-as-set",
@@ -82,6 +89,11 @@ def main() -> None:
     set_threads(None)
     if not arguments.kernels_as_set:
         choose_own_kernels()
+    path = arguments.out / "benchmarks.md"
+    if arguments.models:
+        rows = models.measure_all(is_there("torch"), arguments.seconds / 2, arguments.quick)
+        path.write_text(page.with_models(path.read_text(encoding="utf-8"), rows), encoding="utf-8")
+        return
     results = measure_all(arguments.seconds, arguments.quick, cores)
     show("In short", report.verdicts(results))
     from figure import draw  # matplotlib is not needed before
@@ -89,8 +101,8 @@ def main() -> None:
     figures = arguments.out / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     draw(results).savefig(figures / "benchmarks.png")
-    (arguments.out / "benchmarks.md").write_text(page.markdown(results), encoding="utf-8")
-    print(f"\nwritten: {arguments.out / 'benchmarks.md'}")
+    path.write_text(page.markdown(results), encoding="utf-8")
+    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":

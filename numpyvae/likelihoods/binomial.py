@@ -109,10 +109,10 @@ class Binomial:
         return rng.binomial(self.total_count, p).astype(output.dtype)
 
     def check(self, x: Array, first_row: int = 0) -> None:
-        check_finite("x", x, first_row=first_row)
-        outside = (x < 0) | (x > self.total_count) | (x != np.floor(x))
-        if outside.any():
-            row, column = first_entry(outside)
+        inside = (x >= 0) & (x <= self.total_count) & (x == np.floor(x))  # NaN and infinity are not
+        if not inside.all():
+            check_finite("x", x, first_row=first_row)
+            row, column = first_entry(~inside)
             values = (
                 "0 or 1 (for grey values take a Binomial or Gaussian likelihood, or binarise them)"
                 if self.total_count == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numpyvae.classes import cross_entropy, cross_entropy_backward, log_softmax
+from numpyvae.classes import log_softmax
 from numpyvae.layers import Grads, Params
 from numpyvae.numerics import Array
 
@@ -37,21 +37,24 @@ class CodePrior:
 
     def log_prob(self, params: Params, index: Array) -> tuple[Array, Any]:
         """Log p(c) of codes (N, M), (N,) nats, and the cache."""
-        (n, M), K = index.shape, self.n_codes
-        first = np.broadcast_to(params[FIRST], (n, 1, K))
-        after = params[NEXT][np.arange(M - 1), index[:, :-1]]  # (N, M - 1, K)
-        logits = np.concatenate((first, after), axis=1).reshape(-1, K)  # (N M, K)
-        nats, cache = cross_entropy(logits, index.ravel())
-        return -nats.reshape(n, M).sum(axis=1), (index, cache)
+        M, K = self.n_positions, self.n_codes
+        logits = np.concatenate((params[FIRST][None], params[NEXT].reshape(-1, K)))
+        log_p = log_softmax(logits)  # (1 + (M - 1) K, K), a row for each code before
+        row = np.zeros_like(index)  # (N, M), that of c_1, then those of c_m given c_{m-1}
+        row[:, 1:] = 1 + K * np.arange(M - 1) + index[:, :-1]
+        return log_p[row, index].sum(axis=1), (log_p, row * K + index)
 
     def log_prob_backward(self, grads: Grads, dlog_prob: Array, cache: Any) -> None:
-        """Every table gets the cotangents of its rows; the codes themselves have no gradient."""
-        index, entropy_cache = cache
-        n, M = index.shape
-        (dlogits,) = cross_entropy_backward(-np.repeat(dlog_prob, M), entropy_cache)
-        dlogits = dlogits.reshape(n, M, -1)
-        grads[FIRST] += dlogits[:, 0].sum(axis=0)
-        np.add.at(grads[NEXT], (np.arange(M - 1), index[:, :-1]), dlogits[:, 1:])
+        """dlogits = C - p sum_k C_k in each row; C_k sums the cotangents where code k was chosen.
+
+        The codes themselves have no gradient.
+        """
+        log_p, entry = cache
+        weights = np.repeat(dlog_prob, self.n_positions)
+        C = np.bincount(entry.ravel(), weights, log_p.size).reshape(log_p.shape)
+        dlogits = C - C.sum(axis=1, keepdims=True) * np.exp(log_p)
+        grads[FIRST] += dlogits[0]
+        grads[NEXT] += dlogits[1:].reshape(grads[NEXT].shape)
 
     def sample(self, params: Params, rng: np.random.Generator, n: int) -> Array:
         """n sequences of codes, (n, M), each position drawn given the one before."""

@@ -60,24 +60,25 @@ class SemiSupervisedVAE(LabelledLatentModel):
         heads, encoder_cache = self.encoder.forward(params, (x, None))  # every class, (N K, 2L)
         mean, log_var = mean_and_log_var(heads)  # row n K + k is example n as class k
         z, sample_cache = reparameterize(mean, log_var, noise.reshape(mean.shape))
-        output, decoder_cache = self.decoder.forward(params, (z, every))  # (N K, D')
-        x_every = np.repeat(x, K, axis=0)  # (N K, D)
-        log_px, likelihood_cache = self.likelihood.log_prob(params, x_every, output)  # (N K,)
+        rows = np.flatnonzero((np.repeat(y, K) < 0) | (np.repeat(y, K) == every))  # R that matter
+        output, decoder_cache = self.decoder.forward(params, (z[rows], every[rows]))  # (R, D')
+        log_px, likelihood_cache = self.likelihood.log_prob(params, x[rows // K], output)  # (R,)
         kl, kl_cache = kl_to_standard_normal(mean, log_var)  # (N K,)
-        costs = (kl - log_px).reshape(-1, K) + math.log(K)  # S, (N, K)
-        loss, loss_cache = semi_supervised_loss(costs, logits, y, self.alpha)  # scalar
+        costs = kl + math.log(K)  # S, but for the classes that an example is known not to have
+        costs[rows] -= log_px
+        loss, loss_cache = semi_supervised_loss(costs.reshape(-1, K), logits, y, self.alpha)
         caches = classifier_cache, encoder_cache, sample_cache, decoder_cache, likelihood_cache
-        return loss, loss_cache[0], (*caches, kl_cache, loss_cache)
+        return loss, loss_cache[0], (*caches, rows, kl_cache, loss_cache)
 
     def backward(self, params: Params, grads: Grads, cache: tuple[Any, ...]) -> None:
         """The same lines from the bottom up; dcosts weighs the path of each class by q(k|x)."""
         classifier_cache, encoder_cache, sample_cache, decoder_cache, *rest = cache
-        likelihood_cache, kl_cache, loss_cache = rest
+        likelihood_cache, rows, kl_cache, loss_cache = rest
         dcosts, dlogits = semi_supervised_loss_backward(1.0, loss_cache)  # (N, K) each
         dmean_kl, dlog_var_kl = kl_to_standard_normal_backward(dcosts.ravel(), kl_cache)
-        dlog_px = -dcosts.ravel()  # (N K,)
+        dlog_px, dz = -dcosts.ravel()[rows], np.zeros_like(dmean_kl)  # (R,), (N K, L)
         doutput = self.likelihood.log_prob_backward(params, grads, dlog_px, likelihood_cache)
-        dz = self.decoder.backward(params, grads, doutput, decoder_cache)
+        dz[rows] = self.decoder.backward(params, grads, doutput, decoder_cache)
         dmean_z, dlog_var_z = reparameterize_backward(dz, sample_cache)
         dheads = mean_and_log_var_backward(dmean_z + dmean_kl, dlog_var_z + dlog_var_kl)
         self.encoder.backward_params(params, grads, dheads, encoder_cache)  # sums over the classes

@@ -53,7 +53,8 @@ class VampPrior(GaussianMixture):
         n = getattr(self.likelihood, "total_count", None)
         if n is not None:
             p = sigmoid(v)
-            return n * p, n * p * (1.0 - p)
+            slope = p * (1.0 - p)
+            return (p, slope) if n == 1 else (n * p, n * slope)
         units = self.likelihood.standardization
         return (v, 1.0) if units is None else (units.undo(v), units.scale.astype(v.real.dtype))
 
