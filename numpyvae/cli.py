@@ -43,7 +43,7 @@ from numpyvae.options import (
     add_sample,
     add_train,
 )
-from numpyvae.run_files import MODEL, file_to_write, in_shell, open_run, shown
+from numpyvae.run_files import MODEL, file_to_write, open_run, resume_command, shown
 from numpyvae.run_labels import AtLabels, class_of, coded, data_of
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.user_functions import check_files
@@ -121,7 +121,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if train_plan.is_unfinished(vae, config):
         print(
             f"{vae.epochs_trained} of {config['epochs']} epochs are trained: "
-            f"numpyvae train --resume {in_shell(arguments.run)} goes on"
+            f"{resume_command(arguments.run, config)} goes on"
         )
     print(f"means over {what}")
     for line in evaluation.lines(measured, len(x), n):

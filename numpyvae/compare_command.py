@@ -23,7 +23,15 @@ from numpyvae.live_line import LiveLine
 from numpyvae.models import Model
 from numpyvae.numerics import Array
 from numpyvae.rows import n_rows
-from numpyvae.run_files import HISTORY, add_seconds, checked_name, in_shell, open_run, shown
+from numpyvae.run_files import (
+    HISTORY,
+    add_seconds,
+    checked_name,
+    open_run,
+    ranks_of,
+    resume_command,
+    shown,
+)
 from numpyvae.run_labels import data_of
 from numpyvae.train_plan import is_unfinished
 from numpyvae.validation import memory_for, positive_int
@@ -99,7 +107,7 @@ def _open(arguments: argparse.Namespace) -> tuple[list[Run], list[str]]:
         if is_unfinished(model, config):
             notes.append(
                 f"{name}: {model.epochs_trained} of {config['epochs']} epochs are trained: "
-                f"numpyvae train --resume {in_shell(folder)} goes on"
+                f"{resume_command(folder, config)} goes on"
             )
     return found, notes
 
@@ -118,7 +126,7 @@ def _test_rows(
 
 def _settings(model: Model, config: Mapping[str, Any]) -> dict[str, str]:
     """What was chosen for a run, as text: options of the command, arguments of the model."""
-    chosen = {"model": type(model).__name__}
+    chosen: dict[str, Any] = {"model": type(model).__name__, "ranks": ranks_of(config)}
     chosen |= {name: getattr(model, name) for name in model.config()}
     chosen |= {name: config[name] for name in config if name not in chosen}
     chosen.pop("model_name", None)

@@ -283,8 +283,8 @@ def add_train(commands: Any, run: Command, model: str) -> None:
     option(
         "--resume",
         metavar="RUN",
-        help="continue an interrupted run, or train it for more --epochs; the result is the same, "
-        "bit for bit, as if it had never stopped",
+        help="continue an interrupted run, or train it for more --epochs, on as many ranks as "
+        "before (mpiexec -n); the result is the same, bit for bit, as if it had never stopped",
     )
     add.set_defaults(command=run, defaults=defaults)
 

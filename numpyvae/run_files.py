@@ -30,6 +30,8 @@ __all__ = [
     "in_shell",
     "open_run",
     "open_stopped_run",
+    "ranks_of",
+    "resume_command",
     "shown",
 ]
 
@@ -59,6 +61,18 @@ def in_shell(path: str | Path) -> str:
         for c in text
     )
     return f"$'{''.join(escaped)}'"
+
+
+def resume_command(folder: str | Path, config: Mapping[str, Any]) -> str:
+    """The command that goes on with a run, on as many ranks as it has had."""
+    n = ranks_of(config)
+    return f"{f'mpiexec -n {n} ' * (n > 1)}numpyvae train --resume {in_shell(folder)}"
+
+
+def ranks_of(config: Mapping[str, Any]) -> int:
+    """How many ranks train a run; runs of one process do not say so."""
+    ranks: int = config.get("ranks", 1)
+    return ranks
 
 
 def file_to_write(arguments: argparse.Namespace, name: str, suffixes: Sequence[str]) -> Path:
@@ -158,5 +172,7 @@ def _checked(config: Any, problem: str) -> dict[str, Any]:
     if not isinstance(config, dict) or any(
         not isinstance(config.get(key), kind) for key, kind in expected.items()
     ):
+        raise ValueError(problem)
+    if not isinstance(ranks := config.get("ranks", 1), int) or ranks < 1:
         raise ValueError(problem)
     return config

@@ -18,7 +18,7 @@ from numpyvae.explore import PAGE, why_no_page
 from numpyvae.interrupts import INTERRUPTED, Interrupted, Interrupts
 from numpyvae.models import Model
 from numpyvae.ranks import RanksDifferError, own_rank
-from numpyvae.run_files import in_shell, shown
+from numpyvae.run_files import resume_command, shown
 from numpyvae.run_folder import PICTURES, RunFolder, next_folder
 from numpyvae.run_labels import data_of
 from numpyvae.train_plan import Plan, is_stopped, new_plan, resumed_plan
@@ -57,6 +57,8 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
 
         try:
             comm = communicator()
+            if comm:
+                defaults = {**defaults, "ranks": comm.size}  # recorded among the options
             if comm and comm.rank:
                 follow(given, defaults, interrupts, comm)
                 return DONE
@@ -193,7 +195,7 @@ class _Training:
         except KeyboardInterrupt as second:  # in a hurry
             self.say(
                 f"Interrupted after {epochs} epochs: the model is in {name}/, its pictures are not "
-                f"complete. numpyvae train --resume {in_shell(self.folder.given)} goes on."
+                f"complete. {resume_command(self.folder.given, self.plan.config)} goes on."
             )
             return _code(end if isinstance(end, KeyboardInterrupt) else second)
         except Exception as error:  # of any kind: the model is not lost

@@ -15,7 +15,7 @@ from numpyvae.models import MODELS, Model
 from numpyvae.models.labelled import Labelled
 from numpyvae.numerics import Array
 from numpyvae.optimizers import Adam
-from numpyvae.run_files import open_stopped_run, shown
+from numpyvae.run_files import open_stopped_run, ranks_of, resume_command, shown
 from numpyvae.run_labels import classes_of, coded, data_of, hide_labels
 from numpyvae.validation import memory_for, positive_int, positive_number
 
@@ -99,6 +99,7 @@ def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
         option = "--" + fixed[0].replace("_", "-")
         raise ValueError(f"{option} cannot be given with --resume: the run keeps its first options")
     vae, config, last_theta = open_stopped_run(given["resume"])
+    _check_ranks(given["resume"], config, defaults)
     options = {**defaults, **{k: v for k, v in config.items() if k in defaults}, **given}
     data = run_data.load_data(options["data"], **runs.chosen(options))
     run, source = shown(given["resume"]), shown(options["data"])
@@ -124,6 +125,17 @@ def resumed_plan(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Plan:
     config = runs.describe({**options, **known}, vae, data)
     film = _film(options, vae, data)
     return Plan(vae, options["data"], data, *parts, config, epochs, stopping, best, film)
+
+
+def _check_ranks(folder: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """ValueError unless a run goes on on as many ranks as before: each draws noise of its own."""
+    before, now = ranks_of(config), ranks_of(defaults)
+    if before != now:
+        alone = " without mpiexec" if before == 1 else ""
+        raise ValueError(
+            f"{shown(folder)} was trained on {before} rank{'s' * (before > 1)}, and on {now} it "
+            f"would become another model: {resume_command(folder, config)}{alone} goes on"
+        )
 
 
 def _notes(data: run_data.RunData, vae: Model, is_guess: bool) -> list[str]:

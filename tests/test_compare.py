@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import json
 import math
 import os
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from saved_files import rewritten
 
 from numpyvae import VAE, Autoencoder, Bernoulli, ConditionalVAE, Gaussian
 from numpyvae.cli import main
@@ -81,15 +81,6 @@ def compare(here, capsys):
         return error if code else out.splitlines()
 
     return call
-
-
-def rewritten(run, **entries):
-    """Change what a run says of itself, in both of its files."""
-    with open_npz(f"{run}/model.npz") as saved:
-        arrays, description = {name: saved.read(name) for name in saved}, saved.description
-    description["run"].update(entries)
-    Path(run, "config.json").write_text(json.dumps(description["run"]))
-    write_npz(f"{run}/model.npz", arrays, description)
 
 
 # Numbers.
@@ -178,6 +169,13 @@ def test_drawn_examples_keep_their_labels_and_their_order():
     assert len(some) == 9
     _, others, _ = _test_rows(data, argparse.Namespace(examples=9, seed=1))
     assert others.tolist() != some.tolist()
+
+
+def test_the_number_of_ranks_tells_runs_apart(compare):
+    rewritten("b", ranks=2)
+    _, head, a, b, *_ = compare("a", "b")
+    assert head.split()[-3:] == ["ranks", "seed", "learning_rate"]
+    assert (a.split()[-3], b.split()[-3]) == ("1", "2")
 
 
 # What cannot be compared.

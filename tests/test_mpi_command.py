@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_mpi import Ranks
+from saved_files import rewritten
 
 from numpyvae import cli, runs, train_command, train_ranks
 from numpyvae.interrupts import Interrupts
@@ -34,7 +35,9 @@ def here(tmp_path, monkeypatch, rng):
 def train(monkeypatch):
     """train(size, *arguments): by rank the exit code, what was said, and what failed."""
     local = threading.local()
-    monkeypatch.setattr(train_command, "communicator", lambda: local.comm)
+    monkeypatch.setattr(
+        train_command, "communicator", lambda: local.comm if local.comm.size > 1 else None
+    )
 
     def on_rank(comm, arguments):
         local.comm = comm
@@ -88,6 +91,54 @@ def test_going_on_gives_the_bits_of_never_having_stopped(train):
     train(2, "--epochs", "2")
     assert train(2, "--resume", "run", "--epochs", "5")[0][0] == 0
     assert without_times(files("run")) == without_times(files("whole"))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        (2, 1, "2 ranks, and on 1 it would become another model: mpiexec -n 2 numpyvae train "
+               "--resume run goes on"),
+        (1, 2, "1 rank, and on 2 it would become another model: numpyvae train --resume run "
+               "without mpiexec goes on"),
+        (3, 2, "3 ranks, and on 2 it would become another model: mpiexec -n 3 numpyvae train "
+               "--resume run goes on"),
+    ],
+)  # fmt: skip
+def test_a_run_goes_on_on_as_many_ranks_as_before(before, now, message, train):
+    train(before, "--epochs", "1")
+    kept = files("run")
+    first, *others = train(now, "--resume", "run", "--epochs", "2")
+    assert first == (2, "", f"run was trained on {message}")
+    assert others == [(0, "", "")] * (now - 1)
+    assert files("run") == kept
+
+
+def test_the_number_of_ranks_is_recorded_where_there_are_several(train):
+    for n in (1, 2):
+        train(n, "--epochs", "1", out=f"on{n}")
+    assert "ranks" not in open_run("on1")[1], "its files are what they were before there were ranks"
+    assert open_run("on2")[1]["ranks"] == 2
+    train(2, "--resume", "on2", "--epochs", "2")
+    assert open_run("on2")[1]["ranks"] == 2
+
+
+def test_the_command_that_goes_on_names_the_ranks(train, capsys):
+    train(2, "--epochs", "2")
+    rewritten("run", epochs=9)
+    capsys.readouterr()
+    assert cli.main(["evaluate", "run", "--samples", "5"]) == 0
+    assert "\n2 of 9 epochs are trained: mpiexec -n 2 numpyvae train --resume run goes on\n" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("ranks", ["2", 0, -1, None, [2]])
+def test_a_number_of_ranks_that_cannot_be_is_damage(ranks, train, capsys):
+    train(1, "--epochs", "1")
+    rewritten("run", ranks=ranks)
+    assert cli.main(["evaluate", "run"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("run/config.json is not a run's configuration, or is damaged\n")
 
 
 def test_labels_and_early_stopping(train, rng):
