@@ -15,6 +15,7 @@ def main() -> int:
     os.environ.setdefault("MKL_NUM_THREADS", "1")
     if n_ranks() != 1:  # each has one processor, and NumPy is not loaded yet
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.setdefault("MPIR_CVAR_PRINT_ERROR_STACK", "0")  # MPICH: one line of an error
     try:
         from numpyvae.cli import main
 

@@ -1,7 +1,7 @@
 """The `numpyvae` command: train, evaluate, compare, sample, explore, check, exercises.
 
 A mistake of the user gives one line on standard error and exit code 2; a run without a result gives
-exit code 1, and Ctrl-C gives 130.
+exit code 1, and Ctrl-C gives 130. Under mpiexec all commands but train are rank 0's alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,6 +44,7 @@ from numpyvae.options import (
     add_sample,
     add_train,
 )
+from numpyvae.ranks import own_rank
 from numpyvae.run_files import MODEL, file_to_write, open_run, resume_command, shown
 from numpyvae.run_labels import AtLabels, class_of, coded, data_of
 from numpyvae.streams import Steady, steady_streams
@@ -72,14 +74,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    arguments = _parser(_model_of(argv)).parse_args(argv)
+    arguments = _parsed(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
+    if own_rank() and command is not train:
+        return 0
     try:
         return command(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
     except (OSError, TypeError, ValueError, MemoryError) as error:
         return _fail(error)
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; of --help and of mistakes in them, rank 0 speaks for all."""
+    parse = partial(_parser(_model_of(argv)).parse_args, argv)
+    if not own_rank():
+        return parse()
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        return parse()
 
 
 def _shown(code: Any, out: Steady) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["RanksDifferError", "n_ranks", "own_rank"]
+__all__ = ["RankGoneError", "RanksDifferError", "n_ranks", "own_rank"]
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """How many ranks there are, by MPICH and Intel MPI, Open MPI, MVAPICH; by Slurm beside a rank."""
@@ -17,6 +17,10 @@ class RanksDifferError(RuntimeError):
     """The ranks do not do the same; it says in what they differ, and is raised on all of them."""
 
 
+class RankGoneError(RanksDifferError):
+    """Another rank has ended, killed perhaps, so MPI cannot be used any more."""
+
+
 def n_ranks() -> int:
     """How many ranks the launcher has started: 1 without one, 0 if it does not say how many."""
     if not any(name in os.environ for name in RANKS):
@@ -27,4 +31,5 @@ def n_ranks() -> int:
 
 def own_rank() -> int:
     """Which of them this process is, from 0."""
-    return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0)
+    found = (os.environ.get(name, "") for name in RANKS)
+    return next((int(rank) for rank in found if rank.isdecimal()), 0)

@@ -17,7 +17,7 @@ from numpyvae import evaluation, run_data, runs
 from numpyvae.explore import PAGE, why_no_page
 from numpyvae.interrupts import INTERRUPTED, Interrupted, Interrupts
 from numpyvae.models import Model
-from numpyvae.ranks import RanksDifferError, own_rank
+from numpyvae.ranks import RankGoneError, RanksDifferError, own_rank
 from numpyvae.run_files import resume_command, shown
 from numpyvae.run_folder import PICTURES, RunFolder, next_folder
 from numpyvae.run_labels import data_of
@@ -192,18 +192,19 @@ class _Training:
         try:
             with self.interrupts.listening():
                 return self._draw_and_say(end)
+        except RankGoneError as gone:
+            return self.fail(f"{gone} after {epochs} epochs: {self._left()}")
         except KeyboardInterrupt as second:  # in a hurry
-            self.say(
-                f"Interrupted after {epochs} epochs: the model is in {name}/, its pictures are not "
-                f"complete. {resume_command(self.folder.given, self.plan.config)} goes on."
-            )
+            self.say(f"Interrupted after {epochs} epochs: {self._left()}")
             return _code(end if isinstance(end, KeyboardInterrupt) else second)
         except Exception as error:  # of any kind: the model is not lost
             return self.fail(error, f" The model is in {name}/.")
 
     def _draw_and_say(self, end: BaseException | None) -> int:
         """Write pictures and the last lines, if the signal that ended the training leaves time."""
-        if isinstance(end, Interrupted) and end.number != SIGINT:
+        if isinstance(end, RankGoneError) or (
+            isinstance(end, Interrupted) and end.number != SIGINT
+        ):
             raise end
         complete = self._draw()
         if isinstance(end, Exception):
@@ -216,6 +217,14 @@ class _Training:
             self.say(f"Early stopping: no better test ELBO for {stopping.waited} epochs.")
         self.say(self._summary("Learned in" if end is None else "Interrupted after"))
         return _code(end) if end else DONE if complete else NO_PICTURE
+
+    def _left(self) -> str:
+        """What a training leaves that had no time to draw all pictures."""
+        drawn = "not all" if self._pictures() else "no"
+        return (
+            f"the model is in {self.folder.name}/, {drawn} pictures were drawn. "
+            f"{resume_command(self.folder.given, self.plan.config)} goes on."
+        )
 
     def _nothing_new(self, end: BaseException) -> int:
         """The end of a training before the end of its first epoch."""
@@ -236,6 +245,9 @@ class _Training:
             self.fail(f"the model is in {self.folder.name}/; not drawn: {reasons}")
         return not missing
 
+    def _pictures(self) -> list[str]:
+        return [name for name in PICTURES if (self.folder.path / name).exists()]
+
     def _summary(self, what: str) -> str:
         plan, vae, name = self.plan, self.vae, self.folder.name
         x, labels = plan.data.test_examples(), plan.data.labels
@@ -253,11 +265,10 @@ class _Training:
             parts = [f"{evaluation.name_of(name)} {mean:.2f}" for name, mean in found.items()]
             result = f"test {', '.join(parts)} nats"
         best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
-        pictures = [name for name in PICTURES if (self.folder.path / name).exists()]
         no_page = f"; no {PAGE}: {reason}" if (reason := why_no_page(vae)) else ""
         return (
             f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: {result}.\n"
-            f"Pictures: {name}/ ({', '.join(pictures) or 'none'}{no_page})"
+            f"Pictures: {name}/ ({', '.join(self._pictures()) or 'none'}{no_page})"
         )
 
 

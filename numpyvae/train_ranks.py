@@ -38,7 +38,7 @@ def rank_0_first(comm: Any, prepare: Callable[[], T]) -> T:
 
     So rank 0 alone says what is wrong with the options, makes the folder and downloads data.
     """
-    from numpyvae.mpi import on_all
+    from numpyvae.mpi import noticing_the_dead, on_all
 
     result, done = None, False
     try:
@@ -46,7 +46,8 @@ def rank_0_first(comm: Any, prepare: Callable[[], T]) -> T:
             result = prepare()
         done = True
     finally:  # or the others would wait for ever
-        done = comm.bcast(done)
+        with noticing_the_dead():
+            done = comm.bcast(done)
     if not done:
         raise RanksDifferError("rank 0 has failed")
 

@@ -378,16 +378,18 @@ def test_a_run_that_early_stopping_has_ended_is_finished(here, x, capsys):
     assert "epochs are trained" not in capsys.readouterr().out
 
 
-def test_the_hint_after_an_interruption_is_quoted(here, x, capsys, monkeypatch):
+@pytest.mark.parametrize(("pictures", "drawn"), [([], "no"), (["samples.png"], "not all")])
+def test_the_hint_after_an_interruption_is_quoted(pictures, drawn, here, x, capsys, monkeypatch):
     write("x.csv", x)
 
-    def again(*_):
+    def again(folder, *_):
+        Path(folder, *pictures).touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("numpyvae.runs.write_pictures", again)
     assert train("--data", "x.csv", "--out", "it's mine/") == 130
     said = capsys.readouterr().out
-    assert "the model is in it's mine/, its" in said
+    assert f"the model is in it's mine/, {drawn} pictures were drawn. " in said
     assert """numpyvae train --resume 'it'"'"'s mine' goes on.""" in said
 
 

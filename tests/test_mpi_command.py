@@ -1,5 +1,6 @@
 """`numpyvae train` on several ranks: rank 0 is the command, the others are silent."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -211,6 +212,48 @@ def test_parameters_that_part_leave_the_last_good_epoch_on_disk(train, monkeypat
     assert open_run("run")[0].epochs_trained == 2
 
 
+def test_a_rank_that_is_gone_is_said_in_one_line(train, monkeypatch, capsys):
+    """MPI's exception is here that of a barrier which the second rank breaks after two epochs."""
+    step, at_exit = train_command.Trainer.__call__, []
+    module = types.SimpleNamespace(Exception=threading.BrokenBarrierError)
+    monkeypatch.setitem(sys.modules, "mpi4py.MPI", module)
+    monkeypatch.setattr("atexit.register", lambda *call: at_exit.append(call))
+
+    def die(trainer, callbacks):
+        def end(model, record):
+            if record["epoch"] == 2:
+                trainer.comm.job.barrier.abort()
+
+        step(trainer, [*callbacks, *[end] * trainer.comm.rank])
+
+    monkeypatch.setattr(train_command.Trainer, "__call__", die)
+    first, second = train(2, "--epochs", "9")
+    epochs = open_run("run")[0].epochs_trained
+    assert epochs in (1, 2)
+    assert first[2] == (
+        f"another rank has ended after {epochs} epochs: the model is in run/, no pictures were "
+        "drawn. mpiexec -n 2 numpyvae train --resume run goes on."
+    )
+    assert first[0] != 0
+    assert second == (0, "", "")
+    assert "Traceback" not in capsys.readouterr().err
+    assert at_exit == [(os._exit, 1)] * 2, "MPI_Finalize would wait for the dead"
+
+
+def test_a_rank_that_is_gone_before_the_training(train, monkeypatch):
+    module = types.SimpleNamespace(Exception=threading.BrokenBarrierError)
+    monkeypatch.setitem(sys.modules, "mpi4py.MPI", module)
+    monkeypatch.setattr("atexit.register", lambda *call: None)
+
+    def die(self, value):
+        self.job.barrier.abort()
+        raise threading.BrokenBarrierError
+
+    monkeypatch.setattr("fake_mpi.Rank.bcast", die)
+    assert train(2) == [(2, "", "another rank has ended"), (0, "", "")]
+    assert not Path("run").exists()
+
+
 def test_a_signal_while_another_rank_prepares_ends_all(train, monkeypatch):
     """Rank 0 waits for it and must not leave alone: the others would wait for ever."""
     of_all_ranks, new_plan = [], train_ranks.new_plan
@@ -232,6 +275,26 @@ def test_a_signal_while_another_rank_prepares_ends_all(train, monkeypatch):
     assert first[1].endswith("nothing was learned, and nothing was written.")
     assert second == (0, "", "")
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["evaluate", "none"], ["evaluate", "--nonsense"], ["--help"]]
+)
+def test_one_rank_speaks_for_all(arguments, monkeypatch, capsys):
+    def said(rank):
+        monkeypatch.setenv("PMI_RANK", str(rank))
+        with contextlib.suppress(SystemExit):
+            cli.main(arguments)
+        return "".join(capsys.readouterr())
+
+    assert said(0)
+    assert said(1) == ""
+
+
+def test_a_rank_that_is_no_number_is_none(monkeypatch):
+    monkeypatch.setenv("PMI_RANK", "")
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "one")
+    assert own_rank() == 0
 
 
 # Who has started this process.

@@ -16,7 +16,15 @@ where mpiexec has started it.
 
 from numpyvae.mpi.data_parallel import DataParallel
 from numpyvae.mpi.shards import piece
-from numpyvae.mpi.together import on_all, world
-from numpyvae.ranks import RanksDifferError
+from numpyvae.mpi.together import noticing_the_dead, on_all, world
+from numpyvae.ranks import RankGoneError, RanksDifferError
 
-__all__ = ["DataParallel", "RanksDifferError", "on_all", "piece", "world"]
+__all__ = [
+    "DataParallel",
+    "RankGoneError",
+    "RanksDifferError",
+    "noticing_the_dead",
+    "on_all",
+    "piece",
+    "world",
+]

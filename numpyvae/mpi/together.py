@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import os
 import sys
 import time
 import traceback
@@ -12,10 +14,17 @@ from typing import Any
 
 from numpyvae.interrupts import Interrupted
 from numpyvae.numerics import Array
-from numpyvae.ranks import RanksDifferError
+from numpyvae.ranks import RankGoneError, RanksDifferError
 from numpyvae.training import DivergenceError
 
-__all__ = ["check_equal", "check_equal_facts", "ending_the_job", "on_all", "world"]
+__all__ = [
+    "check_equal",
+    "check_equal_facts",
+    "ending_the_job",
+    "noticing_the_dead",
+    "on_all",
+    "world",
+]
 
 SECONDS_TO_FORWARD = 0.5
 """For mpiexec to show what was printed: of a job that is aborted, it drops what it has not yet."""
@@ -45,6 +54,23 @@ def world(expected: int = 0) -> Any:
     return comm
 
 
+@contextmanager
+def noticing_the_dead() -> Iterator[None]:
+    """A block in which an error of MPI is RankGoneError: a healthy rank has one if another is gone.
+
+    The process then ends without MPI_Finalize, which would wait for the dead, with exit code 1.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        of_mpi = getattr(sys.modules.get("mpi4py.MPI"), "Exception", ())
+        if not isinstance(error, of_mpi):
+            raise
+        atexit.register(os._exit, 1)
+        raise RankGoneError("another rank has ended") from None
+
+
+@noticing_the_dead()
 def on_all(comm: Any, function: Callable[[], Any]) -> list[Any]:
     """What function() gives on each rank; if it raises on one, all raise.
 
@@ -96,7 +122,8 @@ def ending_the_job(comm: Any) -> Iterator[None]:
     meant, nor an exception where there is one rank.
     """
     try:
-        yield
+        with noticing_the_dead():
+            yield
     except (DivergenceError, Interrupted, RanksDifferError):
         raise
     except BaseException as error:
