@@ -160,7 +160,7 @@ class DataParallel:
 
     def check_data(self, data: Data) -> Array:
         """A ticket (N, 1) for each row, which says what data it is of."""
-        self._sets.append(data)
+        self._sets.append(map_arrays(data, np.asanyarray))  # lists have no rows by number
         return np.broadcast_to(np.int8(len(self._sets) - 1), (n_rows(data), 1))
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> Any:
