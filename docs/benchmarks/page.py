@@ -59,9 +59,9 @@ this processor: no variable such as OPENBLAS_CORETYPE is set.
 
 {aims}
 
-A ratio is numpyvae's time divided by the other's: below 1, numpyvae is faster. Medians in ms. In all
-tables of this page a ratio is the median of the ratios within the rounds, since the machine's
-speed changes from round to round, and not the ratio of the two medians beside it:
+A ratio is numpyvae's time divided by the other's: below 1, numpyvae is faster. Medians in ms.
+In all tables of this page a ratio is the median of the ratios within the rounds, since the
+machine's speed changes from round to round, and not the ratio of the two medians beside it:
 
 {steps}
 
