@@ -134,6 +134,10 @@ class _VectorOptimizer:
             ]
         return self._moments.values()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without scratch memory, which the next step makes again."""
+        return {**self.__dict__, "_parts": []}
+
     def config(self) -> dict[str, Any]:
         """The name of the class and its arguments with their present values, for JSON."""
         settings = {name: float(getattr(self, name)) for name in self.setting_names}
@@ -238,14 +242,19 @@ class Adam(_VectorOptimizer):
         self.beta2 = fraction("beta2", beta2)
         self.epsilon = positive_number("epsilon", epsilon)
         self.weight_decay = positive_number("weight_decay", weight_decay, zero=True)
-        fraction("learning_rate * weight_decay", self.learning_rate * self.weight_decay)
+        self._kept()
+
+    def _kept(self) -> float:
+        """What a step leaves of theta; ValueError if it would turn the signs."""
+        lost = self.learning_rate * self.weight_decay  # which a schedule may have changed
+        return 1.0 - fraction("learning_rate * weight_decay", lost) if lost else 1.0
 
     def step(self, theta: Array, grad: Array) -> None:
         t = self.n_steps + 1
         root = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**t))
         rate = self.learning_rate * (1.0 - self.beta1) / (1.0 - self.beta1**t) / root
         eps = self.epsilon / root
-        kept = 1.0 - self.learning_rate * self.weight_decay
+        kept = self._kept()
         # Ten passes over a block take less time with arrays () than with Python numbers.
         b1, b2, r, e = (np.array(c, theta.dtype) for c in (self.beta1, self.beta2, rate, eps))
 
