@@ -242,19 +242,20 @@ class Adam(_VectorOptimizer):
         self.beta2 = fraction("beta2", beta2)
         self.epsilon = positive_number("epsilon", epsilon)
         self.weight_decay = positive_number("weight_decay", weight_decay, zero=True)
-        self._kept()
+        self._check_decay()
 
-    def _kept(self) -> float:
-        """What a step leaves of theta; ValueError if it would turn the signs."""
-        lost = self.learning_rate * self.weight_decay  # which a schedule may have changed
-        return 1.0 - fraction("learning_rate * weight_decay", lost) if lost else 1.0
+    def _check_decay(self) -> None:
+        """ValueError if a step would turn the signs of theta: a schedule may change the rate."""
+        if self.weight_decay:
+            fraction("learning_rate * weight_decay", self.learning_rate * self.weight_decay)
 
     def step(self, theta: Array, grad: Array) -> None:
+        self._check_decay()
         t = self.n_steps + 1
         root = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**t))
         rate = self.learning_rate * (1.0 - self.beta1) / (1.0 - self.beta1**t) / root
         eps = self.epsilon / root
-        kept = self._kept()
+        kept = 1.0 - self.learning_rate * self.weight_decay
         # Ten passes over a block take less time with arrays () than with Python numbers.
         b1, b2, r, e = (np.array(c, theta.dtype) for c in (self.beta1, self.beta2, rate, eps))
 

@@ -53,7 +53,8 @@ class DataParallel:
     all ranks then end it after the same step, with `Interrupted`.
 
     Raises TypeError for a model that changes more than theta, as the counts of a codebook, and for
-    one whose loss is no mean over examples.
+    one with unknown labels, whose loss is no mean over examples. It cannot know of a loss of your
+    own that is none, such as one with `free_bits`: its gradient is then not that of one process.
     """
 
     def __init__(
