@@ -83,8 +83,8 @@ def semi_supervised_loss(costs: Array, logits: Array, y: Array, alpha: float) ->
     """mean_n(costs_n[y_n], or U_n where y_n is -1) + alpha mean(-log q(y_n|x_n) where it is not).
 
     costs, logits (N, K), y (N,); U is the `marginal_bound`. The second mean is over the examples
-    with a label, so that alpha has the same weight however few they are; without any label the term
-    is 0. The cache begins with the terms (N,): loss = mean(-elbo + alpha cross_entropy).
+    with a label, so that alpha has the same weight however few they are; without any label there is
+    no such term. The cache begins with the terms (N,): loss = mean(-elbo + alpha cross_entropy).
     """
     bound, bound_cache = marginal_bound(costs, logits)  # (N,)
     nats, entropy_cache = cross_entropy(logits, y)  # (N,)

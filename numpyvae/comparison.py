@@ -136,7 +136,7 @@ def training_curves(runs: Sequence[Run]) -> Figure:
     figure.legend(loc="outside right upper", fontsize=TICK_SIZE, frameon=False, handlelength=3.2)
     left_out = len(runs) - len(drawn)
     caption = "at the end of each epoch; in the legend, of the last"
-    caption += f"; {left_out} runs are not drawn" if left_out else ""
+    caption += f"; not drawn: {left_out} of {len(runs)} runs" if left_out else ""
     caption += "; what cannot be compared has panels of its own" if rows > 1 else ""
     add_caption(figure, caption)
     return figure

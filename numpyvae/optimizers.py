@@ -134,6 +134,10 @@ class _VectorOptimizer:
             ]
         return self._moments.values()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without scratch memory, which the next step makes again."""
+        return {**self.__dict__, "_parts": []}
+
     def config(self) -> dict[str, Any]:
         """The name of the class and its arguments with their present values, for JSON."""
         settings = {name: float(getattr(self, name)) for name in self.setting_names}
@@ -238,9 +242,15 @@ class Adam(_VectorOptimizer):
         self.beta2 = fraction("beta2", beta2)
         self.epsilon = positive_number("epsilon", epsilon)
         self.weight_decay = positive_number("weight_decay", weight_decay, zero=True)
-        fraction("learning_rate * weight_decay", self.learning_rate * self.weight_decay)
+        self._check_decay()
+
+    def _check_decay(self) -> None:
+        """ValueError if a step would turn the signs of theta: a schedule may change the rate."""
+        if self.weight_decay:
+            fraction("learning_rate * weight_decay", self.learning_rate * self.weight_decay)
 
     def step(self, theta: Array, grad: Array) -> None:
+        self._check_decay()
         t = self.n_steps + 1
         root = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**t))
         rate = self.learning_rate * (1.0 - self.beta1) / (1.0 - self.beta1**t) / root

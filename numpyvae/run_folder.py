@@ -117,7 +117,7 @@ class RunFolder:
             try:
                 self._write_model(part, vae, config, best)
                 if not self.saved:  # of another run, or of an earlier epoch
-                    for name in sorted(self._files(), key=CONFIG.__eq__):  # model.npz last
+                    for name in sorted(self._files(), key=CONFIG.__eq__):  # config.json last
                         if name != MODEL:
                             (self.path / name).unlink()
                 part.replace(self.path / MODEL)

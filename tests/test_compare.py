@@ -328,7 +328,7 @@ def test_no_two_lines_look_alike():
     figure = training_curves(runs)
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == len(figure.axes[0].lines) == MOST_CURVES == 28
-    assert "2 runs are not drawn" in figure.get_supxlabel()
+    assert f"not drawn: 2 of {MOST_CURVES + 2} runs" in figure.get_supxlabel()
     assert figure.axes[0].lines[3].get_label().startswith("\N{HORIZONTAL ELLIPSIS}")
     with pytest.raises(ValueError, match="expected a run with a history"):
         training_curves([drawn("a", [])])

@@ -148,6 +148,22 @@ def test_an_exercise_may_build_on_those_before_it(said, after, tmp_path):
         names["get"]("relu")
 
 
+IMPORT = "from given import cross_entropy, cross_entropy_backward\n"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_given_is_there_wherever_a_solution_imports_from_it(first, said, after, tmp_path):
+    solution = AFTER.replace(IMPORT, "")
+    if first:  # without a docstring of the file
+        solution = IMPORT + solution[solution.index("import numpy") :]
+    else:
+        body = "    logits, cache = cache\n"
+        solution = solution.replace(body, f"    {IMPORT}{body}")
+    (after / "ex2_after.py").write_text(solution)
+    said("start", "hw", "--exercises", "own")
+    assert (tmp_path / "hw" / "given.py").exists()
+
+
 def test_what_no_exercise_before_gives_is_said(said, after):
     edited(after / "catalogue.py", "number=2", "number=0")
     (after / "ex2_after.py").rename(after / "ex0_after.py")

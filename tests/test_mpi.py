@@ -161,6 +161,15 @@ def test_one_rank_gives_the_bits_of_fit(dtype, rng):
         assert measured(model.history) == measured(alone.history)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_lists_are_data_as_for_fit(size, rng):
+    x, y = binary(rng), rng.integers(0, 3, 23)
+    for data, of_lists in ((x, x.tolist()), ((x, y), (x.tolist(), y.tolist()))):
+        make = labelled if isinstance(data, tuple) else small_vae
+        model, expected = trained(size, of_lists, make)[0], trained(size, data, make)[0]
+        assert np.array_equal(model.theta, expected.theta)
+
+
 # What each rank reads and draws.
 
 

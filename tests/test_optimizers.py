@@ -1,6 +1,7 @@
 """Adam against the published update; SGD and Momentum; state that can be saved and gone on from."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -79,6 +80,22 @@ def test_weight_decay_is_decoupled_from_the_gradient_and_shrinks_every_entry(rng
 def test_a_weight_decay_that_would_turn_the_signs_is_refused():
     with pytest.raises(ValueError, match=r"learning_rate \* weight_decay must lie in \[0, 1\)"):
         Adam(0.1, weight_decay=10.0)
+    optimizer, theta = Adam(0.1, weight_decay=5.0), np.ones(3)
+    optimizer.learning_rate = 0.2  # a schedule
+    with pytest.raises(ValueError, match=r"learning_rate \* weight_decay must lie in \[0, 1\)"):
+        optimizer.step(theta, np.zeros(3))
+    assert (theta == 1.0).all()
+
+
+def test_a_copy_goes_on_alike_and_has_no_scratch_memory(rng):
+    theta, optimizer = rng.standard_normal(5), Adam()
+    optimizer.step(theta, theta)
+    twin, copy = theta.copy(), pickle.loads(pickle.dumps(optimizer))
+    assert optimizer._parts
+    assert not copy._parts
+    for each, moved in ((optimizer, theta), (copy, twin)):
+        each.step(moved, np.ones(5))
+    assert np.array_equal(theta, twin)
 
 
 def plain_adam(theta, grads, learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8):

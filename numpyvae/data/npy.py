@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MEMORY_MAP_BYTES = 2**26
-"""Larger arrays in .npy files are mapped into memory, not read."""
+"""Arrays in .npy files from this size on are mapped into memory, not read."""
 
 HEADER_BYTES = 2**14
 """The most bytes read of a header; NumPy accepts 10,000."""

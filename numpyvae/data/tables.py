@@ -73,8 +73,8 @@ def read_table(
     row numbers that pandas writes (a first column without a name, "Unnamed: 0", or one that counts
     the rows). The labels are `label_column`, or by default the column of a .csv file (or the array
     of an .npz file) that is called label, class, target or y; y not if there is a column x. In an
-    .npz file `label_column` names an array; the labels of x_train are y_train, those of x_test
-    y_test. Whole numbers and text are labels; a column of other numbers is data.
+    .npz file `label_column` may also name an array; the labels of x_train are y_train, those of
+    x_test y_test. Whole numbers and text are labels; a column of other numbers is data.
 
     Raises FileNotFoundError, and ValueError as `read_array` does, or for a column that is not
     in the file.

@@ -53,7 +53,8 @@ class DataParallel:
     all ranks then end it after the same step, with `Interrupted`.
 
     Raises TypeError for a model that changes more than theta, as the counts of a codebook, and for
-    one whose loss is no mean over examples.
+    one with unknown labels, whose loss is no mean over examples. It cannot know of a loss of your
+    own that is none, such as one with `free_bits`: its gradient is then not that of one process.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class DataParallel:
 
     def check_data(self, data: Data) -> Array:
         """A ticket (N, 1) for each row, which says what data it is of."""
-        self._sets.append(data)
+        self._sets.append(map_arrays(data, np.asanyarray))  # lists have no rows by number
         return np.broadcast_to(np.int8(len(self._sets) - 1), (n_rows(data), 1))
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> Any:

@@ -21,7 +21,7 @@ from numpyvae.exercises.judge.mistakes import Mistake, plant
 from numpyvae.exercises.judge.mistakes.kinds import in_function as mistakes_in
 from numpyvae.exercises.judge.places import Rng
 
-__all__ = ["CATALOGUE", "load", "mistakes_in", "with_marks"]
+__all__ = ["CATALOGUE", "given_names", "load", "mistakes_in", "with_marks"]
 
 CATALOGUE = "catalogue.py"
 
@@ -167,15 +167,24 @@ def _read(folder: Path, exercise: Exercise) -> Exercise:
 def _with_given(exercise: Exercise, before: Sequence[Exercise]) -> Exercise:
     """With what its solution may import from `given`: the functions of the exercises before it."""
     there = [name for e in before for name in e.marks]
-    for node in ast.parse(exercise.source).body:
-        if isinstance(node, ast.ImportFrom) and node.module == "given":
-            for name in (alias.name for alias in node.names if alias.name not in there):
-                raise ValueError(
-                    f"{Path(exercise.folder) / exercise.file}, line {node.lineno}: given has no "
-                    f"{name}; it has {', '.join(there) or 'nothing'}, of the exercises before"
-                )
+    for line, name in given_names(exercise.source):
+        if name not in there:
+            raise ValueError(
+                f"{Path(exercise.folder) / exercise.file}, line {line}: given has no {name}; "
+                f"it has {', '.join(there) or 'nothing'}, of the exercises before"
+            )
     given = ((e.file.removesuffix(".py"), e.source, tuple(e.marks)) for e in before)
     return replace(exercise, given=tuple(given))
+
+
+def given_names(source: str) -> list[tuple[int, str]]:
+    """The line and the name of each import from `given`, also within a function."""
+    return [
+        (node.lineno, alias.name)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module == "given"
+        for alias in node.names
+    ]
 
 
 def _check_function(
