@@ -129,12 +129,12 @@ class _Training:
         self.say, self.fail = console
         self.vae, self.best = plan.vae, plan.best
         self.epochs_before = self.epochs_followed = self.epochs_saved = plan.vae.epochs_trained
-        self.next_save = self.seconds = 0.0
+        self.next_save = 0.0
         self.error: Exception | None = None
 
     def fit(self) -> BaseException | None:
         """Train; return the exception that ended it early, or None."""
-        plan, started = self.plan, time.perf_counter()
+        plan = self.plan
         if not plan.epochs:
             return None
         step = f"a step on {plan.config['batch_size']} examples (--batch-size)"
@@ -145,8 +145,6 @@ class _Training:
             return _in_options(error, plan.data)
         except (KeyboardInterrupt, MemoryError, OSError, RanksDifferError, ValueError) as error:
             return error
-        finally:
-            self.seconds = time.perf_counter() - started
         return None
 
     def _after_epoch(self, _: Model, record: dict[str, float]) -> None:
@@ -186,16 +184,18 @@ class _Training:
         if end is not None and epochs == self.epochs_before:
             return self._nothing_new(end)
         if not self._save():
-            return self.fail(self.error, f" Of {epochs} epochs, {self.epochs_saved} are in {name}.")
+            return self.fail(
+                self.error, f" Of {_n_epochs(epochs)}, {self.epochs_saved} are in {name}."
+            )
         if self.best:
             self.best.finish(self.vae)
         try:
             with self.interrupts.listening():
                 return self._draw_and_say(end)
         except RankGoneError as gone:
-            return self.fail(f"{gone} after {epochs} epochs: {self._left()}")
+            return self.fail(f"{gone} after {_n_epochs(epochs)}: {self._left()}")
         except KeyboardInterrupt as second:  # in a hurry
-            self.say(f"Interrupted after {epochs} epochs: {self._left()}")
+            self.say(f"Interrupted after {_n_epochs(epochs)}: {self._left()}")
             return _code(end if isinstance(end, KeyboardInterrupt) else second)
         except Exception as error:  # of any kind: the model is not lost
             return self.fail(error, f" The model is in {name}/.")
@@ -208,13 +208,14 @@ class _Training:
             raise end
         complete = self._draw()
         if isinstance(end, Exception):
-            kept = f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}"
+            learned = _n_epochs(self.vae.epochs_trained)
+            kept = f" What was learned in {learned} is in {self.folder.name}"
             best = (
                 f", with the parameters of the best, epoch {self.best.epoch}" if self.best else ""
             )
             return self.fail(end, f"{kept}{best}.")
         if end is None and (stopping := self.plan.stopping) and is_stopped(stopping):
-            self.say(f"Early stopping: no better test ELBO for {stopping.waited} epochs.")
+            self.say(f"Early stopping: no better test ELBO for {_n_epochs(stopping.waited)}.")
         self.say(self._summary("Learned in" if end is None else "Interrupted after"))
         return _code(end) if end else DONE if complete else NO_PICTURE
 
@@ -231,7 +232,7 @@ class _Training:
         if not isinstance(end, KeyboardInterrupt):
             return self.fail(end)
         if self.epochs_before:
-            kept = f"{self.folder.name} is as it was, after {self.epochs_before} epochs."
+            kept = f"{self.folder.name} is as it was, after {_n_epochs(self.epochs_before)}."
         else:
             kept = "nothing was learned, and nothing was written."
         self.say(f"Interrupted before the end of an epoch: {kept}")
@@ -247,6 +248,16 @@ class _Training:
 
     def _pictures(self) -> list[str]:
         return [name for name in PICTURES if (self.folder.path / name).exists()]
+
+    def _epochs(self, what: str) -> str:
+        """How many epochs this command has trained, and how long it took, as history.csv has it."""
+        of_this = self.vae.history[self.epochs_before :]
+        total = _n_epochs(self.vae.epochs_trained)
+        if not of_this:
+            return f"Nothing left to train after {total}"
+        if self.epochs_before:
+            total = f"{_n_epochs(len(of_this), 'more ')}, {self.vae.epochs_trained} in all"
+        return f"{what} {total} ({sum(record['seconds'] for record in of_this):.1f} s)"
 
     def _summary(self, what: str) -> str:
         plan, vae, name = self.plan, self.vae, self.folder.name
@@ -267,9 +278,13 @@ class _Training:
         best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
         no_page = f"; no {PAGE}: {reason}" if (reason := why_no_page(vae)) else ""
         return (
-            f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: {result}.\n"
+            f"{self._epochs(what)}{best}: {result}.\n"
             f"Pictures: {name}/ ({', '.join(self._pictures()) or 'none'}{no_page})"
         )
+
+
+def _n_epochs(n: int, more: str = "") -> str:
+    return f"{n} {more}epoch{'s' * (n != 1)}"
 
 
 def _code(end: BaseException) -> int:

@@ -231,8 +231,8 @@ def test_a_rank_that_is_gone_is_said_in_one_line(train, monkeypatch, capsys):
     epochs = open_run("run")[0].epochs_trained
     assert epochs in (1, 2)
     assert first[2] == (
-        f"another rank has ended after {epochs} epochs: the model is in run/, no pictures were "
-        "drawn. mpiexec -n 2 numpyvae train --resume run goes on."
+        f"another rank has ended after {epochs} epoch{'s' * (epochs - 1)}: the model is in run/, "
+        "no pictures were drawn. mpiexec -n 2 numpyvae train --resume run goes on."
     )
     assert first[0] != 0
     assert second == (0, "", "")

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def test_a_signal_leaves_a_run_that_goes_on_to_the_same_bits(where, signals, cap
     assert err == ""
     epochs = {"in an epoch": 4, "while saving": 1, "while drawing": 6}[where]
     said = out.splitlines()[-2:]
-    assert f"Interrupted after {epochs} epochs" in said[0] + said[1]
+    assert f"Interrupted after {epochs} epoch{'s' * (epochs > 1)}" in said[0] + said[1]
     vae, _ = open_run("run")
     assert vae.epochs_trained == len(vae.history) == epochs
     assert main(["evaluate", "run", "--samples", "2"]) == 0
@@ -213,12 +214,27 @@ def test_early_stopping_asks_where_the_run_is_not_where_it_has_been(capsys, monk
     assert train(epochs=4) == 0
     assert "Early stopping" not in capsys.readouterr().out
     assert train("--resume", "run", "--early-stopping", "2", epochs=9) == 0
-    assert "\nEarly stopping: no better test ELBO for 2 epochs.\nLearned in 6" in (
-        capsys.readouterr().out
-    )
+    stopped = "\nEarly stopping: no better test ELBO for 2 epochs.\n"
+    assert f"{stopped}Learned in 2 more epochs, 6 in all (" in capsys.readouterr().out
     assert train("--resume", "run") == 0
-    out = capsys.readouterr().out
-    assert "\nEarly stopping: no better test ELBO for 2 epochs.\nLearned in 6" in out
+    assert f"{stopped}Nothing left to train after 6 epochs: test" in capsys.readouterr().out
+
+
+def test_train_and_compare_give_one_number_of_seconds(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr("numpyvae.training.time.perf_counter", lambda: float(next(clock)))
+    assert train(epochs=2) == 0
+    assert train("--resume", "run", epochs=3) == 0
+    assert train("--seed", "1", epochs=1, out="other") == 0
+    said = capsys.readouterr().out
+    (two,) = re.findall(r"Learned in 2 epochs \((.*) s\): ", said)
+    (more,) = re.findall(r"Learned in 1 more epoch, 3 in all \((.*) s\): ", said)
+    (one,) = re.findall(r"Learned in 1 epoch \((.*) s\): ", said)
+    assert float(one) > 0
+    assert main(["compare", "run", "other", "--samples", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.search(rf" 3 +{float(two) + float(more):.1f} ", lines[2])
+    assert re.search(rf" 1 +{float(one):.1f} ", lines[3])
 
 
 def test_a_resumed_run_keeps_the_times_of_its_epochs():
