@@ -32,7 +32,7 @@ def main():
     noise = vae.draw_noise(np.random.default_rng(0), N)
     whole = vae.loss_and_grad(vae.theta, x, noise)[1]
     grad = vae.loss_and_grad(vae.theta, x[rows], noise[rows])[1]
-    say(f"{size} ranks, {N} rows: the mean of their gradients, minus the gradient of all rows")
+    say(f"ranks: {size}, rows: {N}; the mean of their gradients, minus the gradient of all rows")
     for name, share in ("n_r / N", len(x[rows]) / N), ("1 / ranks", 1 / size):
         error = np.abs(mean_over_ranks(comm, grad, share) - whole).max() / np.abs(whole).max()
         say(f"  each weighted by {name:<14}{error:.1e} of its largest entry")
@@ -46,13 +46,13 @@ def main():
         say(f"  each has noise {name:<16}{noisy.var(axis=0).sum():.3g}")
 
     # The parameters must not: gradients at different points add up to the gradient of no loss.
-    say("loss after 300 steps by that mean, in nats")
-    for name, seed in ("rank 0", 0), ("its own", rank):
+    say("loss after 300 steps by that mean, in nats, by the theta that each starts from")
+    for name, seed in ("rank 0's", 0), ("its own", rank):
         vae, optimizer, rng = new_vae(seed), Adam(3e-3), np.random.default_rng([2, rank])
         for _ in range(300):
             grad = vae.loss_and_grad(vae.theta, x[rows], vae.draw_noise(rng, len(x[rows])))[1]
             optimizer.step(vae.theta, mean_over_ranks(comm, grad, len(x[rows]) / N))
-        say(f"  each begins with theta of {name:<8}{vae.loss(vae.theta, x, noise):.1f}")
+        say(f"  each starts from {name:<14}{vae.loss(vae.theta, x, noise):.1f}")
 
     vae = new_vae(0)
     vae.theta += rank  # `fit` begins with those of rank 0

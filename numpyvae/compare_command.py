@@ -186,8 +186,9 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Iterator[
     cells = [["run", *numbers, *names], *(_cells(row, names) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     last_number = len(numbers)
+    n = rows[0]["test_examples"]
     yield (
-        f"means over {rows[0]['test_examples']} test examples, in nats"
+        f"means over {n} test example{'s' * (n > 1)}, in nats"
         if len({row["test_examples"] for row in rows}) == 1
         else "means over each run's own test examples, in nats"
     )
@@ -205,15 +206,20 @@ def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     known = row["active_units"] is not None
     return [
         row["run"],
-        MISSING if log_px is None else f"{log_px:.2f} ± {row['standard_error']:.2f}",
+        MISSING if log_px is None else f"{log_px:.2f} ± {_error(row['standard_error'])}",
         row["method"] or MISSING,
-        MISSING if apart is None else f"{apart:+.2f} ± {row['difference_standard_error']:.2f}",
+        MISSING if apart is None else f"{apart:+.2f} ± {_error(row['difference_standard_error'])}",
         MISSING if row["elbo"] is None else f"{row['elbo']:.2f}",
         f"{row['active_units']} of {row['latent_dim']}" if known else MISSING,
         str(row["epochs"]),
         MISSING if row["seconds"] is None else f"{row['seconds']:.1f}",
         *(_short(row[name]) for name in names),
     ]
+
+
+def _error(error: float) -> str:
+    """An error in two decimals; none is exactly 0."""
+    return "<0.01" if error < 0.005 else f"{error:.2f}"
 
 
 def _short(setting: str | None) -> str:
@@ -236,7 +242,8 @@ def _footnotes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         name, log_px, few = row["run"], row["log_likelihood"], row["few_effective"]
         if few:
             yield (
-                f"{name}: {few} of {row['test_examples']} examples have an effective sample size "
+                f"{name}: {few} of {row['test_examples']} examples "
+                f"ha{'s' if few == 1 else 've'} an effective sample size "
                 "below 5, so its log p(x) may be too low by more than its error"
             )
         if not all(math.isfinite(value) for value in (log_px, row["elbo"]) if value is not None):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from numpyvae.drawing import TICK_SIZE, add_caption, describe, new_figure, number_text
+from numpyvae.drawing import TICK_SIZE, add_caption, describe, new_figure
 from numpyvae.evaluation import Estimate, active_units, mean_terms
 from numpyvae.likelihoods import Binomial
 from numpyvae.numerics import Array
@@ -77,7 +77,7 @@ def unlike(run: Run, first: Run) -> str:
         return "one is of p(x), the other of p(x|y)"
     if _has_labels(run) and not np.array_equal(y, y_first):
         return "they are told other labels"
-    if isinstance(run.model.likelihood, Binomial) != isinstance(first.model.likelihood, Binomial):
+    if _is_discrete(run) != _is_discrete(first):
         return "one is a probability, the other a density"
     return ""
 
@@ -85,6 +85,10 @@ def unlike(run: Run, first: Run) -> str:
 def _has_labels(run: Run) -> bool:
     """Whether it is a model of x given y; one that sums over an unknown y is a model of x."""
     return isinstance(run.data, tuple) and not run.model.unknown_labels
+
+
+def _is_discrete(run: Run) -> bool:
+    return isinstance(run.model.likelihood, Binomial)
 
 
 def groups(runs: Sequence[Run]) -> list[list[Run]]:
@@ -130,16 +134,25 @@ def training_curves(runs: Sequence[Run]) -> Figure:
         for run in group:
             _curve(ax, run, name, *next(styles))
         better = "higher" if name == "elbo" else "lower"
-        title = "Test ELBO" if name == "elbo" else "Test loss"
+        title = f"Test ELBO{_of_what(group[0], drawn)}" if name == "elbo" else "Test loss"
         describe(ax, f"{title} ({better} is better)", "epoch", "nats per example")
         _frame(ax, better == "higher")
     figure.legend(loc="outside right upper", fontsize=TICK_SIZE, frameon=False, handlelength=3.2)
     left_out = len(runs) - len(drawn)
-    caption = "at the end of each epoch; in the legend, of the last"
+    caption = "after each epoch, on the test examples"
+    caption += "; panels cannot be compared with each other" if rows > 1 else ""
     caption += f"; not drawn: {left_out} of {len(runs)} runs" if left_out else ""
-    caption += "; what cannot be compared has panels of its own" if rows > 1 else ""
     add_caption(figure, caption)
     return figure
+
+
+def _of_what(run: Run, others: Sequence[Run]) -> str:
+    """What the ELBO of a run is of, in the words that tell it from some of the others."""
+    words = {"probability" if _is_discrete(other) else "density" for other in others}
+    kind = "probability" if _is_discrete(run) else "density"
+    given = "p(x|y)" if _has_labels(run) else "p(x)"
+    said = [kind] * (len(words) > 1) + [given] * (len(set(map(_has_labels, others))) > 1)
+    return f" of {'the ' * (kind in said)}{' '.join(said)}" if said else ""
 
 
 def _quantity(run: Run) -> str:
@@ -151,9 +164,8 @@ def _curve(ax: Axes, run: Run, name: str, colour: str, line: str) -> None:
     values = history.column(f"validation_{name}")
     values = history.column(name) if np.isnan(values).all() else values
     marker = "o" if len(values) == 1 else None
-    label = f"{_end_of(run.name)}, {number_text(values[-1], '.1f')}"
     epochs = np.arange(1, len(values) + 1)
-    ax.plot(epochs, values, line, color=colour, marker=marker, lw=1.8, label=label)
+    ax.plot(epochs, values, line, color=colour, marker=marker, lw=1.8, label=_end_of(run.name))
 
 
 def _end_of(name: str) -> str:

@@ -13,7 +13,7 @@ from saved_files import rewritten
 
 from numpyvae import VAE, Autoencoder, Bernoulli, ConditionalVAE, Gaussian
 from numpyvae.cli import main
-from numpyvae.compare_command import _test_rows
+from numpyvae.compare_command import _error, _footnotes, _test_rows
 from numpyvae.comparison import (
     MOST_CURVES,
     Run,
@@ -178,6 +178,23 @@ def test_the_number_of_ranks_tells_runs_apart(compare):
     assert (a.split()[-3], b.split()[-3]) == ("1", "2")
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(0.0, "<0.01"), (1e-9, "<0.01"), (0.0049, "<0.01"), (0.005, "0.01"), (0.126, "0.13"),
+     (math.inf, "inf"), (math.nan, "nan")],
+)  # fmt: skip
+def test_no_error_is_shown_as_nought(error, text):
+    assert _error(error) == text
+
+
+def test_one_example_has():
+    rows = [{"run": "r", "method": "refined", "log_likelihood": -1.0, "elbo": -1.0,
+             "test_examples": 9, "few_effective": n} for n in (1, 2)]  # fmt: skip
+    _, one, two = _footnotes(rows)
+    assert one.startswith("r: 1 of 9 examples has an effective sample size below 5, so its log")
+    assert two.startswith("r: 2 of 9 examples have an effective")
+
+
 # What cannot be compared.
 
 
@@ -312,13 +329,37 @@ def test_a_line_for_each_run_and_a_panel_for_what_cannot_be_compared():
     assert [[run.name for run in group] for group in groups(runs)] == [["a", "b$", "ae"], ["g"]]
     figure = training_curves(runs)
     panels = [[line.get_label() for line in ax.lines] for ax in figure.axes]
-    minus = "\N{MINUS SIGN}"
-    assert panels == [[f"a, {minus}3.0", rf"b\$, {minus}2.0"], ["ae, 7.0"], [f"g, {minus}1.0"]]
+    assert panels == [["a", r"b\$"], ["ae"], ["g"]], "no number that is not the table's"
     assert figure.axes[0].lines[1].get_ydata().tolist() == [-4.0, -2.0]
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles[:2] == ["Test ELBO (higher is better)", "Test loss (lower is better)"]
+    assert titles == [
+        "Test ELBO of the probability (higher is better)",
+        "Test loss (lower is better)",
+        "Test ELBO of the density (higher is better)",
+    ]
     assert {ax.get_ylabel() for ax in figure.axes} == {"nats per example"}
-    assert "panels of its own" in figure.get_supxlabel()
+    assert figure.get_supxlabel() == (
+        "after each epoch, on the test examples; panels cannot be compared with each other"
+    )
+
+
+def test_panels_say_what_their_elbo_is_of():
+    told = ConditionalVAE(2, 1, 2, (), likelihood=Bernoulli())
+    told.history = drawn("a", [-5.0]).model.history
+    told = Run("told", told, (np.zeros((3, 2)), np.zeros(3, int)), {})
+    alone = drawn("b", [-4.0])
+
+    def titles(*runs):
+        axes = training_curves(runs).axes
+        return [ax.get_title(loc="left").removesuffix(" (higher is better)") for ax in axes]
+
+    assert titles(alone, told) == ["Test ELBO of p(x)", "Test ELBO of p(x|y)"]
+    assert titles(told) == titles(alone) == ["Test ELBO"]
+    assert titles(alone, told, drawn("g", [-1.0], likelihood=Gaussian(1.0))) == [
+        "Test ELBO of the probability p(x)",
+        "Test ELBO of the probability p(x|y)",
+        "Test ELBO of the density p(x)",
+    ]
 
 
 def test_no_two_lines_look_alike():

@@ -116,7 +116,7 @@ def speeds(name: str, kind: Kind, latent_dims: tuple[int, ...], times: Times) ->
     rows = []
     for L in latent_dims:
         of_L = [times[name, L, S] for S in kind.samples]
-        cells = [f"{1 / t:.3g}" for t in of_L]
+        cells = [f"{1 / t:#.3g}".rstrip(".") for t in of_L]
         rows.append([f"L = {L}", *cells, f"{exponent(kind.samples, of_L):.2f}"])
     columns = [[times[name, L, S] for L in latent_dims] for S in kind.samples]
     rows.append(["growth in L", *(f"{exponent(latent_dims, c):.2f}" for c in columns), ""])
