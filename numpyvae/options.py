@@ -203,7 +203,9 @@ def add_train(commands: Any, run: Command, model: str) -> None:
 
     def option(name: str, *, help: str, default: Any = None, **how: Any) -> None:  # noqa: A002
         """An option without a default in argparse, so that only what the user gave is set."""
-        text = f"{help} (default: {default})" if default else help
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        said = default is None or isinstance(default, bool) or not shown
+        text = help if said else f"{help} (default: {shown})"
         action = add.add_argument(name, default=argparse.SUPPRESS, help=text, **how)
         defaults[action.dest] = default
 
