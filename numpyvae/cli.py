@@ -260,13 +260,15 @@ def _check_users(arguments: argparse.Namespace) -> int:
     """Check the user's f and gradient at the user's point: the report, and the exit code."""
     if None in (arguments.f, arguments.grad, arguments.at):
         raise ValueError("expected a function, its gradient and a point: check F GRAD --at POINT")
+    if arguments.directions is not None:
+        positive_int("directions", arguments.directions)
     report = check_files(
         arguments.f,
         arguments.grad,
         arguments.at,
         method=arguments.method,
         directions=arguments.directions,
-        rng=arguments.seed,
+        rng=positive_int("seed", arguments.seed, least=0),
     )
     print(report)
     return VERDICTS[report.verdict]

@@ -34,7 +34,7 @@ IN_A_SHELL = {
     "corruption": "of the input",
     "prior": "p(z) (default: gaussian_mixture:10)",
 }
-"""The help for arguments whose docstring speaks of Python objects, or of values that are refused."""
+"""The help for arguments whose docstring speaks of Python objects, or of refused values."""
 
 
 class ModelOption(NamedTuple):

@@ -156,7 +156,13 @@ def add_check(commands: Any, run: Command) -> None:
     option = add.add_argument
     option("f", nargs="?", metavar="F", help="your function, as my_module.py:f")
     option("grad", nargs="?", metavar="GRAD", help="its gradient, as my_module.py:grad_f")
-    option("--at", metavar="POINT", help="an .npz file: theta, or one array for each parameter")
+    option(
+        "--at",
+        metavar="POINT",
+        help="an .npz file with theta, whose other arrays are constants, passed by name to the "
+        "functions that take them; or without it: one array, or several, of which F and GRAD get "
+        "one dict. Or an .npy file, with theta alone",
+    )
     option(
         "--method",
         choices=("auto", "complex", "central", "directional", "taylor"),

@@ -66,10 +66,7 @@ class LinearAutoencoder(Autoencoder):
         super().__init__(data_dim, latent_dim, hidden_dims, **arguments)
         self.penalties = tuple(positive_number("penalties", v, zero=True) for v in penalties)
         if self.hidden_dims or len(self.penalties) != self.latent_dim:
-            raise ValueError(
-                f"expected no hidden layers and {self.latent_dim} penalties, one for each latent "
-                f"dimension, got {len(self.hidden_dims)} and {len(self.penalties)}"
-            )
+            raise ValueError("penalties are for hidden_dims=(), one for each latent dimension")
         if self.tied:
             raise ValueError("penalties are for weights that are not tied")
 

@@ -91,7 +91,8 @@ class VectorQuantizedVAE(DiscreteCodeModel):
             n_codes: K, the number of entries.
             commitment: weight of ||z_e - sg[z_q]||^2, in nats, at least 0. The 0.25 of the
                 literature belongs to errors averaged over pixels and is too small here.
-            ema: decay in [0, 1) of codes that are moving averages; without, they descend a gradient.
+            ema: decay in [0, 1) of codes that are moving averages; without it they descend a
+                gradient.
         """
         D, p = positive_int("data_dim", data_dim), likelihood or Bernoulli()
         M = self.n_positions = positive_int("n_positions", n_positions)
