@@ -320,6 +320,15 @@ def test_marks_that_are_none(line, expected, tmp_path):
         own.with_marks(COURSES, path)
 
 
+@pytest.mark.parametrize(("started", "checked"), [(True, False), (False, True)])
+def test_a_folder_of_other_exercises_is_one_line(started, checked, said):
+    own = ["--exercises", "own"]
+    said("start", "hw", *own * started)
+    code, text = said("check", "hw", *own * checked)
+    assert (code, text.count("\n")) == (2, 1)
+    assert f"was it started {'with' if started else 'without'} --exercises, or" in text
+
+
 def test_a_course_counts_itself(said, tmp_path):
     assert (COURSES[1].numbers, COURSES[2].numbers) == ("0 to 9", "10 to 13")
     catalogue = tmp_path / "own" / "catalogue.py"
