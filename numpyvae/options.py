@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that says in one line what is wrong with the arguments, and whose help to read."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, but arguments left over are an error here, so that this help is named."""
+        """As argparse does, but arguments left over are an error here: this help is named."""
         found, left = super().parse_known_args(args, namespace)
         if left:
             self.error(f"unrecognized arguments: {' '.join(left)}")
