@@ -320,6 +320,17 @@ def test_marks_that_are_none(line, expected, tmp_path):
         own.with_marks(COURSES, path)
 
 
+def test_lint_counts_one_as_one(said, tmp_path):
+    catalogue = tmp_path / "own" / "catalogue.py"
+    text = catalogue.read_text()
+    catalogue.write_text(
+        text + "EXERCISES[0] = replace(EXERCISES[0], mistakes=EXERCISES[0].mistakes[:1])\n"
+    )
+    edited(catalogue, "from numpyvae", "from dataclasses import replace\n\nfrom numpyvae")
+    line = "ex1_softmax.py           2 functions,   1 mistake: ok\n"
+    assert said("lint", "--exercises", "own") == (0, line)
+
+
 @pytest.mark.parametrize(("started", "checked"), [(True, False), (False, True)])
 def test_a_folder_of_other_exercises_is_one_line(started, checked, said):
     own = ["--exercises", "own"]

@@ -15,6 +15,7 @@ from numpyvae.exercises.sandbox.process import FORKERS
 from numpyvae.exercises.sandbox.runner import Limits
 from numpyvae.exercises.student import hints, notebook, own_model, report, stubs
 from numpyvae.exercises.student.courses import add_course, course_of, courses_of, in_words
+from numpyvae.validation import counted
 
 __all__ = ["add_to"]
 
@@ -72,7 +73,7 @@ def start(arguments: argparse.Namespace) -> int:
     else:
         written, kept = stubs.start(arguments.folder, course)
     print(
-        f"{arguments.folder}/: {len(written)} files written"
+        f"{arguments.folder}/: {counted(len(written), 'file')} written"
         + (f", {len(kept)} kept unchanged" if kept else "")
     )
     if arguments.notebook:
