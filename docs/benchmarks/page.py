@@ -59,13 +59,15 @@ this processor: no variable such as OPENBLAS_CORETYPE is set.
 
 {aims}
 
-A ratio is numpyvae's time divided by the other's: below 1, numpyvae is faster. Medians in ms:
+A ratio is numpyvae's time divided by the other's: below 1, numpyvae is faster. Medians in ms.
+In all tables of this page a ratio is the median of the ratios within the rounds, since the
+machine's speed changes from round to round, and not the ratio of the two medians beside it:
 
 {steps}
 
 How it is measured: each contender runs in its own process. They take turns, {block:g} s of steps
 each, with a pause of {pause:g} s in which the previous contender's threads fall asleep. Each block
-gives a median. A ratio is the median of the ratios of blocks in the same round. In the least
+gives a median. In the least
 steady row the middle half of a contender's blocks spans {spread:.0%} of their median.
 
 "Matrix products" are the products of the step alone, by `np.matmul(..., out=)`. No code that uses
@@ -74,7 +76,8 @@ NumPy's products can be faster; JAX and PyTorch have their own.
 ### Where our time goes
 
 Milliseconds of the parts, each measured alone, with its numbers in the cache. The rest is the KL,
-the loss, Python's own time, and what has to be fetched from memory anew in a whole step.
+the loss, Python's own time, and what has to be fetched from memory anew in a whole step. It is a
+difference of noisy numbers, and below 0 where it is smaller than they are exact.
 
 {parts}
 

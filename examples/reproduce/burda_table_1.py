@@ -109,11 +109,11 @@ def main() -> None:
         f"standard error over the {len(log_px)} test images {error:.2f}"
     )
     if options.refined:
-        refined = log_likelihood(model, x[: options.refined], 5000, rng)
-        n = len(refined.log_px)
+        refined = log_likelihood(model, x[: options.refined], 5000, rng).log_likelihood
+        n = len(refined)
         print(
             f"-log p(x) of the first {n} test images: {-log_px[:n].mean():.3f} by the encoder's "
-            f"samples, {-refined.log_px.mean():.3f} by a posterior refined for each image"
+            f"samples, {-refined.mean():.3f} by a posterior refined for each image"
         )
 
 
