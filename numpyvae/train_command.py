@@ -24,7 +24,7 @@ from numpyvae.run_labels import data_of
 from numpyvae.train_plan import Plan, is_stopped, new_plan, resumed_plan
 from numpyvae.train_ranks import Trainer, communicator, follow, rank_0_first
 from numpyvae.training import DivergenceError
-from numpyvae.validation import memory_for
+from numpyvae.validation import counted, memory_for
 
 __all__ = ["Console", "train"]
 
@@ -70,7 +70,7 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
         for note in plan.notes:
             console.say(f"{shown(Path(plan.source).name)}: {note}")
         console.say(
-            f"{shown(plan.source)}: {len(plan.data.x_train)} examples of dimension "
+            f"{shown(plan.source)}: {counted(len(plan.data.x_train), 'example')} of dimension "
             f"{plan.vae.data_dim} to train on, {len(plan.data.x_test)} to test on\n"
             f"{plan.vae!r}, {plan.vae.layout.size:,} parameters"
         )
@@ -135,7 +135,7 @@ class _Training:
         plan, started = self.plan, time.perf_counter()
         if not plan.epochs:
             return None
-        step = f"a step on {plan.config['batch_size']} examples (--batch-size)"
+        step = f"a step on {counted(plan.config['batch_size'], 'example')} (--batch-size)"
         try:
             with memory_for(step):
                 self.train([self._after_epoch, *(f for f in (plan.stopping, plan.film) if f)])
@@ -184,7 +184,9 @@ class _Training:
         if end is not None and epochs == self.epochs_before:
             return self._nothing_new(end)
         if not self._save():
-            return self.fail(self.error, f" Of {epochs} epochs, {self.epochs_saved} are in {name}.")
+            return self.fail(
+                self.error, f" Of {counted(epochs, 'epoch')}, {self.epochs_saved} are in {name}."
+            )
         if self.best:
             self.best.finish(self.vae)
         try:
@@ -192,8 +194,9 @@ class _Training:
                 return self._draw_and_say(end)
         except KeyboardInterrupt as second:  # in a hurry
             self.say(
-                f"Interrupted after {epochs} epochs: the model is in {name}/, its pictures are not "
-                f"complete. numpyvae train --resume {in_shell(self.folder.given)} goes on."
+                f"Interrupted after {counted(epochs, 'epoch')}: the model is in {name}/, its "
+                f"pictures are not complete. numpyvae train --resume "
+                f"{in_shell(self.folder.given)} goes on."
             )
             return _code(end if isinstance(end, KeyboardInterrupt) else second)
         except Exception as error:  # of any kind: the model is not lost
@@ -205,13 +208,16 @@ class _Training:
             raise end
         complete = self._draw()
         if isinstance(end, Exception):
-            kept = f" What was learned in {self.vae.epochs_trained} epochs is in {self.folder.name}"
+            learned = counted(self.vae.epochs_trained, "epoch")
+            kept = f" What was learned in {learned} is in {self.folder.name}"
             best = (
                 f", with the parameters of the best, epoch {self.best.epoch}" if self.best else ""
             )
             return self.fail(end, f"{kept}{best}.")
         if end is None and (stopping := self.plan.stopping) and is_stopped(stopping):
-            self.say(f"Early stopping: no better test ELBO for {stopping.waited} epochs.")
+            self.say(
+                f"Early stopping: no better test ELBO for {counted(stopping.waited, 'epoch')}."
+            )
         self.say(self._summary("Learned in" if end is None else "Interrupted after"))
         return _code(end) if end else DONE if complete else NO_PICTURE
 
@@ -220,7 +226,7 @@ class _Training:
         if not isinstance(end, KeyboardInterrupt):
             return self.fail(end)
         if self.epochs_before:
-            kept = f"{self.folder.name} is as it was, after {self.epochs_before} epochs."
+            kept = f"{self.folder.name} is as it was, after {counted(self.epochs_before, 'epoch')}."
         else:
             kept = "nothing was learned, and nothing was written."
         self.say(f"Interrupted before the end of an epoch: {kept}")
@@ -253,8 +259,9 @@ class _Training:
         best = f" (epoch {self.best.epoch} is kept)" if self.best else ""
         pictures = [name for name in PICTURES if (self.folder.path / name).exists()]
         no_page = f"; no {PAGE}: {reason}" if (reason := why_no_page(vae)) else ""
+        epochs = counted(vae.epochs_trained, "epoch")
         return (
-            f"{what} {vae.epochs_trained} epochs ({self.seconds:.1f} s){best}: {result}.\n"
+            f"{what} {epochs} ({self.seconds:.1f} s){best}: {result}.\n"
             f"Pictures: {name}/ ({', '.join(pictures) or 'none'}{no_page})"
         )
 

@@ -39,7 +39,7 @@ def test_joblib_trains_each_run_in_its_folder_and_goes_on(tmp_path, monkeypatch,
     assert sorted(p.name for p in Path("runs").iterdir() if p.is_dir()) == SWEEP
     vae = VAE.load("runs/latent8-seed2/model.npz")
     assert (vae.latent_dim, vae.seed, vae.epochs_trained) == (8, 2, 1)
-    assert Path("runs/latent8-seed2.log").read_text().count("Learned in 1 epochs") == 2
+    assert Path("runs/latent8-seed2.log").read_text().count("Learned in 1 epoch (") == 2
     assert not np.array_equal(vae.theta, VAE.load("runs/latent8-seed1/model.npz").theta)
 
 
