@@ -49,7 +49,7 @@ from numpyvae.run_files import MODEL, file_to_write, open_run, resume_command, s
 from numpyvae.run_labels import AtLabels, class_of, coded, data_of
 from numpyvae.streams import Steady, steady_streams
 from numpyvae.user_functions import check_files
-from numpyvae.validation import memory_for, positive_int
+from numpyvae.validation import counted, memory_for, positive_int
 
 __all__ = ["main"]
 
@@ -188,15 +188,15 @@ def _evaluation_data(
             f"got {x.shape[1]}"
         )
     if part is None:
-        return x, labels, f"{len(x)} test examples"
+        return x, labels, counted(len(x), "test example")
     part.check(x, vae.check_x)
     if part.name:
-        return x, labels, f"the {len(x)} rows of x_test in {shown(source)}"
+        return x, labels, f"the {counted(len(x), 'row')} of x_test in {shown(source)}"
     own = Path(source).resolve() == Path(config["data"])
     return (
         x,
         labels,
-        f"all {len(x)} rows of {shown(source)}"
+        f"all {counted(len(x), 'row')} of {shown(source)}"
         + (", most of which it was trained on" if own else ""),
     )
 
@@ -228,9 +228,9 @@ def sample(arguments: argparse.Namespace) -> int:
             np.save(file, x) if suffix == ".npy" else _write_csv(file, x, names)
     if isinstance(vae, AtLabels):
         of = ", ".join(str(classes[k]) for k in dict.fromkeys(vae.sampled(n)))
-        print(f"{n} means E[x|z, y], z drawn from the prior, y = {of}: {shown(path)}")
+        print(f"{counted(n, 'mean')} E[x|z, y], z drawn from the prior, y = {of}: {shown(path)}")
     else:
-        print(f"{n} means E[x|z], z drawn from the prior: {shown(path)}")
+        print(f"{counted(n, 'mean')} E[x|z], z drawn from the prior: {shown(path)}")
     return 0
 
 
@@ -273,13 +273,15 @@ def _check_users(arguments: argparse.Namespace) -> int:
     """Check the user's f and gradient at the user's point: the report, and the exit code."""
     if None in (arguments.f, arguments.grad, arguments.at):
         raise ValueError("expected a function, its gradient and a point: check F GRAD --at POINT")
+    if arguments.directions is not None:
+        positive_int("directions", arguments.directions)
     report = check_files(
         arguments.f,
         arguments.grad,
         arguments.at,
         method=arguments.method,
         directions=arguments.directions,
-        rng=arguments.seed,
+        rng=positive_int("seed", arguments.seed, least=0),
     )
     print(report)
     return VERDICTS[report.verdict]

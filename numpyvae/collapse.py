@@ -13,6 +13,7 @@ import numpy as np
 from numpyvae.gaussian import kl_per_dimension, reparameterize
 from numpyvae.numerics import Array
 from numpyvae.threads import one_blas_thread
+from numpyvae.validation import counted
 
 __all__ = ["Dimension", "dimensions", "explain"]
 
@@ -81,7 +82,7 @@ def explain(vae: Any, found: list[Dimension]) -> str:
         return "\n".join([*lines, "No dimension has collapsed."])
     total = sum(d.kl for d in found)
     n = len(collapsed)
-    who = "All dimensions" if n == len(found) else f"{n} dimension{'s' if n > 1 else ''}"
+    who = "All dimensions" if n == len(found) else counted(n, "dimension")
     return "\n".join([*lines, f"{who} collapsed (KL {total:.3f} nats in all). {_reason(vae)}"])
 
 

@@ -34,7 +34,7 @@ from numpyvae.run_files import (
 )
 from numpyvae.run_labels import data_of
 from numpyvae.train_plan import is_unfinished
-from numpyvae.validation import memory_for, positive_int
+from numpyvae.validation import counted, memory_for, positive_int
 
 __all__ = ["compare"]
 
@@ -148,7 +148,7 @@ def _measured(opened: Sequence[Run], arguments: argparse.Namespace) -> list[Run]
         with np.errstate(all="ignore"), memory_for(f"--samples {n_samples}"):
             measured.append(measure(run, n_samples, seed))
     if line.live:
-        line.show(f"{len(opened)} runs measured")
+        line.show(f"{counted(len(opened), 'run')} measured")
         line.close()
     return measured
 
@@ -186,9 +186,8 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Iterator[
     cells = [["run", *numbers, *names], *(_cells(row, names) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     last_number = len(numbers)
-    n = rows[0]["test_examples"]
     yield (
-        f"means over {n} test example{'s' * (n > 1)}, in nats"
+        f"means over {counted(rows[0]['test_examples'], 'test example')}, in nats"
         if len({row["test_examples"] for row in rows}) == 1
         else "means over each run's own test examples, in nats"
     )

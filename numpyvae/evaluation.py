@@ -22,7 +22,7 @@ from numpyvae.parameters import ParameterLayout
 from numpyvae.rows import Data, as_tuple, map_arrays, n_rows, take_rows
 from numpyvae.threads import one_blas_thread
 from numpyvae.training import Noise
-from numpyvae.validation import positive_int
+from numpyvae.validation import counted, positive_int
 
 __all__ = [
     "Estimate",
@@ -275,7 +275,9 @@ def name_of(term: str) -> str:
 
 def lines(measured: Mapping[str, Any], n: int, n_samples: int) -> Iterator[str]:
     """What `evaluate` measured on n examples, as a table to print."""
-    how = dict.fromkeys(("log_likelihood", "sampled_log_likelihood"), f", {n_samples} samples")
+    how = dict.fromkeys(
+        ("log_likelihood", "sampled_log_likelihood"), f", {counted(n_samples, 'sample')}"
+    )
     twice = measured.get("method") == "quadrature"
     if twice:
         how["log_likelihood"] = ", quadrature"

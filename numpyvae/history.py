@@ -9,6 +9,7 @@ import numpy as np
 
 from numpyvae.data.files import atomic_write
 from numpyvae.numerics import Array
+from numpyvae.validation import counted
 
 __all__ = ["History"]
 
@@ -34,7 +35,7 @@ class History(list[dict[str, float]]):
         if not self:
             return "History of 0 epochs"
         last = ", ".join(f"{name} {_number(value)}" for name, value in self[-1].items())
-        return f"History of {len(self)} epoch{'s' * (len(self) > 1)}, the last: {last}"
+        return f"History of {counted(len(self), 'epoch')}, the last: {last}"
 
     def _repr_html_(self) -> str:
         """For a notebook: up to about a dozen epochs, mostly early ones, when most is learned."""

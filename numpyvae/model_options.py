@@ -1,7 +1,8 @@
 """The options of `numpyvae train` for a model, made from the model's constructor.
 
 An option has the argument's name, takes the type of its annotation, and shows the docstring's text
-under "Args:" as its help. So a new model has its options without further work.
+under "Args:" as its help. So a new model has its options without further work, but for what a shell
+writes or allows otherwise than Python does: `IN_A_SHELL`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ OF_THE_RUN = {"data_dim", "n_classes", "likelihood", "seed", "dtype"}
 DEFAULTS = {"latent_dim": 2, "n_positions": 4, "code_dim": 4, "n_codes": 32, "code_noise": 0.5}
 """The command's defaults for arguments that the constructor requires."""
 
+IN_A_SHELL = {
+    "beta": "weight of the KL in the loss, at least 0: 1 makes the loss minus the ELBO, 0 leaves "
+    "reconstruction alone",
+    "corruption": "of the input",
+    "prior": "p(z) (default: gaussian_mixture:10)",
+}
+"""The help for arguments whose docstring speaks of Python objects, or of refused values."""
+
 
 class ModelOption(NamedTuple):
     """An option of one model: its name, and how `argparse` adds it."""
@@ -38,13 +47,13 @@ class ModelOption(NamedTuple):
 
 def model_options(model: str) -> Iterator[ModelOption]:
     """The options of the constructor of MODELS[model], in its order."""
-    helps = {**_helps(VAE), **_helps(MODELS[model])}
+    helps = {**_helps(VAE), **_helps(MODELS[model]), **IN_A_SHELL}
     for name, parameter in arguments_of(MODELS[model]).items():
         if name in OF_THE_RUN:
             continue
         needed = parameter.default is parameter.empty and name not in DEFAULTS
         default = DEFAULTS.get(name, None if needed else parameter.default)
-        how = {**_takes(name, str(parameter.annotation)), "help": helps.get(name, "")}
+        how = {**_takes(name, str(parameter.annotation)), "help": helps.get(name, "").rstrip(".")}
         if needed:
             how["required"] = True
         yield ModelOption("--" + name.replace("_", "-"), how, default)

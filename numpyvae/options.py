@@ -44,7 +44,14 @@ BAD_INPUT = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong with the arguments."""
+    """A parser that says in one line what is wrong with the arguments, and whose help to read."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but arguments left over are an error here: this help is named."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
@@ -156,7 +163,13 @@ def add_check(commands: Any, run: Command) -> None:
     option = add.add_argument
     option("f", nargs="?", metavar="F", help="your function, as my_module.py:f")
     option("grad", nargs="?", metavar="GRAD", help="its gradient, as my_module.py:grad_f")
-    option("--at", metavar="POINT", help="an .npz file: theta, or one array for each parameter")
+    option(
+        "--at",
+        metavar="POINT",
+        help="an .npz file with theta, whose other arrays are constants, passed by name to the "
+        "functions that take them; or without it: one array, or several, of which F and GRAD get "
+        "one dict. Or an .npy file, with theta alone",
+    )
     option(
         "--method",
         choices=("auto", "complex", "central", "directional", "taylor"),
@@ -203,7 +216,9 @@ def add_train(commands: Any, run: Command, model: str) -> None:
 
     def option(name: str, *, help: str, default: Any = None, **how: Any) -> None:  # noqa: A002
         """An option without a default in argparse, so that only what the user gave is set."""
-        text = f"{help} (default: {default})" if default else help
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        said = default is None or isinstance(default, bool) or not shown
+        text = help if said else f"{help} (default: {shown})"
         action = add.add_argument(name, default=argparse.SUPPRESS, help=text, **how)
         defaults[action.dest] = default
 

@@ -24,7 +24,7 @@ from numpyvae.run_labels import data_of
 from numpyvae.train_plan import Plan, is_stopped, new_plan, resumed_plan
 from numpyvae.train_ranks import Trainer, communicator, follow, rank_0_first
 from numpyvae.training import DivergenceError
-from numpyvae.validation import memory_for
+from numpyvae.validation import counted, memory_for
 
 __all__ = ["Console", "train"]
 
@@ -72,7 +72,7 @@ def train(given: Mapping[str, Any], defaults: Mapping[str, Any], console: Consol
         for note in plan.notes:
             console.say(f"{shown(Path(plan.source).name)}: {note}")
         console.say(
-            f"{shown(plan.source)}: {len(plan.data.x_train)} examples of dimension "
+            f"{shown(plan.source)}: {counted(len(plan.data.x_train), 'example')} of dimension "
             f"{plan.vae.data_dim} to train on, {len(plan.data.x_test)} to test on\n"
             f"{plan.vae!r}, {plan.vae.layout.size:,} parameters"
         )
@@ -137,7 +137,7 @@ class _Training:
         plan = self.plan
         if not plan.epochs:
             return None
-        step = f"a step on {plan.config['batch_size']} examples (--batch-size)"
+        step = f"a step on {counted(plan.config['batch_size'], 'example')} (--batch-size)"
         try:
             with memory_for(step):
                 self.train([self._after_epoch, *(f for f in (plan.stopping, plan.film) if f)])
@@ -185,7 +185,7 @@ class _Training:
             return self._nothing_new(end)
         if not self._save():
             return self.fail(
-                self.error, f" Of {_n_epochs(epochs)}, {self.epochs_saved} are in {name}."
+                self.error, f" Of {counted(epochs, 'epoch')}, {self.epochs_saved} are in {name}."
             )
         if self.best:
             self.best.finish(self.vae)
@@ -193,9 +193,9 @@ class _Training:
             with self.interrupts.listening():
                 return self._draw_and_say(end)
         except RankGoneError as gone:
-            return self.fail(f"{gone} after {_n_epochs(epochs)}: {self._left()}")
+            return self.fail(f"{gone} after {counted(epochs, 'epoch')}: {self._left()}")
         except KeyboardInterrupt as second:  # in a hurry
-            self.say(f"Interrupted after {_n_epochs(epochs)}: {self._left()}")
+            self.say(f"Interrupted after {counted(epochs, 'epoch')}: {self._left()}")
             return _code(end if isinstance(end, KeyboardInterrupt) else second)
         except Exception as error:  # of any kind: the model is not lost
             return self.fail(error, f" The model is in {name}/.")
@@ -208,14 +208,16 @@ class _Training:
             raise end
         complete = self._draw()
         if isinstance(end, Exception):
-            learned = _n_epochs(self.vae.epochs_trained)
+            learned = counted(self.vae.epochs_trained, "epoch")
             kept = f" What was learned in {learned} is in {self.folder.name}"
             best = (
                 f", with the parameters of the best, epoch {self.best.epoch}" if self.best else ""
             )
             return self.fail(end, f"{kept}{best}.")
         if end is None and (stopping := self.plan.stopping) and is_stopped(stopping):
-            self.say(f"Early stopping: no better test ELBO for {_n_epochs(stopping.waited)}.")
+            self.say(
+                f"Early stopping: no better test ELBO for {counted(stopping.waited, 'epoch')}."
+            )
         self.say(self._summary("Learned in" if end is None else "Interrupted after"))
         return _code(end) if end else DONE if complete else NO_PICTURE
 
@@ -232,7 +234,7 @@ class _Training:
         if not isinstance(end, KeyboardInterrupt):
             return self.fail(end)
         if self.epochs_before:
-            kept = f"{self.folder.name} is as it was, after {_n_epochs(self.epochs_before)}."
+            kept = f"{self.folder.name} is as it was, after {counted(self.epochs_before, 'epoch')}."
         else:
             kept = "nothing was learned, and nothing was written."
         self.say(f"Interrupted before the end of an epoch: {kept}")
@@ -252,11 +254,11 @@ class _Training:
     def _epochs(self, what: str) -> str:
         """How many epochs this command has trained, and how long it took, as history.csv has it."""
         of_this = self.vae.history[self.epochs_before :]
-        total = _n_epochs(self.vae.epochs_trained)
+        total = counted(self.vae.epochs_trained, "epoch")
         if not of_this:
             return f"Nothing left to train after {total}"
         if self.epochs_before:
-            total = f"{_n_epochs(len(of_this), 'more ')}, {self.vae.epochs_trained} in all"
+            total = f"{counted(len(of_this), 'more epoch')}, {self.vae.epochs_trained} in all"
         return f"{what} {total} ({sum(record['seconds'] for record in of_this):.1f} s)"
 
     def _summary(self, what: str) -> str:
@@ -281,10 +283,6 @@ class _Training:
             f"{self._epochs(what)}{best}: {result}.\n"
             f"Pictures: {name}/ ({', '.join(self._pictures()) or 'none'}{no_page})"
         )
-
-
-def _n_epochs(n: int, more: str = "") -> str:
-    return f"{n} {more}epoch{'s' * (n != 1)}"
 
 
 def _code(end: BaseException) -> int:

@@ -17,7 +17,7 @@ from numpyvae.numerics import Array
 from numpyvae.optimizers import Adam
 from numpyvae.run_files import open_stopped_run, ranks_of, resume_command, shown
 from numpyvae.run_labels import classes_of, coded, data_of, hide_labels
-from numpyvae.validation import memory_for, positive_int, positive_number
+from numpyvae.validation import counted, memory_for, positive_int, positive_number
 
 __all__ = ["Plan", "is_stopped", "is_unfinished", "new_plan", "resumed_plan"]
 
@@ -133,7 +133,7 @@ def _check_ranks(folder: str, config: Mapping[str, Any], defaults: Mapping[str, 
     if before != now:
         alone = " without mpiexec" if before == 1 else ""
         raise ValueError(
-            f"{shown(folder)} was trained on {before} rank{'s' * (before > 1)}, and on {now} it "
+            f"{shown(folder)} was trained on {counted(before, 'rank')}, and on {now} it "
             f"would become another model: {resume_command(folder, config)}{alone} goes on"
         )
 

@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,10 @@ def check_files(
     """Check the gradient ``grad_spec`` of ``f_spec`` at the point stored in ``point_path``.
 
     f_spec, grad_spec  ``"path/to/my_module.py:f"`` or ``"package.module:f"``
-    point_path         an .npz file (or .npy with one array). If it has an array ``theta``, that is
-                       theta, and its other arrays are passed to both functions by name. Otherwise
-                       one array is theta, and several are a dict of parameters.
+    point_path         an .npz file, or .npy with theta alone. If the .npz has an array ``theta``,
+                       that is theta, and its other arrays are constants, passed by name to each
+                       function that takes them; the report says which. Otherwise one array is
+                       theta, and several are one dict of parameters: ``f({"W": W, "b": b})``.
     options            those of :func:`check_grad`
 
     Raises InputError for everything that is wrong with the three arguments, and for a function that
@@ -47,18 +48,34 @@ def check_files(
     """
     f, grad = load_function(f_spec), load_function(grad_spec)
     theta, more = load_point(point_path)
-    if more:
-        f, grad = _with(f, more), _with(grad, more)
+    taken = {name for function in (f, grad) for name in _taken(function, more)}
+    f, grad = _with(f, more), _with(grad, more)
     try:
-        return check_grad(f, theta, grad, **options)
+        report = check_grad(f, theta, grad, **options)
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        names = ", ".join(theta) if isinstance(theta, dict) else f"an array of shape {theta.shape}"
         raise InputError(
-            f"the check could not run with theta = {names} from {os.fspath(point_path)}: "
-            f"{type(error).__name__}: {error}{_place_of(error)}"
+            f"the check could not run with theta = {_in_words(theta)} from "
+            f"{os.fspath(point_path)}: {type(error).__name__}: {error}{_place_of(error)}"
         ) from error
+    report.warnings += _constants(more, taken)
+    return report
+
+
+def _in_words(theta: Any) -> str:
+    """What f is called with: an array, or all arrays in one argument."""
+    if isinstance(theta, dict):
+        return f"one dict of the arrays {', '.join(theta)}"
+    return f"an array of shape {theta.shape}"
+
+
+def _constants(more: Collection[str], taken: Collection[str]) -> list[str]:
+    """Which arrays beside theta were not differentiated, and which were not used."""
+    constant = ", ".join(name for name in more if name in taken)
+    unused = ", ".join(name for name in more if name not in taken)
+    said = [f"only theta is checked; constant: {constant}"] if constant else []
+    return said + ([f"neither function takes, so not used: {unused}"] if unused else [])
 
 
 def _place_of(error: BaseException) -> str:
@@ -131,13 +148,19 @@ def _import(name: str) -> Any:
 
 def _with(function: Callable[..., Any], more: dict[str, Any]) -> Callable[[Any], Any]:
     """``function`` with the further arrays given by name, as far as it takes them."""
+    more = _taken(function, more)
+    return (lambda theta: function(theta, **more)) if more else function
+
+
+def _taken(function: Callable[..., Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Those of the further arrays that ``function`` takes by name."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return lambda theta: function(theta, **more)
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        more = {k: v for k, v in more.items() if k in {p.name for p in parameters}}
-    return lambda theta: function(theta, **more)
+        return more
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return more
+    return {k: v for k, v in more.items() if k in {p.name for p in parameters}}
 
 
 def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
@@ -148,7 +171,10 @@ def load_point(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
     try:
         arrays = _stored_arrays(path)
     except Exception as error:
-        raise InputError(f"{shown} is not an .npz file of plain arrays: {brief(error)}") from error
+        if Path(path).suffix.lower() not in (".npz", ".npy"):
+            raise InputError(f"expected an .npz or .npy file, got {shown}") from error
+        why = brief(error).removeprefix(f"{shown}: ")
+        raise InputError(f"{shown} is not an .npz file of plain arrays: {why}") from error
     if not arrays:
         raise InputError(f"{shown} holds no arrays: expected theta, or parameters by name")
     if "theta" in arrays:

@@ -17,6 +17,7 @@ __all__ = [
     "as_labels",
     "as_matrix",
     "check_finite",
+    "counted",
     "exact_text",
     "first_entry",
     "float_dtype",
@@ -51,6 +52,11 @@ def memory_for(what: str, n_bytes: int = 0) -> Iterator[None]:
     except MemoryError as error:
         reason = f": {error}" if str(error) and not size else ""
         raise MemoryError(f"{what}: not enough memory{size}{reason}") from None
+
+
+def counted(n: int, noun: str) -> str:
+    """A count with its noun: 1 row, 2 rows."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def exact_text(value: Any) -> str:

@@ -163,6 +163,9 @@ BAD = [
     (["check", "--at", "whole.npy"], "expected a function, its gradient and a point"),
     (["check", "--directions", "3"], "expected a function, its gradient and a point"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),
+    (["evaluate", "full", "more"], "unrecognized arguments: more (see numpyvae evaluate --help)"),
+    (["exercises", "check", "full", "0", "1"], "1 (see numpyvae exercises check --help)"),
+    (["train", "--model", "Autoencoder", "--beta", "1"], "--model Autoencoder --help)"),
     ([], "the following arguments are required: COMMAND"),
 ]
 

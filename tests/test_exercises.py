@@ -333,9 +333,29 @@ def test_the_command_line(tmp_path, capsys):
         (["check", str(tmp_path / "nowhere")], "no such folder; numpyvae exercises start"),
         (["check", folder, "11"], "there is no exercise 11: expected 0 to 9"),
         (["hint", folder, "-1"], "there is no exercise -1"),
+        (["hint", folder, "loss"], "there is no exercise loss: expected 0 to 9"),
+        (["derive", folder], f"there is no exercise {folder}: expected 0 to 13"),
+        (
+            ["check", str(tmp_path)],
+            "expected ex0_dense.py to ex9_vae.py, but none is there: was it",
+        ),
     ):
         assert cli.main(["exercises", *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["3", "ex3", "ex3_reparameterize", "hw/ex3_reparameterize.py"])
+def test_an_exercise_is_named_by_number_or_file(name):
+    assert exercise_numbered(name) is EXERCISES[3]
+    with pytest.raises(ValueError, match="expected 0 to 9"):
+        exercise_numbered(name.replace("3", "33"))
+
+
+def test_derive_takes_a_folder_first_as_all_do(capsys):
+    assert cli.main(["exercises", "derive", "hw", "ex0"]) == 0
+    with_folder = capsys.readouterr().out
+    assert cli.main(["exercises", "derive", "0"]) == 0
+    assert capsys.readouterr().out == with_folder != ""
 
 
 @pytest.mark.parametrize("course", COURSES.values(), ids=lambda course: f"part {course.part}")

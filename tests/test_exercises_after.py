@@ -1,6 +1,7 @@
 """What a student sees once an exercise passes: what was built, its derivation, their own model."""
 
 import ast
+import io
 import json
 import os
 import re
@@ -388,3 +389,18 @@ def test_what_a_file_shows_when_it_is_run_fits_head(exercise, capsys):
     """`python ex0_dense.py | head` must not end in a BrokenPipeError."""
     exec(compile(exercise.solution, exercise.file, "exec"), {"__name__": "__main__"})
     assert 0 < capsys.readouterr().out.count("\n") <= 10
+
+
+@pytest.mark.parametrize("exercise", ALONE, ids=lambda e: e.slug)
+def test_what_a_file_shows_fits_head_of_one_line_unbuffered(exercise, monkeypatch):
+    """With PYTHONUNBUFFERED=1, each write is one of its own; `head -1` is gone after a line."""
+
+    class FirstLine(io.StringIO):
+        def write(self, text):
+            if text and "\n" in self.getvalue():
+                raise BrokenPipeError
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stdout", shown := FirstLine())
+    exec(compile(exercise.solution, exercise.file, "exec"), {"__name__": "__main__"})
+    assert shown.getvalue().endswith("\n")

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from numpyvae.exercises.judge import reference
-from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, solution
+from numpyvae.exercises.judge.catalogue import EXERCISES, draw_points, exercise_numbered, solution
+from numpyvae.exercises.judge.judging import judge_file
 from numpyvae.exercises.judge.mistakes import mistakes_of
+from numpyvae.exercises.sandbox.runner import Limits
 from numpyvae.exercises.teacher import kit
 
 ROOT = Path(__file__).parent.parent
@@ -259,6 +261,21 @@ def test_an_earlier_mistake_comes_first(solved):
     (solved / "ex0_dense.py").unlink()
     assert "there is no ex0_dense.py" in run(solved, 0).stdout
     assert "Traceback" not in run(solved, 5).stderr
+
+
+def test_texts_say_whose_functions_come_first(folder):
+    """Alone, an exercise passes the grader and not the kit, and no file of the kit denies it."""
+    (folder / "ex5_elbo.py").write_text(solution("ex5_elbo.py"), encoding="utf-8")
+    assert judge_file(exercise_numbered(5), folder, SEED, Limits()).status == "pass"
+    said = run(folder, 5)
+    assert said.returncode == 1
+    assert "exercise 0 comes first: dense is not written yet" in " ".join(said.stdout.split())
+    for path in [*folder.glob("*.py"), *folder.glob("*.md")]:
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        for sentence in text.split("."):
+            assert "correct version" not in sentence or "grad" in sentence, (path.name, sentence)
+    page = (ROOT / "docs" / "coursework.md").read_text(encoding="utf-8")
+    assert "exercises 5 and 9 pass\nonly after the earlier ones" in page
 
 
 def test_same_seed_same_bytes():

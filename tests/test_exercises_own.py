@@ -336,6 +336,26 @@ def test_marks_that_are_none(line, expected, tmp_path):
         own.with_marks(COURSES, path)
 
 
+def test_lint_counts_one_as_one(said, tmp_path):
+    catalogue = tmp_path / "own" / "catalogue.py"
+    text = catalogue.read_text()
+    catalogue.write_text(
+        text + "EXERCISES[0] = replace(EXERCISES[0], mistakes=EXERCISES[0].mistakes[:1])\n"
+    )
+    edited(catalogue, "from numpyvae", "from dataclasses import replace\n\nfrom numpyvae")
+    line = "ex1_softmax.py           2 functions,   1 mistake: ok\n"
+    assert said("lint", "--exercises", "own") == (0, line)
+
+
+@pytest.mark.parametrize(("started", "checked"), [(True, False), (False, True)])
+def test_a_folder_of_other_exercises_is_one_line(started, checked, said):
+    own = ["--exercises", "own"]
+    said("start", "hw", *own * started)
+    code, text = said("check", "hw", *own * checked)
+    assert (code, text.count("\n")) == (2, 1)
+    assert f"was it started {'with' if started else 'without'} --exercises, or" in text
+
+
 def test_a_course_counts_itself(said, tmp_path):
     assert (COURSES[1].numbers, COURSES[2].numbers) == ("0 to 9", "10 to 13")
     catalogue = tmp_path / "own" / "catalogue.py"

@@ -10,6 +10,7 @@ import pytest
 from differentiable import log_sum_exp, network
 
 from numpyvae import gradient_check
+from numpyvae.cli import main
 from numpyvae.gradient_check import (
     check_grad,
     plot_agreement,
@@ -88,6 +89,44 @@ def test_a_point_with_further_arguments(folder, rng):
     data = {"x": rng.standard_normal((5, 2)), "y": rng.standard_normal(5)}
     np.savez(folder / "data.npz", theta=rng.standard_normal(2), **data)
     assert run(folder, "regression", "regression_grad", "data.npz").verdict == "pass"
+
+
+def test_a_point_says_what_is_constant(folder):
+    """Beside theta, arrays are constants: named if a function takes them, and if none does."""
+    data = {"x": np.ones((5, 2)), "y": np.ones(5)}
+    np.savez(folder / "data.npz", theta=np.ones(2), rate=np.ones(1), **data)
+    said = run(folder, "regression", "regression_grad", "data.npz").warnings
+    assert said == ["only theta is checked; constant: rate, x, y"]  # **more takes them all
+    np.savez(folder / "more.npz", theta=np.ones(3), x=np.ones(2))
+    assert run(folder, "f", "grad_f", "more.npz").warnings == [
+        "neither function takes, so not used: x"
+    ]
+    assert run(folder, "f", "grad_f").warnings == []
+
+
+def test_several_arrays_come_as_one_dict(folder):
+    (folder / "mine.py").write_text("def f(W, b):\n    return (W @ b).sum()\n")
+    np.savez(folder / "named.npz", W=np.ones((3, 2)), b=np.ones(2))
+    with pytest.raises(InputError, match=r"with theta = one dict of the arrays W, b from .*'b'"):
+        run(folder, "f", "f", "named.npz")
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.npz", "p.npy"])
+def test_a_point_that_is_no_point_is_named_once(name, folder):
+    (folder / name).write_text("1,2\n")
+    with pytest.raises(InputError) as caught:
+        run(folder, "f", "grad_f", name)
+    said = str(caught.value)
+    assert said.count(name) == 1
+    assert said.startswith("expected an .npz or .npy file, got ") == (name == "p.csv")
+
+
+@pytest.mark.parametrize("option", ["--directions", "--seed"])
+def test_numbers_that_cannot_be_are_the_options_fault(option, folder, capsys):
+    spec = [f"{folder}/mine.py:f", f"{folder}/mine.py:grad_f", "--at", f"{folder}/point.npz"]
+    assert main(["check", *spec, option, "-1"]) == 2
+    least = 1 if option == "--directions" else 0
+    assert capsys.readouterr().err == f"numpyvae: {option} must be at least {least}, got -1\n"
 
 
 def test_other_forms_of_a_point(folder):

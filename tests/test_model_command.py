@@ -86,6 +86,37 @@ def test_help_has_the_options_of_the_model(name, capsys):
     assert f"here {name}" in said
 
 
+@pytest.mark.parametrize("name", ours())
+def test_help_is_true_in_a_shell(name, capsys):
+    """No word of the constructor's that a shell cannot write, no option under another's name."""
+    with pytest.raises(SystemExit):
+        main(["train", "--model", name, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for python in (
+        "()",
+        "None",
+        "numpyvae.",
+        "`model.",
+        "inf ",
+        "128,)",
+        " D and L",
+        "as for `",
+        ". (",
+    ):
+        assert python not in said.partition(" --model NAME ")[2], python
+    assert "(default: 0)" in said.partition("--seed SEED ")[2]
+    texts = [option.how["help"] for option in model_options(name)]
+    assert len(set(texts)) == len(texts)
+    named = {"LinearAutoencoder": "must be empty", "VectorQuantizedVAE": "(default: 128)"}
+    assert named.get(name, "with none it is linear (default: 128)") in said
+
+
+@pytest.mark.parametrize("dims", [[], ["0"]])
+def test_hidden_dims_of_a_linear_model(dims, capsys):
+    assert train("VAE", "--hidden-dims", *dims, "--epochs", "1") == (2 if dims else 0)
+    assert ("a width in --hidden-dims must" in capsys.readouterr().err) == bool(dims)
+
+
 def test_what_a_model_is_not(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--model", "GAN"])

@@ -315,3 +315,8 @@ def test_shapes_names_and_values(x, capsys):
 def test_what_is_said_to_bad_input(call, words):
     with pytest.raises(ValueError, match=words):
         call(generic())
+
+
+def test_the_name_has_as_many_codes_as_there_are():
+    """Two codes, each from a codebook of one entry: not two of one."""
+    assert "2 x 1 codes" in repr(VectorQuantizedVAE(7, 2, 3, 1, (6,), "tanh"))

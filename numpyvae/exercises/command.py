@@ -10,10 +10,12 @@ from typing import Any
 
 from numpyvae.exercises.judge.catalogue import COURSES, Exercise, exercise_numbered
 from numpyvae.exercises.judge.judging import judge_file
+from numpyvae.exercises.judge.meant import meant
 from numpyvae.exercises.sandbox.process import FORKERS
 from numpyvae.exercises.sandbox.runner import Limits
 from numpyvae.exercises.student import hints, notebook, own_model, report, stubs
 from numpyvae.exercises.student.courses import add_course, course_of, courses_of, in_words
+from numpyvae.validation import counted
 
 __all__ = ["add_to"]
 
@@ -51,7 +53,6 @@ def add_to(commands: Any) -> None:
         add.add_argument("folder", type=Path, metavar="FOLDER")
         add.add_argument(
             "number",
-            type=int,
             nargs="?",
             metavar="EXERCISE",
             help="its number; default: "
@@ -72,7 +73,7 @@ def start(arguments: argparse.Namespace) -> int:
     else:
         written, kept = stubs.start(arguments.folder, course)
     print(
-        f"{arguments.folder}/: {len(written)} files written"
+        f"{arguments.folder}/: {counted(len(written), 'file')} written"
         + (f", {len(kept)} kept unchanged" if kept else "")
     )
     if arguments.notebook:
@@ -117,7 +118,14 @@ def hint(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Exercise]:
-    """The exercise asked for, or all in the folder. ValueError if there is none of that number."""
-    there = stubs.exercises_in(stubs.existing(arguments.folder), courses_of(arguments))
-    number = arguments.number
+    """The exercise asked for, or all in the folder. ValueError if there is none."""
+    folder, number = stubs.existing(arguments.folder), arguments.number
+    there = stubs.exercises_in(folder, courses_of(arguments))
+    files = tuple(exercise.file for exercise in there)
+    if not any(meant(path.name, files) for path in folder.iterdir()):
+        started = f"started with{'out' if arguments.exercises else ''} --exercises"
+        raise ValueError(
+            f"{folder}: expected {' to '.join(dict.fromkeys((files[0], files[-1])))}, but none is "
+            f"there: was it {started}, or with --notebook, which has its own checks?"
+        )
     return list(there) if number is None else [exercise_numbered(number, there)]

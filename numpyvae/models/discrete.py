@@ -33,7 +33,7 @@ class DiscreteCodeModel(Model):
 
     def __repr__(self) -> str:
         widths = "-".join(map(str, (self.data_dim, *self.hidden_dims, self.code_dim)))
-        codes = f"{self.n_positions} of {self.n_codes} codes"
+        codes = f"{self.n_positions} x {self.n_codes} codes"
         return f"{type(self).__name__}({widths}, {self.activation}, {codes}, {self.likelihood})"
 
     def vectors(self, params: Params, x: Array) -> tuple[Array, Any]:

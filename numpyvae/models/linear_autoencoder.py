@@ -57,9 +57,10 @@ class LinearAutoencoder(Autoencoder):
         """With parameters drawn from `seed`.
 
         Args:
-            penalties: Lambda (L,), at least 0. If all are different, the axes of the code turn
-                towards the principal components.
-            hidden_dims: must be (): the penalties are for a linear autoencoder.
+            penalties: Lambda (L,), one for each latent dimension, at least 0. If all are
+                different, the axes of the code turn towards the principal components.
+            hidden_dims: must be empty: the penalties are for a linear autoencoder.
+            tied: must be false: the penalties are for weights that are not tied.
             data_dim, latent_dim, likelihood, seed, dtype: as for `Autoencoder`.
         """
         super().__init__(data_dim, latent_dim, hidden_dims, **arguments)

@@ -28,7 +28,8 @@ class DenoisingAutoencoder(Autoencoder):
     Source: Vincent et al. 2008; Alain & Bengio 2014.
 
     Args:
-        corruption: from `numpyvae.corruptions`; the others as for `Autoencoder`.
+        corruption: of the input, from `numpyvae.corruptions`.
+        The others: as for `Autoencoder`.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class NoisyAutoencoder(Autoencoder):
     third is `VAE(beta=1)`, whose KL does that.
 
     Args:
-        code_noise: standard deviation of the noise, above 0; the others as for `Autoencoder`.
+        code_noise: standard deviation of the noise, above 0.
+        The others: as for `Autoencoder`.
     """
 
     def __init__(

@@ -101,8 +101,9 @@ class SemiSupervisedVAE(LabelledLatentModel):
         Args:
             data_dim, latent_dim, hidden_dims, activation, likelihood, seed, dtype: as for `VAE`.
             n_classes: K, at least 1; labels are 0, ..., K - 1, or -1 where not known.
-            alpha: weight of the classifier's cross-entropy, at least 0. If it is far below S (100
-                nats on the digits), y becomes the clustering that explains x best, not the class.
+            alpha: weight of the classifier's cross-entropy, at least 0. If it is far below the
+                loss of an example (100 nats on the digits), y becomes the clustering that explains
+                x best, not the class.
         """
         self.n_classes = K = positive_int("n_classes", n_classes)
         self.alpha = positive_number("alpha", alpha, zero=True)

@@ -77,8 +77,9 @@ class VAE(LatentModel):
         """D-H-...-2L and L-...-H-D', with parameters drawn from `seed`.
 
         Args:
-            data_dim, latent_dim: D and L, at least 1.
-            hidden_dims: the encoder's hidden widths, from the data inwards; () makes it linear.
+            data_dim: D, the dimensions of the data, at least 1.
+            latent_dim: L, the dimensions of the code, at least 1.
+            hidden_dims: the encoder's hidden widths, from the data inwards; with none it is linear.
             activation: "relu", "leaky_relu", "tanh", "sigmoid" or "softplus".
             likelihood: p(x|z) from `numpyvae.likelihoods`; default `Bernoulli()`.
             beta: weight of the KL in the loss, at least 0. 1 makes the loss minus the ELBO, 0

@@ -86,10 +86,13 @@ class VectorQuantizedVAE(DiscreteCodeModel):
 
         Args:
             data_dim, hidden_dims, activation, likelihood, seed, dtype: as for `VAE`.
-            n_positions, code_dim, n_codes: M, d and K: a code is M entries of a codebook (K, d).
+            n_positions: M, the entries of the codebook (K, d) that are the code of an example.
+            code_dim: d, the length of an entry.
+            n_codes: K, the number of entries.
             commitment: weight of ||z_e - sg[z_q]||^2, in nats, at least 0. The 0.25 of the
                 literature belongs to errors averaged over pixels and is too small here.
-            ema: decay in [0, 1) of codes that are moving averages; None: they descend a gradient.
+            ema: decay in [0, 1) of codes that are moving averages; without it they descend a
+                gradient.
         """
         D, p = positive_int("data_dim", data_dim), likelihood or Bernoulli()
         M = self.n_positions = positive_int("n_positions", n_positions)

@@ -221,10 +221,16 @@ class Course(NamedTuple):
 COURSES = {1: Course(1, EXERCISES), 2: Course(2, PART_TWO)}
 
 
-def exercise_numbered(number: int, exercises: Sequence[Exercise] = EXERCISES) -> Exercise:
-    """The exercise of that number. ValueError if it does not exist."""
+def exercise_numbered(number: int | str, exercises: Sequence[Exercise] = EXERCISES) -> Exercise:
+    """The exercise of that number, or named 3, ex3 or by its file. ValueError if there is none."""
+    text = Path(str(number)).name
     for exercise in exercises:
-        if exercise.number == number:
+        if text in (
+            str(exercise.number),
+            f"ex{exercise.number}",
+            exercise.file[:-3],
+            exercise.file,
+        ):
             return exercise
     first, last = exercises[0].number, exercises[-1].number
     expected = (

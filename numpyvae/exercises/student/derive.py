@@ -26,7 +26,8 @@ def add_to(commands: Any) -> None:
         help="the derivation of an exercise, to read in the terminal",
         description="Print the sections that derive an exercise. `| less` shows them by pages.",
     )
-    add.add_argument("number", type=int, metavar="EXERCISE", help="its number")
+    add.add_argument("folder", nargs="?", metavar="FOLDER", help="not needed: not looked at")
+    add.add_argument("number", metavar="EXERCISE", help="its number")
     add_course(add, part=False)
     add.set_defaults(command=derive)
 

@@ -35,7 +35,6 @@ def add_to(commands: Any) -> None:
     add.add_argument("folder", type=Path, metavar="FOLDER")
     add.add_argument(
         "number",
-        type=int,
         nargs="?",
         metavar="EXERCISE",
         help="where to start; default: the first that does not pass",

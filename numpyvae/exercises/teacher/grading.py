@@ -32,7 +32,7 @@ from numpyvae.exercises.teacher import alike, class_results, submissions
 from numpyvae.exercises.teacher.class_results import Grade
 from numpyvae.exercises.teacher.hand_in import UNREAD
 from numpyvae.exercises.teacher.submissions import Submission
-from numpyvae.validation import positive_int
+from numpyvae.validation import counted, positive_int
 
 __all__ = ["add_to", "grade_class", "grade_one"]
 
@@ -142,7 +142,7 @@ def grade(arguments: argparse.Namespace) -> int:
     if run.compare:
         pairs = alike.pairs_of(grades)
         writer.write("alike.csv", alike.table(pairs))
-        _say(f"{out}/alike.csv: {len(pairs)} pairs to look at")
+        _say(f"{out}/alike.csv: {counted(len(pairs), 'pair')} to look at")
     if interrupted:
         _warn(f"numpyvae: interrupted, {len(found) - len(grades)} of {len(found)} not graded")
         return INTERRUPTED

@@ -18,6 +18,7 @@ from numpyvae.exercises.judge.reference import perform_trusted
 from numpyvae.exercises.student.courses import add_course, courses_of
 from numpyvae.exercises.student.hints import ladder, steps_of
 from numpyvae.exercises.student.stubs import blank_message, stub
+from numpyvae.validation import counted
 
 __all__ = ["add_to", "problems_of"]
 
@@ -38,10 +39,10 @@ def lint(arguments: argparse.Namespace) -> int:
     for exercise in (e for course in courses_of(arguments).values() for e in course.exercises):
         problems = list(problems_of(exercise, arguments.seed))
         found += len(problems)
-        print(
-            f"{exercise.file:<24} {len(exercise.marks)} functions, "
-            f"{len(mistakes_of(exercise)):>2} mistakes: {'ok' if not problems else 'PROBLEMS'}"
-        )
+        functions = counted(len(exercise.marks), "function")
+        mistakes = counted(len(mistakes_of(exercise)), "mistake")
+        verdict = "PROBLEMS" if problems else "ok"
+        print(f"{exercise.file:<24} {functions:>11}, {mistakes:>11}: {verdict}")
         for problem in problems:
             print(f"  {problem}")
     return 1 if found else 0

@@ -34,5 +34,5 @@ def dense_backward(dy, cache):
 if __name__ == "__main__":
     y, cache = dense(np.ones((2, 3)), np.ones((3, 4)), np.zeros(4))
     gradients = zip(("dx", "dW", "db"), dense_backward(np.ones((2, 4)), cache))
-    for name, value in (("y", y), *gradients):
-        print(name, "=", np.asarray(value).tolist())
+    lines = [f"{name} = {np.asarray(a).tolist()}\n" for name, a in (("y", y), *gradients)]
+    print("".join(lines), end="")

@@ -61,6 +61,7 @@ def sample_mixture(component, noise, mean, log_var):
 if __name__ == "__main__":
     z, logits, mean = np.array([[0.0], [2.0], [90.0]]), np.zeros(2), np.array([[-2.0], [2.0]])
     log_prob, _ = gaussian_mixture_log_prob(z, logits, mean, np.zeros((2, 1)))
-    shares = responsibilities(z, logits, mean, np.zeros((2, 1)))
+    shares, text = responsibilities(z, logits, mean, np.zeros((2, 1))).round(3), ""
     for i in range(3):
-        print(f"z = {z[i, 0]:4.0f}: log p(z) = {log_prob[i]:.2f} nats, shares {shares[i].round(3)}")
+        text += f"z = {z[i, 0]:4.0f}: log p(z) = {log_prob[i]:.2f} nats, shares {shares[i]}\n"
+    print(text, end="")

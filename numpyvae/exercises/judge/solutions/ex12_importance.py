@@ -82,5 +82,5 @@ def doubly_reparameterized(log_weight, dlog_joint, log_var, noise):
 
 if __name__ == "__main__":
     log_weight = np.array([[-100.0, -100.0], [-100.0, -5000.0]])
-    print("bounds:", importance_bound(log_weight)[0].round(4), "expected -100 and -100.6931")
-    print("weights:", importance_weights(log_weight).tolist())
+    text = f"bounds: {importance_bound(log_weight)[0].round(4)} expected -100 and -100.6931\n"
+    print(text + f"weights: {importance_weights(log_weight).tolist()}\n", end="")

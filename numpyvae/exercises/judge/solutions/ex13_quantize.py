@@ -63,6 +63,6 @@ if __name__ == "__main__":
     codebook = np.array([[0.0, 0.0], [1.0, 1.0]])
     z_e = np.array([[[0.1, 0.0], [0.8, 0.9]]])
     index = nearest_code(z_e, codebook)
-    print("nearest:", index.tolist(), "expected [[0, 1]]")
     cost = quantize(z_e, index, codebook, 0.25)[1]
-    print("cost:", cost.round(4), "expected [0.075] with beta = 0.25")
+    text = f"nearest: {index.tolist()} expected [[0, 1]]\n"
+    print(f"{text}cost: {cost.round(4)} expected [0.075] with beta = 0.25\n", end="")

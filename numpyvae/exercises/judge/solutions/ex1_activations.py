@@ -36,7 +36,8 @@ def tanh_backward(dy, cache):
 
 
 if __name__ == "__main__":
-    x = np.linspace(-2.0, 2.0, 5)
+    x, text = np.linspace(-2.0, 2.0, 5), ""
     for f, f_backward in ((relu, relu_backward), (tanh, tanh_backward)):
         y, cache = f(x)
-        print(f.__name__, "x =", x, "y =", y, "dy/dx =", f_backward(np.ones(5), cache))
+        text += f"{f.__name__} x = {x} y = {y} dy/dx = {f_backward(np.ones(5), cache)}\n"
+    print(text, end="")

@@ -44,6 +44,7 @@ def bernoulli_log_prob_backward(dlog_prob, cache):
 
 if __name__ == "__main__":
     logits = np.array([[-10000.0, -1.0, 0.0, 1.0, 10000.0]])
-    print("sigmoid:", sigmoid(logits)[0])
+    text = f"sigmoid: {sigmoid(logits)[0]}\n"
     log_prob, cache = bernoulli_log_prob(np.array([[0.0, 0.0, 1.0, 1.0, 1.0]]), logits)
-    print("log p:", log_prob, "dlogits:", bernoulli_log_prob_backward(np.ones(1), cache))
+    text += f"log p: {log_prob} dlogits: {bernoulli_log_prob_backward(np.ones(1), cache)}\n"
+    print(text, end="")

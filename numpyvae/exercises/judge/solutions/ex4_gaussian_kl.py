@@ -25,6 +25,8 @@ def kl_to_standard_normal_backward(dkl, cache):
 
 
 if __name__ == "__main__":
+    text = ""
     for mean, log_var in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
         kl, _ = kl_to_standard_normal(np.full((1, 1), mean), np.full((1, 1), log_var))
-        print(f"KL(N({mean}, e^{log_var}) || N(0, 1)) = {kl[0]:.4f} nats")
+        text += f"KL(N({mean}, e^{log_var}) || N(0, 1)) = {kl[0]:.4f} nats\n"
+    print(text, end="")

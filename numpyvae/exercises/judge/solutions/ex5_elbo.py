@@ -8,7 +8,7 @@
 
 The parameters are in a dict: encoder.0.W (D, H), encoder.0.b (H,), encoder.1.W (H, 2L), encoder.1.b
 (2L,), decoder.0.W (L, H), decoder.0.b (H,), decoder.1.W (H, D), decoder.1.b (D,). The functions of
-exercises 0 to 4 come from `given`; the check uses correct versions. Write forward line by line,
+exercises 0 to 4 come from `given`; grading uses correct versions. Write forward line by line,
 then the same lines in reverse. mean and log_var each affect the loss by two routes: add the
 gradients of both.
 """

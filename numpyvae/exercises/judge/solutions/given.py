@@ -1,7 +1,7 @@
 """The functions of earlier exercises. There is nothing to write here.
 
 In this folder, `from given import dense` imports what you wrote in ex0_dense.py. When your work is
-checked, it imports a correct version instead, so a mistake counts only once.
+graded, it imports a correct version instead, so a mistake counts only once.
 """
 
 from importlib import import_module
