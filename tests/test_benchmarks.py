@@ -223,6 +223,14 @@ def test_growth_exponents_are_those_of_powers(yardstick):
     assert last == ["growth in L", "0.50", "0.50", ""]
 
 
+def test_speeds_have_three_digits_each(yardstick):
+    kind = yardstick.Kind(None, 1, (4, 16))
+    times = {("k", 1, 4): 1 / 7.9, ("k", 1, 16): 1 / 4.0, ("k", 2, 4): 1 / 192, ("k", 2, 16): 1.0}
+    _, _, one, two, _ = yardstick.speeds("k", kind, (1, 2), times).splitlines()
+    assert [cell.strip() for cell in one.split("|")[2:4]] == ["7.90", "4.00"]
+    assert [cell.strip() for cell in two.split("|")[2:4]] == ["192", "1.00"]
+
+
 def test_every_size_is_measured_and_written_into_the_page(yardstick):
     calls = []
     kinds = {
@@ -235,7 +243,7 @@ def test_every_size_is_measured_and_written_into_the_page(yardstick):
     assert {(vae.latent_dim, len(x)) for vae, x, _ in calls} == {(2, 3)}
     times = {(name, L, S): 0.5 * S for name in kinds for L in (2, 8) for S in (1, 2)}
     text = yardstick.section(kinds, (2, 8), times, 2, 0.5)
-    assert text.count("| L = 8       |     2 |     1 |        1.00 |") == 2
+    assert text.count("| L = 8       |  2.00 |  1.00 |        1.00 |") == 2
     assert "200 steps of refinement on 8 samples" in text
     page = f"# A\n\nText.\n\n{yardstick.HEADING}\n\nOld.\n"
     assert yardstick.replaced(page, text) == yardstick.replaced("# A\n\nText.\n", text)
