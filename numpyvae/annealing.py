@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpyvae.evaluation import Estimate, _chunks, weights_quality
+from numpyvae.evaluation import Estimate, chunks, weights_quality
 from numpyvae.gaussian import LOG_2PI
 from numpyvae.marginal import refined_posterior
 from numpyvae.numerics import Array, logsumexp, sigmoid
@@ -118,10 +118,10 @@ def _run(
     one_of("start", start, ("prior", "refined"))
     n, dim = n_rows(data), model.latent_dim
     log_px, error, size, upper = np.full((4, n), np.nan)
-    chunks = _chunks(model, n, n_chains)
+    parts = chunks(model, n, n_chains)
     directions = 1 if z is None else 2
-    progress = Steps("annealing", len(chunks) * (PILOT_STEPS + directions * n_steps), verbose)
-    for rows in chunks:
+    progress = Steps("annealing", len(parts) * (PILOT_STEPS + directions * n_steps), verbose)
+    for rows in parts:
         batch = take_rows(data, rows, model.dtype)
         zero = np.zeros((n_rows(batch), dim), model.dtype)
         q = (zero, zero) if start == "prior" else refined_posterior(model, batch, rng)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from numpyvae.drawing import TICK_SIZE, add_caption, describe, new_figure
+from numpyvae.drawing import BLUE, ORANGE, TICK_SIZE, add_caption, describe, new_figure
 from numpyvae.evaluation import Estimate, active_units, mean_terms
 from numpyvae.likelihoods import Binomial
 from numpyvae.numerics import Array
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "difference", "differing", "groups", "measure", "training_curves", "unlike"]
 
-COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00"
+COLOURS = BLUE, ORANGE, "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00"
 """For colour-blind readers: Okabe & Ito 2008, without the yellow."""
 LINES = "-", "--", "-.", ":"
 MOST_CURVES = len(COLOURS) * len(LINES)

@@ -28,11 +28,14 @@ __all__ = [
     "Estimate",
     "Evaluable",
     "active_units",
+    "chunks",
     "elbo",
     "elbo_terms",
     "evaluate",
     "importance_weighted_estimate",
     "importance_weighted_log_likelihood",
+    "mean_terms",
+    "standard_error_of_mean",
 ]
 
 CHUNK_ENTRIES = 1_000_000
@@ -104,7 +107,7 @@ def mean_terms(
     data, rng = model.check_data(data), model.generator(rng)
     n_samples = positive_int("n_samples", n_samples)
     means: dict[str, Array] = {}
-    for rows in _chunks(model, n_rows(data), math.prod(model.noise_shape[:-1])):
+    for rows in chunks(model, n_rows(data), math.prod(model.noise_shape[:-1])):
         batch = take_rows(data, rows)
         for _ in range(n_samples):
             noise = model.draw_noise(rng, n_rows(batch))
@@ -156,7 +159,7 @@ def importance_weighted_estimate(
     n_samples = positive_int("n_samples", n_samples)
     log_likelihood, error, size, mean_log_weight = np.zeros((4, n_rows(data)))
     params = model.layout.views(model.theta)
-    for rows in _chunks(model, len(log_likelihood), n_samples):
+    for rows in chunks(model, len(log_likelihood), n_samples):
         batch = take_rows(data, rows, model.dtype)
         noise = rng.standard_normal((n_rows(batch), n_samples, model.latent_dim), model.dtype)
         if posterior is None:
@@ -307,7 +310,7 @@ def standard_error_of_mean(estimate: Estimate) -> float:
     return float(np.sqrt((error * error).sum()) / len(error))
 
 
-def _chunks(model: Bounded, n: int, n_samples: int) -> list[slice]:
+def chunks(model: Bounded, n: int, n_samples: int) -> list[slice]:
     """Slices of rows whose `n_samples` samples fit into CHUNK_ENTRIES at the widest layer."""
     width = max(width for shape in model.layout.shapes.values() for width in shape)
     size = max(1, CHUNK_ENTRIES // (width * n_samples))

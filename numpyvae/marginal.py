@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from numpyvae.evaluation import Estimate, Evaluable, _chunks, importance_weighted_estimate
+from numpyvae.evaluation import Estimate, Evaluable, chunks, importance_weighted_estimate
 from numpyvae.lattice import lattice_log_likelihood
 from numpyvae.layers import Params
 from numpyvae.numerics import Array
@@ -91,7 +91,7 @@ def refined_posterior(
     data, rng = model.check_data(data), model.generator(rng)
     params = model.layout.views(model.theta)
     parts = []
-    for rows in _chunks(model, n_rows(data), n_samples):
+    for rows in chunks(model, n_rows(data), n_samples):
         batch = take_rows(data, rows, model.dtype)
         start = np.stack(model.posterior(params, batch))  # (2, N, L): mean, log_var
         q, adam = start.copy(), Adam(learning_rate)

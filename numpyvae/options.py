@@ -66,13 +66,7 @@ def add_evaluate(commands: Any, run: Command) -> None:
         "--data", metavar="SOURCE", help="all of a file, not the test part of the run's own data"
     )
     _add_choices(add.add_argument)
-    add.add_argument(
-        "--samples",
-        type=int,
-        default=500,
-        metavar="S",
-        help="importance samples for log p(x) (default: %(default)s)",
-    )
+    _add_samples(add)
     add.add_argument("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
     add.set_defaults(command=run)
 
@@ -98,13 +92,7 @@ def add_compare(commands: Any, run: Command) -> None:
         metavar="N",
         help="be quick: measure on N test examples, drawn at random (default: all)",
     )
-    option(
-        "--samples",
-        type=int,
-        default=500,
-        metavar="S",
-        help="importance samples for log p(x) (default: %(default)s)",
-    )
+    _add_samples(add)
     option(
         "--seed", type=int, default=0, help="of samples and of --examples (default: %(default)s)"
     )
@@ -179,6 +167,17 @@ def add_check(commands: Any, run: Command) -> None:
     option("--directions", type=int, metavar="K", help="check K random directions, not every entry")
     option("--seed", type=int, default=0, help="of points and directions (default: %(default)s)")
     add.set_defaults(command=run)
+
+
+def _add_samples(add: Any) -> None:
+    """`--samples` of what estimates log p(x)."""
+    add.add_argument(
+        "--samples",
+        type=int,
+        default=500,
+        metavar="S",
+        help="importance samples for log p(x) (default: %(default)s)",
+    )
 
 
 def _add_out(add: Any, what: str) -> None:

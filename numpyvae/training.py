@@ -22,7 +22,18 @@ from numpyvae.rows import Data, as_tuple, n_rows
 from numpyvae.threads import one_blas_thread
 from numpyvae.validation import positive_int
 
-__all__ = ["Callback", "Data", "DivergenceError", "History", "Noise", "Trainable", "fit"]
+__all__ = [
+    "Callback",
+    "Data",
+    "DivergenceError",
+    "History",
+    "Noise",
+    "Trainable",
+    "check_objects",
+    "check_transformed",
+    "fit",
+    "is_end",
+]
 
 Noise = Array | tuple[Array, ...]
 """What a model's `draw_noise` returns."""

@@ -125,6 +125,19 @@ def children():
 
 
 @pytest.fixture
+def quick_runs(tmp_path, monkeypatch, rng):
+    """A folder with x.npy to train on; no pictures, no waiting for the disk."""
+    import numpy as np
+
+    from numpyvae import runs
+
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", rng.integers(0, 2, (50, 3)))
+    monkeypatch.setattr(runs, "_pictures", lambda vae, data: {})
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
 def sketches(monkeypatch):
     """Figures are made but not drawn, where pictures are not what is tested: that takes longest."""
     from matplotlib.figure import Figure

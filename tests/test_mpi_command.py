@@ -13,7 +13,7 @@ import pytest
 from fake_mpi import Ranks
 from saved_files import rewritten
 
-from numpyvae import cli, runs, train_command, train_ranks
+from numpyvae import cli, train_command, train_ranks
 from numpyvae.interrupts import Interrupts
 from numpyvae.ranks import RANKS, SIZES, n_ranks, own_rank
 from numpyvae.run_files import open_run
@@ -22,12 +22,8 @@ SMALL = ["--data", "x.npy", "--hidden-dims", "4", "--batch-size", "16"]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch, rng):
-    """Data to train on; no pictures, no waiting for the disk, no launcher."""
-    monkeypatch.chdir(tmp_path)
-    np.save("x.npy", rng.integers(0, 2, (50, 3)))
-    monkeypatch.setattr(runs, "_pictures", lambda vae, data: {})
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+def here(quick_runs, monkeypatch):
+    """Where to train; no launcher."""
     for name in (*RANKS, *SIZES):
         monkeypatch.delenv(name, raising=False)
 

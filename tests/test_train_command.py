@@ -24,12 +24,8 @@ if hasattr(signal, "SIGHUP"):
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch, rng):
-    """Data to train on; no pictures, no waiting for the disk; signals as in a terminal."""
-    monkeypatch.chdir(tmp_path)
-    np.save("x.npy", rng.integers(0, 2, (50, 3)))
-    monkeypatch.setattr(runs, "_pictures", lambda vae, data: {})
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+def here(quick_runs, tmp_path):
+    """Where to train; signals as in a terminal."""
     before = {s: signal.signal(s, signal.default_int_handler) for s in SIGNALS}
     yield tmp_path
     for number, handler in before.items():

@@ -60,7 +60,8 @@ class SemiSupervisedVAE(LabelledLatentModel):
         heads, encoder_cache = self.encoder.forward(params, (x, None))  # every class, (N K, 2L)
         mean, log_var = mean_and_log_var(heads)  # row n K + k is example n as class k
         z, sample_cache = reparameterize(mean, log_var, noise.reshape(mean.shape))
-        rows = np.flatnonzero((np.repeat(y, K) < 0) | (np.repeat(y, K) == every))  # R that matter
+        known = np.repeat(y, K)  # (N K,), -1 where it is not
+        rows = np.flatnonzero((known < 0) | (known == every))  # R that matter
         output, decoder_cache = self.decoder.forward(params, (z[rows], every[rows]))  # (R, D')
         log_px, likelihood_cache = self.likelihood.log_prob(params, x[rows // K], output)  # (R,)
         kl, kl_cache = kl_to_standard_normal(mean, log_var)  # (N K,)
