@@ -182,6 +182,7 @@ def test_one_part_of_the_page_is_replaced(models, contenders):
     assert "|              9.50 | <= 9.0 | **missed** |" in text
 
 
+@pytest.mark.slow
 def test_the_page_tells_nothing_of_the_machine_but_its_kind(run_in_quickest_form):
     page = (run_in_quickest_form[1] / "benchmarks.md").read_text(encoding="utf-8")
     assert os.uname().nodename not in page if hasattr(os, "uname") else True

@@ -260,7 +260,7 @@ def passed_at_default():
     return {bug.id: judges_that_pass(bug, default_point) for bug in SILENT}
 
 
-@pytest.mark.slow(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", UNSEEN_AT_DEFAULT)
 def test_what_goes_unseen_at_a_default_initialisation(judge, passed_at_default):
     unseen = [name for name, passed in passed_at_default.items() if judge in passed]

@@ -110,6 +110,7 @@ def small_models(monkeypatch):
     monkeypatch.setattr(proofs, "Sizes", lambda: Sizes(3, 5, 4, 2))
 
 
+@pytest.mark.slow
 def test_check_proves_everything(capsys, small_models):
     assert main(["check"]) == 0
     out = capsys.readouterr().out

@@ -60,6 +60,7 @@ def test_c(): ...
 """
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize(
     ("arguments", "n_run"), [((), 3), (("--all",), 7), (("test_some.py",), 7)], ids=str
 )

@@ -140,6 +140,7 @@ def test_densities_integrate_to_one(toy, extra_variance, rng):
     assert np.exp(log_prob).sum() * area == pytest.approx(1.0, abs=1e-6)
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("toy", PLANE_TOYS)
 def test_extra_variance_is_the_convolution_with_gaussian_noise(toy, rng):
     x, _, truth = toy(5, rng)

@@ -161,6 +161,7 @@ def test_without_the_chapters_their_place_is_said(monkeypatch, tmp_path):
 # Their own model.
 
 
+@pytest.mark.slow
 def test_check_ends_with_pictures_and_a_page_by_their_own_functions(solved, short, capsys):
     code, text = said(capsys, "check", solved, 9)
     assert code == 0
@@ -314,7 +315,7 @@ def right_cell(name, text):
     return "\n".join(exercise.solution.split("\n")[tree.body[0].end_lineno : end])
 
 
-@pytest.mark.slow(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("part", COURSES)
 def test_the_notebook_runs_from_top_to_bottom(part, tmp_path, no_page, capsys, monkeypatch):
     assert said(capsys, "start", "--notebook", "--part", part, tmp_path)[0] == 0

@@ -112,6 +112,7 @@ def test_a_class_of_three_hundred_is_compared_by_its_rare_forms_alone():
     assert alike.pairs_of(others) == []
 
 
+@pytest.mark.slow
 def test_the_child_reads_the_text_before_it_runs():
     three = EXERCISES[3]
     lies = "import json\nopen('shapes.json', 'w').write('{}')\n"
@@ -127,6 +128,7 @@ def test_the_child_reads_the_text_before_it_runs():
     assert deep.shapes == NO_SHAPES
 
 
+@pytest.mark.slow
 def test_the_command_tells_the_teacher_alone(tmp_path, capsys):
     copied = solution(EXERCISES[4].file).replace("0.5 * dkl", "dkl * 0.5").replace("log_var", "lv")
     own = "def kl_to_standard_normal(mean, log_var):\n    return None\n"

@@ -325,6 +325,7 @@ def outcomes(folder, confined):
         return {attack: future.result() for attack, future in waiting.items()}
 
 
+@pytest.mark.slow(keep=12)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_scores_nothing_on_what_it_attacks(attack, outcomes, folder):
     if attack not in outcomes:

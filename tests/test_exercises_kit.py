@@ -165,6 +165,7 @@ def test_a_gradient_wrong_by_a_millionth_fails(solved):
         assert "numerical differentiation gives" in " ".join(said.split()), line
 
 
+@pytest.mark.slow
 def test_other_right_ways_pass(solved):
     softplus = "np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))"
     log_q = "(np.log(2.0 * np.pi) + log_var + squares).sum(axis=1)"

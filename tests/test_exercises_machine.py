@@ -165,6 +165,7 @@ def test_the_second_try_is_alone(monkeypatch):
 NO_SPACE = "raise OSError(28, 'No space left on device')\n"
 
 
+@pytest.mark.slow
 def test_no_space_that_a_file_raises_itself_is_its_own_error():
     verdict = judge_source(THREE, NO_SPACE)
     assert {f.kind for f in verdict.faults} == {"error"}

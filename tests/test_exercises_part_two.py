@@ -187,6 +187,7 @@ def test_the_command_line(tmp_path, capsys):
     assert "ex10_condition.py" in said("hint", alone)[1]
 
 
+@pytest.mark.slow
 def test_a_class_is_graded_in_the_part_that_is_asked_for():
     files = {e.file: solution(e.file) for e in PART_TWO}
     files |= {ALL[n].file: with_mistake(n) for n in (10, 12)}

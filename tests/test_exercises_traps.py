@@ -94,6 +94,7 @@ def test_changes_in_place_are_called_what_they_are():
     assert names(verdict) == ["weight updated before use"]
 
 
+@pytest.mark.slow
 def test_nan_explains_nothing_by_itself():
     verdict = changed(9, ("m, v, i + 1, learning_rate", "m, v, i + 1, np.sqrt(-1.0)"))
     assert names(verdict) == []
@@ -306,6 +307,7 @@ ANY_NUMBERS = hnp.arrays(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(st.sampled_from(EXERCISES), st.data())
 def test_no_numbers_make_the_judge_raise(exercise, data):

@@ -229,6 +229,7 @@ def test_a_dumb_terminal_gets_plain_lines(tmp_path):
         assert session.end() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the test waits for pipes with select")
 def test_plain_lines_through_pipes(tmp_path):
     folder = folder_of(tmp_path, 3)

@@ -249,6 +249,7 @@ def test_each_step_highlights_its_line_of_the_file(page):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_arrows_appear_when_they_are_computed(page):
     page.click("#tab-path")
     names = "() => app.path.arrows('mean').map(([name]) => name)"
@@ -486,6 +487,7 @@ def test_forward_backward_and_update_are_one_step_of_adam(page, digits):
     assert page.evaluate("() => app.train.steps") == 1
 
 
+@pytest.mark.slow
 def test_it_learns_from_other_weights_and_comes_back(page, digits):
     page.click("#tab-train")
     page.click("#train-restart")
@@ -506,6 +508,7 @@ def test_it_learns_from_other_weights_and_comes_back(page, digits):
     assert page.inner_text("#about").endswith("Shown: the run's weights.")
 
 
+@pytest.mark.slow
 def test_play_runs_until_it_is_paused(page):
     page.click("#tab-train")
     page.click("#train-play")

@@ -172,7 +172,7 @@ def test_adam_in_blocks_is_adam(monkeypatch, threads):
     np.testing.assert_allclose(theta, plain, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.slow(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [20, 300])
 def test_a_step_leaves_nothing_behind(n):
     """Memory in use does not grow with the number of steps, and every step's peak is the same."""

@@ -53,7 +53,7 @@ def test_axes_and_scales_are_the_same_in_every_frame():
     ]
 
 
-@pytest.mark.slow(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("data_dim", "latent_dim"), [(2, 2), (5, 1), (2, 1), (16, 3)])
 def test_data_of_every_kind_can_be_filmed(tmp_path, data_dim, latent_dim):
     x = np.random.default_rng(0).standard_normal((30, data_dim))
@@ -61,6 +61,7 @@ def test_data_of_every_kind_can_be_filmed(tmp_path, data_dim, latent_dim):
     film.strip().savefig(tmp_path / "film.png", dpi=20)
 
 
+@pytest.mark.slow
 def test_the_gif_has_a_picture_for_each_frame(tmp_path, monkeypatch):
     _, film = a_film(4, labels=np.arange(40) % 3)
     drawn = []

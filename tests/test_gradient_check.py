@@ -117,7 +117,7 @@ def test_right_gradients_raise_no_alarm(method):
         assert verdicts.count("cannot tell") <= 1
 
 
-@pytest.mark.slow(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "complex", "central", "directional"])
 def test_one_parameter_off_by_1e_5_is_caught(method):
     missed = []

@@ -160,6 +160,7 @@ def test_everything_that_can_be_wrong_with_the_arguments(folder):
             check_files(*arguments)
 
 
+@pytest.mark.slow
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
     example = Path(__file__).parent.parent / "examples" / "02_check_your_own_gradient.py"
     picture = tmp_path / "figure.png"
@@ -198,6 +199,7 @@ def test_files_are_told_apart_by_their_path(folder):
 # ---------------------------------------------------------------- pictures
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_imported(tmp_path):
     code = (
         "import sys\n"

@@ -99,6 +99,7 @@ def test_arbitrary_bytes_never_do_harm(path, content):
     read_or_explain(path)
 
 
+@pytest.mark.slow
 @given(
     code=st.sampled_from([*CODES.values(), 0x0A, 0xFF]),
     shape=st.lists(st.integers(0, 5) | st.integers(0, 2**32 - 1), max_size=6),
@@ -115,6 +116,7 @@ def test_a_header_is_held_against_the_elements(path, code, shape, body, compress
         assert x.nbytes == len(body)
 
 
+@pytest.mark.slow
 @given(x=arrays, compressed=st.booleans(), data=st.data())
 @settings(max_examples=200)
 def test_mutated_files_give_an_array_or_a_clear_error(path, x, compressed, data):

@@ -185,6 +185,7 @@ def train_people(name, *options):
                  "--model", name, "--out", "people", *options])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_remembers_the_column_of_its_labels(capsys):
     people("people.csv", ["Bonn", "Ulm"] * 20)
     assert train_people("ConditionalVAE") == 0
@@ -262,6 +263,7 @@ def test_digits_have_their_labels():
     assert set(ours()) <= set(MODELS)
 
 
+@pytest.mark.slow
 def test_samples_of_chosen_classes(monkeypatch, capsys):
     assert train("ConditionalVAE") == 0
     capsys.readouterr()

@@ -33,7 +33,7 @@ from numpyvae.data import (
     pinwheel,
     spiral,
 )
-from numpyvae.evaluation import chunks, active_units, elbo_terms, evaluate
+from numpyvae.evaluation import active_units, chunks, elbo_terms, evaluate
 from numpyvae.exact import ProbabilisticPCA
 from numpyvae.layers import ACTIVATIONS
 from numpyvae.parameters import glorot_uniform, he_normal
@@ -323,10 +323,10 @@ def test_chunks_are_as_large_as_memory_allows_and_leave_no_row_out(n_rows, n_sam
     """Rows x samples x the widest layer, here of 50, fit into CHUNK_ENTRIES; at least one row."""
     monkeypatch.setattr("numpyvae.evaluation.CHUNK_ENTRIES", 5250)
     size = max(1, 5250 // (50 * n_samples))  # 105 rows, 15, 1
-    chunks = [np.arange(n_rows)[rows] for rows in chunks(VAE(3, 2, (50,)), n_rows, n_samples)]
-    np.testing.assert_array_equal(np.concatenate(chunks), np.arange(n_rows))
-    assert all(len(chunk) == size for chunk in chunks[:-1])
-    assert 1 <= len(chunks[-1]) <= size
+    parts = [np.arange(n_rows)[rows] for rows in chunks(VAE(3, 2, (50,)), n_rows, n_samples)]
+    np.testing.assert_array_equal(np.concatenate(parts), np.arange(n_rows))
+    assert all(len(part) == size for part in parts[:-1])
+    assert 1 <= len(parts[-1]) <= size
 
 
 def test_evaluate_gives_the_means_of_what_it_names(rng):

@@ -76,6 +76,7 @@ def ours():
             yield from kind.examples(Sizes())
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("size", RANKS)
 @pytest.mark.parametrize("n", [3, 5, 8])  # of fewer rows than ranks, and of pieces that differ
 def test_the_gradient_of_every_model_is_that_of_one_process(size, n, rng):

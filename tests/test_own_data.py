@@ -569,6 +569,7 @@ def test_an_archive_without_a_usual_name_says_how_to_pick(here, capsys):
 # What a run remembers.
 
 
+@pytest.mark.slow
 def test_evaluate_takes_all_of_another_file_in_the_units_and_columns_of_the_run(here, capsys, x):
     lines = [",".join([str(i), *map(repr, row.tolist()), "abc"[i % 3]]) for i, row in enumerate(x)]
     write("x.csv", ",age,price,volt,year,species", *lines)

@@ -25,13 +25,13 @@ def imports_of(path):
     package = (
         name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
     )
+    known = {name_of(other) for other in MODULES}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            known = {name_of(other) for other in MODULES}
             for alias in node.names:
                 full = f"{module}.{alias.name}"
                 yield full if full in known else module
