@@ -69,12 +69,14 @@ MAKERS = {
 }
 
 
+def images() -> np.ndarray:
+    """Binarised images of MNIST (20000, 784)."""
+    return binarize_pixels(load_mnist()[0][:EXAMPLES], np.random.default_rng(0))
+
+
 def prepare(name: str, quick: bool) -> None:
     """In a child: the data, a model, and a few steps of another one, which warm all up."""
-    if quick:
-        x = binary_data(3 * BATCH, CASE.data)
-    else:
-        x = binarize_pixels(load_mnist()[0][:EXAMPLES], np.random.default_rng(0))
+    x = binary_data(3 * BATCH, CASE.data) if quick else images()
     MAKERS[name](x[: 3 * BATCH])()
     _epochs["epoch"] = MAKERS[name](x)
 

@@ -43,6 +43,8 @@ def measure_all(seconds: float, quick: bool, cores: int) -> Results:
     examples = 3 * epochs.BATCH if quick else epochs.EXAMPLES
     rounds = 1 if quick else 5
     names = [name for name in MAKERS if is_there(LIBRARY[name])]
+    if not quick:
+        late.images()  # if there are none, say so now and not after ten minutes
     here, missing = machine.describe(cores), missing_peers()
     show("Not measured" if missing else "All peers are here", "\n".join(missing))
     with steps.Contest(names, seconds) as contest:
