@@ -10,7 +10,7 @@ import numpy as np
 from numpyvae import training
 from numpyvae.interrupts import Interrupted
 from numpyvae.mpi.shards import Part, Pass, piece, some
-from numpyvae.mpi.together import check_equal, check_equal_facts, ending_the_job, world
+from numpyvae.mpi.together import check_equal, check_equal_facts, ending_the_job, on_all, world
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.rows import as_tuple, map_arrays, n_rows, take_rows
@@ -19,6 +19,9 @@ from numpyvae.training import Callback, Data, History, Noise, Trainable
 from numpyvae.validation import EntryError, positive_int
 
 __all__ = ["DataParallel"]
+
+CHECKED = 64
+"""Rows of each rank on which `fit` looks whether the loss is a mean over rows."""
 
 TRAINING = 0
 """The ticket of a row of the training data; that of the validation data is 1."""
@@ -53,8 +56,9 @@ class DataParallel:
     all ranks then end it after the same step, with `Interrupted`.
 
     Raises TypeError for a model that changes more than theta, as the counts of a codebook, and for
-    one with unknown labels, whose loss is no mean over examples. It cannot know of a loss of your
-    own that is none, such as one with `free_bits`: its gradient is then not that of one process.
+    one with unknown labels, whose loss is no mean over examples. Of a loss of your own `fit` looks
+    whether it is one on the first rows of each rank; with `free_bits` it may be so by chance there,
+    and the gradient is later not that of one process.
     """
 
     def __init__(
@@ -101,8 +105,8 @@ class DataParallel:
         )
         if self.comm.size > 1:
             keep_to_one_thread()
+        on_all(self.comm, lambda: self._begin_alike(data))
         with ending_the_job(self.comm):
-            self.comm.Bcast(self.model.theta)
             return training.fit(
                 self, data, epochs, batch_size, optimizer, validation_data,
                 [_Callbacks(self, callbacks)], None, verbose and self.comm.rank == 0,
@@ -226,6 +230,30 @@ class DataParallel:
             "model.seed": self.seed,
             "model.epochs_trained": self.epochs_trained,
         }
+
+    def _begin_alike(self, data: Data) -> None:
+        """Theta becomes rank 0's; TypeError if some rows' loss is not the mean of their halves'."""
+        self.comm.Bcast(self.model.theta)
+        if self.comm.size == 1:
+            return
+        rows, rng = map_arrays(data, np.asanyarray), np.random.default_rng(0)
+        look = Pass(rng, rows, self.comm.rank, self.comm.size, shuffle=False)
+        part = look.next(CHECKED * self.comm.size, self.model, self._transform)
+        n, half = n_rows(part.data), n_rows(part.data) // 2
+
+        def loss(rows: slice) -> float:
+            of_rows = take_rows(part.data, rows), map_arrays(part.noise, lambda a: a[rows])
+            return float(self.model.loss_and_terms(self.theta, *of_rows)[0])
+
+        if half:
+            whole, first, second = map(loss, (slice(n), slice(half), slice(half, n)))
+            mean = (half * first + (n - half) * second) / n
+            if abs(whole - mean) > 1e-3 * (abs(first) + abs(second)):
+                raise TypeError(
+                    f"{type(self.model).__name__} cannot be trained on several ranks: its loss on "
+                    f"{n} rows is {whole:.6g}, and the mean of those of their halves {mean:.6g}; "
+                    "expected a mean over rows"
+                )
 
     def _check_piece(self, data: Data) -> None:
         rows = some(piece(n_rows(data), self.comm.rank, self.comm.size))
