@@ -277,7 +277,7 @@ def test_ctrl_c_writes_what_was_learned(here):
 def test_a_terminal_gets_one_live_line(here, sketches):
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     master, slave = pty.openpty()
-    with open(slave, "w", encoding="utf-8") as terminal, redirect_stdout(terminal):
+    with os.fdopen(slave, "w", encoding="utf-8") as terminal, redirect_stdout(terminal):
         assert main(["train", "--epochs", "5"]) == 0
     shown = b""
     try:
