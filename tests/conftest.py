@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import ctypes
+import gc
 import os
 import runpy
 import shutil
@@ -51,6 +52,15 @@ def pytest_cmdline_main(config):
         processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         option.numprocesses = min(processors or 1, 4)
         option.dist, option.loadscopereorder = "loadfile", False
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection():
+    """Let Python's garbage collector pass over thousands of tests, which live to the end anyway."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config, items):
