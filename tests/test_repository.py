@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,21 +21,25 @@ def name_of(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+KNOWN = {name_of(path) for path in MODULES}
+
+
+@cache
 def imports_of(path):
     """Every module that a file imports, wherever in it, as absolute names."""
     package = (
         name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
     )
-    known = {name_of(other) for other in MODULES}
+    found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            for alias in node.names:
-                full = f"{module}.{alias.name}"
-                yield full if full in known else module
+            names = [f"{module}.{alias.name}" for alias in node.names]
+            found += [name if name in KNOWN else module for name in names]
+    return found
 
 
 def rank_table():
