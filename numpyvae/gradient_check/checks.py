@@ -102,7 +102,7 @@ def run(
     plan, fields = Plan(), Fields()
     if not notes.unknown:
         plan = _choose(sample, settings, notes)
-    if not notes.unknown and yours.has_numbers:
+    if not notes.unknown and (yours.misfits or np.any(np.isfinite(yours.vector))):
         if plan.method in NAMES:
             plan, estimate = _estimate(sample, yours, plan, settings, notes)
             if not notes.unknown:
