@@ -85,8 +85,7 @@ class _OneBlasThread:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.holders: set[int] = set()
-        self.threads = 1
-        """How many threads may work together inside: as many as OpenBLAS had."""
+        self.threads = 1  # how many may work together inside: as many as OpenBLAS had
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)

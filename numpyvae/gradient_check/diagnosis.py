@@ -48,12 +48,10 @@ def close(a: Array, b: Array, tolerance: float = EXACT) -> bool:
         return False
     a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     finite = np.isfinite(a) & np.isfinite(b)
-    if not finite.all():
-        if not finite.any():
-            return not (np.isfinite(a).any() or np.isfinite(b).any())
-        a, b = a[finite], b[finite]
-    off, scale = np.abs(a - b).max(initial=0.0), np.abs(b).max(initial=0.0)
-    return bool(off <= tolerance * scale)
+    if not finite.any():
+        return not (np.isfinite(a).any() or np.isfinite(b).any())
+    off = np.abs(a[finite] - b[finite]).max()
+    return bool(off <= tolerance * np.abs(b[finite]).max())
 
 
 def equal(y: Array, p: Array, slack: float = 0.0) -> bool:
@@ -270,10 +268,9 @@ def _alike(one: Pattern, other: Pattern) -> bool:
 def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
     """A gradient of the wrong shape: do its numbers fit all the same?"""
     name, a = part.name, part.a
-    for text, p in (
-        (f"has the right numbers, and needs the shape {a.shape}", a),
-        ("is the transpose of the right one", a.T),
-    ):
+    forms = {f"has the right numbers, and needs the shape {a.shape}": a}
+    forms["is the transpose of the right one"] = a.T
+    for text, p in forms.items():
         if equal(array.reshape(-1), p.reshape(-1), part.slack):
             return [finding("shape", [name], f"{name}: yours {text}.")]
     subsets = (itertools.combinations(range(array.ndim), k) for k in range(1, array.ndim + 1))
