@@ -5,7 +5,7 @@
 
 784-400-20, float32, one BLAS thread a rank. By turns one rank trains while the other sleeps, both
 train together, and each trains alone on half a minibatch beside the other: what two ranks would
-reach if they had nothing to say to each other. Medians over the rounds.
+reach if they exchanged nothing. Medians over the rounds.
 
 An Allreduce of n bytes on p ranks takes, by Rabenseifner's algorithm (a reduce-scatter and an
 allgather; Thakur, Rabenseifner & Gropp 2005),
@@ -144,7 +144,7 @@ def page(record):
         f"| the same, two ranks | {1e3 * record['two ranks']:.1f} ms |",
         f"| times faster, median of {len(record['ratios'])} pairs ({min(record['ratios']):.2f} to "
         f"{max(record['ratios']):.2f}) | {times_faster(record):.2f} |",
-        f"| times faster if two ranks had nothing to say to each other | {apart:.2f} |",
+        f"| times faster if two ranks exchanged nothing | {apart:.2f} |",
         "",
         "| ranks | step (ms) | times faster | 10 Gbit/s | times faster | weak (ms) | efficiency "
         "| 10 Gbit/s | efficiency |",

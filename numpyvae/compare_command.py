@@ -39,7 +39,7 @@ from numpyvae.validation import counted, memory_for, positive_int
 __all__ = ["compare"]
 
 NO_CHOICE = {"classes", "column_names", "data_digest", "data_dim", "dtype", "model", "versions"}
-"""What a run says of itself that nobody chose."""
+"""What a run's configuration has that nobody chose."""
 LONGEST = 40
 """Letters of a setting in the table; the CSV file has all."""
 MISSING = "-"
@@ -87,7 +87,7 @@ def _check_folders(folders: Sequence[str]) -> None:
 
 
 def _open(arguments: argparse.Namespace) -> tuple[list[Run], list[str]]:
-    """The runs, not measured yet, and what is to be said of some of them."""
+    """The runs, not measured yet, and notes on some of them."""
     found: list[Run] = []
     notes = []
     loaded: dict[str, tuple[run_data.RunData, Array, Array | None]] = {}
@@ -138,7 +138,7 @@ def _settings(model: Model, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _measured(opened: Sequence[Run], arguments: argparse.Namespace) -> list[Run]:
-    """The runs with their numbers, and meanwhile a line that says where it is."""
+    """The runs with their numbers; a line shows the progress meanwhile."""
     seed = positive_int("seed", arguments.seed, least=0)
     n_samples = positive_int("n_samples", arguments.samples)
     line, measured = LiveLine(sys.stderr), []
@@ -157,7 +157,7 @@ def _measured(opened: Sequence[Run], arguments: argparse.Namespace) -> list[Run]
 
 
 def _row(run: Run, first: Run, names: Sequence[str]) -> dict[str, Any]:
-    """One run of the table, numbers with all digits; None for what it does not have."""
+    """One row of the table, numbers with all digits; None for what the run does not have."""
     model, found, history = run.model, run.log_px, run.model.history
     apart = (None, None) if run is first else difference(run, first) or (None, None)
     seconds = history.column("seconds")
@@ -217,7 +217,7 @@ def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def _error(error: float) -> str:
-    """An error in two decimals; none is exactly 0."""
+    """An error with two decimals, never as 0.00."""
     return "<0.01" if error < 0.005 else f"{error:.2f}"
 
 
@@ -255,9 +255,9 @@ def _unlike(measured: Sequence[Run]) -> Iterator[str]:
     for run in measured:
         kind = type(run.model).__name__
         if run.elbo is None:
-            yield f"{run.name}: {kind} has no bound on log p(x): it is no model of x"
+            yield f"{run.name}: {kind} has no bound on log p(x): it is not a model of x"
         elif run.log_px is None:
-            yield f"{run.name}: of {kind} the ELBO is known, and log p(x) is not"
+            yield f"{run.name}: {kind} has an ELBO, but no estimate of log p(x)"
         if reason := unlike(run, first):
             yield f"{run.name}: its nats cannot be compared with those of {first.name}: {reason}"
 

@@ -1,4 +1,4 @@
-"""Runs side by side: which may be compared, log p(x) example by example, curves in one figure."""
+"""Runs side by side: which can be compared, log p(x) example by example, curves in one figure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ COLOURS = BLUE, ORANGE, "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00"
 """For colour-blind readers: Okabe & Ito 2008, without the yellow."""
 LINES = "-", "--", "-.", ":"
 MOST_CURVES = len(COLOURS) * len(LINES)
-"""Pairs of a colour and a line; the two numbers have no common factor, so each comes once."""
+"""Pairs of a colour and a line: 7 and 4 have no common factor, so cycling gives each pair once."""
 
 
 class Run(NamedTuple):
-    """A fitted model, what it is tested on, and what it was told."""
+    """A fitted model, its test examples, and its settings."""
 
     name: str
     model: Any
@@ -37,7 +37,7 @@ class Run(NamedTuple):
     """Test examples: x (N, D), or (x, y)."""
     settings: Mapping[str, str]
     elbo: float | None = None
-    """The mean over the test examples, in nats; None of a model without a bound on log p(x)."""
+    """The mean over the test examples, in nats; None for a model without a bound on log p(x)."""
     log_px: Estimate | None = None
     active_units: int | None = None
 
@@ -60,7 +60,7 @@ def difference(run: Run, first: Run) -> tuple[float, float] | None:
     """Mean and standard error of log p(x_n) of `run` less that of `first`, in nats.
 
     The standard error std_n(d_n) / sqrt(N) is that of paired differences d_n: how hard an example
-    is, which both runs share, cancels. None where the two cannot be compared, or one has none.
+    is, which both runs share, cancels. None if the two cannot be compared, or one has no log p(x).
     """
     if run.log_px is None or first.log_px is None or unlike(run, first):
         return None
@@ -72,18 +72,18 @@ def unlike(run: Run, first: Run) -> str:
     """Why log p(x) and ELBO of two runs cannot be compared; "" if they can."""
     (x, *y), (x_first, *y_first) = as_tuple(run.data), as_tuple(first.data)
     if not np.array_equal(x, x_first):
-        return "they are tested on other examples"
+        return "they are tested on different examples"
     if _has_labels(run) != _has_labels(first):
         return "one is of p(x), the other of p(x|y)"
     if _has_labels(run) and not np.array_equal(y, y_first):
-        return "they are told other labels"
+        return "they are given different labels"
     if _is_discrete(run) != _is_discrete(first):
         return "one is a probability, the other a density"
     return ""
 
 
 def _has_labels(run: Run) -> bool:
-    """Whether it is a model of x given y; one that sums over an unknown y is a model of x."""
+    """Whether it models x given y; one that sums over an unknown y models x."""
     return isinstance(run.data, tuple) and not run.model.unknown_labels
 
 
@@ -92,7 +92,7 @@ def _is_discrete(run: Run) -> bool:
 
 
 def groups(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs, those together that can be compared, in the order of their first."""
+    """The runs in groups that can be compared, in the order of each group's first."""
     found: list[list[Run]] = []
     for run in runs:
         home = next((group for group in found if not unlike(run, group[0])), None)
@@ -103,7 +103,7 @@ def groups(runs: Sequence[Run]) -> list[list[Run]]:
 def differing(runs: Sequence[Run]) -> list[str]:
     """The names of the settings that are not the same in all runs that have them.
 
-    One that only another model has goes without saying.
+    A setting that only some models have is compared among those.
     """
     names = dict.fromkeys(name for run in runs for name in run.settings)
     values = {name: {r.settings[name] for r in runs if name in r.settings} for name in names}
@@ -114,8 +114,8 @@ def training_curves(runs: Sequence[Run]) -> Figure:
     """The test ELBO over the epochs, a line for each run, in nats per example.
 
     Runs that cannot be compared are in panels of their own, and a run whose model has no bound on
-    log p(x) shows its loss there. Each axis begins where 90 % of the drawn values are above (of a
-    loss: below), or the first epochs would squash all others.
+    log p(x) shows its loss. Each axis leaves out the worst tenth of the values, or the first epochs
+    would squash all others.
     """
     curves = [run for run in runs if len(run.model.history)]
     if not curves:
@@ -147,7 +147,7 @@ def training_curves(runs: Sequence[Run]) -> Figure:
 
 
 def _of_what(run: Run, others: Sequence[Run]) -> str:
-    """What the ELBO of a run is of, in the words that tell it from some of the others."""
+    """What a run's ELBO bounds, in words, if that of some of the others bounds something else."""
     words = {"probability" if _is_discrete(other) else "density" for other in others}
     kind = "probability" if _is_discrete(run) else "density"
     given = "p(x|y)" if _has_labels(run) else "p(x)"

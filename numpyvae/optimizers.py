@@ -246,8 +246,11 @@ class Adam(_VectorOptimizer):
 
     def _check_decay(self) -> None:
         """ValueError if a step would turn the signs of theta: a schedule may change the rate."""
-        if self.weight_decay:
-            fraction("learning_rate * weight_decay", self.learning_rate * self.weight_decay)
+        if not self.learning_rate * self.weight_decay < 1.0:
+            raise ValueError(
+                f"weight_decay must be below 1 / learning_rate = {1.0 / self.learning_rate:g}, "
+                f"got {self.weight_decay:g}"
+            )
 
     def step(self, theta: Array, grad: Array) -> None:
         self._check_decay()

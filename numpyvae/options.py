@@ -31,6 +31,7 @@ OPTIONS = {
     "epochs": "--epochs",
     "batch_size": "--batch-size",
     "learning_rate": "--learning-rate",
+    "weight_decay": "--weight-decay",
     "patience": "--early-stopping",
     "beta": "--beta",
     "seed": "--seed",
@@ -266,6 +267,13 @@ def add_train(commands: Any, run: Command, model: str) -> None:
     )
     option("--batch-size", type=int, default=128, metavar="N", help="examples per step")
     option("--learning-rate", type=float, default=3e-3, metavar="RATE", help="of Adam")
+    option(
+        "--weight-decay",
+        type=float,
+        default=0.0,
+        metavar="DECAY",
+        help="of Adam: each step also takes RATE times DECAY off every parameter (AdamW)",
+    )
     option(
         "--early-stopping",
         type=int,

@@ -1,4 +1,4 @@
-"""Ranks, the processes that mpiexec has started for one job: what is known of them without MPI."""
+"""Ranks, the processes that mpiexec starts for one job: what is known about them without MPI."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 __all__ = ["RankGoneError", "RanksDifferError", "n_ranks", "own_rank"]
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-"""How many ranks there are, by MPICH and Intel MPI, Open MPI, MVAPICH; by Slurm beside a rank."""
+"""Variables with the number of ranks: MPICH and Intel MPI, Open MPI, MVAPICH; Slurm."""
 
 RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
-"""Which of them this process is. Without one of these, Slurm started what is no part of MPI."""
+"""Variables with the own rank. If none is set, Slurm started a process outside MPI."""
 
 
 class RanksDifferError(RuntimeError):
-    """The ranks do not do the same; it says in what they differ, and is raised on all of them."""
+    """The ranks do not do the same; raised on all of them, and the message says what differs."""
 
 
 class RankGoneError(RanksDifferError):

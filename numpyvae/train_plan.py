@@ -69,7 +69,7 @@ def new_plan(options: Mapping[str, Any]) -> Plan:
         vae.layout.size * vae.dtype.itemsize,
     ):
         _ = vae.theta  # drawn here
-    vae.optimizer = Adam(options["learning_rate"])
+    vae.optimizer = Adam(options["learning_rate"], weight_decay=options["weight_decay"])
     epochs = positive_int("epochs", options["epochs"])
     positive_int("batch_size", options["batch_size"])
     data.check(vae)

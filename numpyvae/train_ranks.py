@@ -1,6 +1,6 @@
-"""`numpyvae train` under mpiexec: rank 0 is the command, and the others train with it in silence.
+"""`numpyvae train` under mpiexec: rank 0 runs the command, and the others train with it silently.
 
-`numpyvae.mpi` is imported there alone.
+`numpyvae.mpi` is imported only there.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 def communicator() -> Any:
-    """That of all ranks; None if this process is alone.
+    """The communicator of all ranks; None if this process is alone.
 
-    Raises ModuleNotFoundError or RuntimeError if mpiexec has started it and there is no MPI for it.
+    Raises ModuleNotFoundError or RuntimeError if mpiexec has started it but it finds no MPI.
     """
     if (n := n_ranks()) == 1:
         return None
@@ -61,7 +61,7 @@ def rank_0_first(comm: Any, prepare: Callable[[], T]) -> T:
 
 
 class Trainer:
-    """`fit` of a plan's model, on all ranks of `comm` if there are any.
+    """`fit` of a plan's model, on all ranks of `comm` if that is not None.
 
     Raises TypeError for a model that several ranks cannot train.
     """
@@ -77,7 +77,7 @@ class Trainer:
             self.data = (plan.x_and_y if isinstance(plan.vae, Labelled) else plan.x_and_y[0],)
 
     def __call__(self, callbacks: list[Callback]) -> None:
-        """Train. On several ranks a signal ends the training of all, after the step of all."""
+        """Train. On several ranks a signal ends the training on all after the same step."""
         with self.interrupts.listening(on=not self.comm):
             self.fit(
                 *self.data,
@@ -92,7 +92,7 @@ class Trainer:
 def follow(
     given: Mapping[str, Any], defaults: Mapping[str, Any], interrupts: Interrupts, comm: Any
 ) -> None:
-    """Train on a rank other than 0, without a word or a file: what is to be said, rank 0 says."""
+    """Train on a rank other than 0, which prints and writes nothing: rank 0 does."""
     with contextlib.suppress(
         *(DivergenceError, RanksDifferError, KeyboardInterrupt),
         *(MemoryError, OSError, TypeError, ValueError),

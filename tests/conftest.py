@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import ctypes
+import gc
 import os
 import runpy
 import shutil
@@ -12,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "docs"))
 import make_gallery
@@ -21,15 +21,6 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
 )  # small products; see numpyvae/gradient_check/blas.py
-
-settings.register_profile(
-    "numpyvae",
-    derandomize=True,
-    deadline=None,
-    max_examples=30,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("numpyvae")
 
 # Children inherit what is ignored here (under `nohup`, or as a job in the background), and then no
 # test could interrupt them. A handler that does nothing is as deaf, and no child inherits it.
@@ -61,6 +52,15 @@ def pytest_cmdline_main(config):
         processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
         option.numprocesses = min(processors or 1, 4)
         option.dist, option.loadscopereorder = "loadfile", False
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection():
+    """Let Python's garbage collector pass over thousands of tests, which live to the end anyway."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config, items):
@@ -96,6 +96,22 @@ def pytest_configure(config):
             sys.dont_write_bytecode = False
             os.environ.setdefault("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
             os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if runs_tests:
+        configure_hypothesis()
+
+
+def configure_hypothesis():
+    """Imported no earlier: pytest rewrites all of it, for seconds where no bytecode is written."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "numpyvae",
+        derandomize=True,
+        deadline=None,
+        max_examples=30,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("numpyvae")
 
 
 @pytest.fixture
@@ -125,16 +141,21 @@ def children():
 
 
 @pytest.fixture
-def quick_runs(tmp_path, monkeypatch, rng):
-    """A folder with x.npy to train on; no pictures, no waiting for the disk."""
-    import numpy as np
-
+def undrawn(monkeypatch):
+    """Runs without pictures, and without waiting for the disk."""
     from numpyvae import runs
+
+    monkeypatch.setattr(runs, "_pictures", lambda vae, data: {})
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def quick_runs(tmp_path, monkeypatch, rng, undrawn):
+    """A folder with x.npy to train on, and nothing that takes long."""
+    import numpy as np
 
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", rng.integers(0, 2, (50, 3)))
-    monkeypatch.setattr(runs, "_pictures", lambda vae, data: {})
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

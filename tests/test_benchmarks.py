@@ -176,7 +176,7 @@ def test_one_part_of_the_page_is_replaced(models, contenders):
     page = pytest.importorskip("page")
     rows = [models.ModelTimes("M2, 10 classes", {"VAE": [1.0], contenders.OURS: [9.5]})]
     text = page.with_models("# A\n\n## Every model's step\n\nold\n\n## B\n\nkept\n", rows)
-    assert text.startswith("# A\n\n## Every model's step\n\nThe same")
+    assert text.startswith("# A\n\n## Every model's step\n\nA training step of")
     assert text.endswith("\n\n## B\n\nkept\n")
     assert "old" not in text
     assert "|              9.50 | <= 9.0 | **missed** |" in text

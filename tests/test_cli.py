@@ -6,10 +6,12 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from numpyvae import VAE, proofs
 from numpyvae.cli import main
@@ -26,7 +28,9 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_train_evaluate_sample(here, capsys):
+def test_train_evaluate_sample(here, capsys, monkeypatch):
+    draw = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **how: draw(figure, file, dpi=40))
     assert main(["train", "--epochs", "2"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[-2].startswith("Learned in 2 epochs")
@@ -104,26 +108,21 @@ def test_a_file_of_the_users_own(here, sketches, name, likelihood, rng):
     assert main(["evaluate", "run", "--samples", "5"]) == 0
 
 
-@pytest.fixture
-def small_models(monkeypatch):
-    """`check` at sizes that are quick to prove; test_gradients.py proves the same at its own."""
-    monkeypatch.setattr(proofs, "Sizes", lambda: Sizes(3, 5, 4, 2))
-
-
 @pytest.mark.slow
-def test_check_proves_everything(capsys, small_models):
+def test_check_proves_everything(capsys):
     assert main(["check"]) == 0
     out = capsys.readouterr().out
     assert "FAIL" not in out
     assert "complex step" in out
-    for name in ("Dense", "reparameterize", "kl_to_standard_normal", "Bernoulli", "VAE(5-6-4-2"):
+    for name in ("Dense", "reparameterize", "kl_to_standard_normal", "Bernoulli", "VAE(7-8-6-3"):
         assert name in out
 
 
 @pytest.mark.slow
-def test_check_says_what_fails(capsys, monkeypatch, small_models):
+def test_check_says_what_fails(capsys, monkeypatch):
     import numpyvae.models.vae as vae
 
+    monkeypatch.setattr(proofs, "Sizes", lambda: Sizes(3, 5, 4, 2))  # quick to prove
     monkeypatch.setattr(vae, "reparameterize_backward", lambda dz, cache: (dz, dz * cache))
     assert main(["check"]) == 1
     out = capsys.readouterr().out
@@ -138,6 +137,8 @@ BAD = [
     (["train", "--batch-size", "0"], "--batch-size must be at least 1"),
     (["train", "--learning-rate", "0"], "--learning-rate must be a finite number above 0"),
     (["train", "--learning-rate", "nan"], "--learning-rate must be a finite number above 0"),
+    (["train", "--weight-decay", "-1"], "--weight-decay must be a finite number of at least 0"),
+    (["train", "--weight-decay", "400"], "--weight-decay must be below 1 / learning_rate"),
     (["train", "--latent-dim", "0"], "--latent-dim must be at least 1"),
     (["train", "--hidden-dims", "8", "-1"], "--hidden-dims must be at least 1"),
     (["train", "--beta", "-1"], "--beta must be a finite number of at least 0"),
@@ -273,19 +274,17 @@ def test_ctrl_c_writes_what_was_learned(here):
     assert (here / "run" / "latent_space.png").exists()
 
 
-def test_a_terminal_gets_one_live_line(here):
+def test_a_terminal_gets_one_live_line(here, sketches):
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     master, slave = pty.openpty()
-    process = start(["train", "--epochs", "5", "--out", str(here / "run")], cwd=ROOT, stdout=slave)
-    os.close(slave)
+    with os.fdopen(slave, "w", encoding="utf-8") as terminal, redirect_stdout(terminal):
+        assert main(["train", "--epochs", "5"]) == 0
     shown = b""
     try:
         while chunk := os.read(master, 4096):
             shown += chunk
     except OSError:  # the other end is closed
         pass
-    assert process.wait() == 0
-    process.stderr.close()
     os.close(master)
     live = [line for line in shown.decode().split("\n") if "epoch 5/5" in line]
     assert len(live) == 1

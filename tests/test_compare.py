@@ -199,7 +199,7 @@ def test_one_example_has():
 
 
 @pytest.mark.parametrize(("run", "reason"), [
-    ("others", "they are tested on other examples"),
+    ("others", "they are tested on different examples"),
     ("density", "one is a probability, the other a density"),
     ("told", "one is of p(x), the other of p(x|y)"),
 ])  # fmt: skip
@@ -216,7 +216,7 @@ def test_models_that_are_told_other_labels_are_not_compared():
     labels = [0, 1, 0], [0, 1, 0], [1, 1, 0]
     one, same, other = (run_of([0.0] * 3, x=(x, y), model=model) for y in labels)
     assert unlike(same, one) == ""
-    assert unlike(other, one) == "they are told other labels"
+    assert unlike(other, one) == "they are given different labels"
 
 
 def test_a_model_without_log_px_has_none(compare):
@@ -225,8 +225,8 @@ def test_a_model_without_log_px_has_none(compare):
     assert codes.split()[4] != "-"
     assert ae.split()[1:6] == ["-", "-", "-", "-", "-"]
     assert notes[1:] == [
-        "codes: of VectorQuantizedVAE the ELBO is known, and log p(x) is not",
-        "ae: Autoencoder has no bound on log p(x): it is no model of x",
+        "codes: VectorQuantizedVAE has an ELBO, but no estimate of log p(x)",
+        "ae: Autoencoder has no bound on log p(x): it is not a model of x",
     ]
 
 

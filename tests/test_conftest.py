@@ -70,9 +70,10 @@ def test_slow_tests_are_run_where_they_are_asked_for(tmp_path, arguments, n_run)
         "@pytest.fixture(autouse=True)\ndef no_process_is_left_behind(): ...\n"
     )
     (tmp_path / "test_some.py").write_text(SLOW)
-    options = ["-n", "0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestUnknownMarkWarning"]
+    options = ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestUnknownMarkWarning"]
     environment = {k: v for k, v in os.environ.items() if k != "CI" and "PYTEST" not in k}
     environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # others' take longest to import
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *arguments],
         cwd=tmp_path,

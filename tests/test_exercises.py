@@ -159,6 +159,7 @@ def test_the_whole_vae_learns(functions):
     assert ((p > 0) & (p < 1)).all()
 
 
+@pytest.mark.slow(keep=5)
 @pytest.mark.parametrize("exercise", EXERCISES, **ids)
 def test_each_exercise_is_proven(exercise):
     """Stubs, solution, every planted mistake, every hint: what `lint` says, at another seed."""

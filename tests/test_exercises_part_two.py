@@ -52,6 +52,7 @@ def judged(number, source, seed=3):
     return judge(ALL[number], reference.perform_trusted(ALL[number], source, points), seed)
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("exercise", PART_TWO, **ids)
 def test_each_exercise_is_proven(exercise):
     assert list(lint.problems_of(exercise, "another seed")) == []

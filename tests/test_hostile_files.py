@@ -389,6 +389,7 @@ def mutated(value, rng):
     return rng.choice(VALUES)
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 def test_descriptions_that_are_almost_right(model, tmp_path, cheap):
     """Each loads or is refused in a line, and none costs more than a few megabytes."""

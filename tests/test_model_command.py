@@ -15,8 +15,6 @@ from numpyvae.models import MODELS
 from numpyvae.priors import PRIORS
 from numpyvae.run_labels import class_of, classes_of, coded, hide_labels
 
-pytestmark = pytest.mark.usefixtures("sketches")  # the figures are looked at elsewhere
-
 EXTRA = {
     "DenoisingAutoencoder": ["--corruption", "masking:0.3"],
     "LinearAutoencoder": ["--penalties", "0.1", "0.2"],
@@ -28,8 +26,10 @@ BOUNDLESS = {"Autoencoder", "DenoisingAutoencoder", "LinearAutoencoder", "NoisyA
 
 
 @pytest.fixture(autouse=True)
-def small(tmp_path, monkeypatch):
-    """Counts of six pixels in three classes, in the working folder."""
+def small(request, tmp_path, monkeypatch):
+    """Counts of six pixels in three classes, in the working folder; figures only as sketches."""
+    if "sketches" not in request.fixturenames:
+        request.getfixturevalue("undrawn")
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     y = np.arange(60) % 3
@@ -44,7 +44,7 @@ def train(name, *options):
 
 @pytest.mark.slow(keep=3)
 @pytest.mark.parametrize("name", ours())
-def test_each_model_is_trained_measured_and_sampled(name, capsys):
+def test_each_model_is_trained_measured_and_sampled(name, capsys, sketches):
     assert train(name) == 0
     assert "Learned in 2 epochs" in capsys.readouterr().out
     model = models.load("run/model.npz")

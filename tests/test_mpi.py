@@ -27,7 +27,7 @@ DOCS, EXAMPLE = ROOT / "docs", ROOT / "examples" / "19_many_ranks.py"
 RANKS = (1, 2, 4)
 REFUSED = {
     "VectorQuantizedVAE": "besides theta it changes codebook.started, codebook.counts",
-    "SemiSupervisedVAE": "its loss is no mean over examples",
+    "SemiSupervisedVAE": "part of its loss is a mean over the examples with a known label",
 }
 QUIET = {"verbose": False}
 
@@ -253,7 +253,7 @@ def test_a_rank_reads_no_rows_but_its_own(tmp_path):
         own = np.arange(40)[piece(40, ranks[thread], 2)]
         assert set(np.arange(40)[rows]) <= set(own)
         assert n <= 20, "the check reads the piece, by its chunks"
-    assert len(read) == 2 * (1 + 2 * 5)
+    assert len(read) == 2 * (1 + 1 + 2 * 5), "the checks of rows and loss, and two epochs"
 
 
 def test_noise_and_order_differ_between_ranks_and_rank_0_keeps_those_of_the_seed():
@@ -362,7 +362,7 @@ def test_going_on_is_as_never_having_stopped(rng):
 
 def test_a_missing_broadcast_is_seen_at_the_first_epoch(monkeypatch, rng):
     x = binary(rng)
-    plant(monkeypatch, DataParallel, "fit", "self.comm.Bcast(self.model.theta)", "pass")
+    plant(monkeypatch, DataParallel, "_begin_alike", "self.comm.Bcast(self.model.theta)", "pass")
 
     def work(comm):
         model = small_vae()
@@ -371,7 +371,7 @@ def test_a_missing_broadcast_is_seen_at_the_first_epoch(monkeypatch, rng):
 
     for error in Ranks(2).outcomes(work):
         assert isinstance(error, RanksDifferError)
-        assert "in epoch 1 the parameters of rank 1 became others than those of rank 0" in str(
+        assert "in epoch 1 the parameters of rank 1 became different from those of rank 0" in str(
             error
         )
 
@@ -498,6 +498,40 @@ def test_models_whose_steps_are_no_means_are_refused(name):
     message = f"{name} cannot be trained on several ranks: {REFUSED[name]}"
     with pytest.raises(TypeError, match=message):
         DataParallel(model, object())
+
+
+class Summed(VAE):
+    """Its loss is a sum over rows, as students write it."""
+
+    def forward(self, params, x, noise):
+        loss, terms, cache = super().forward(params, x, noise)
+        return len(x) * loss, terms, (len(x), cache)
+
+    def backward(self, params, grads, cache):
+        super().backward(params, grads, cache[1])
+        for name in self.layout.shapes:
+            grads[name] *= cache[0]
+
+
+class LargestOfRows(Summed):
+    """The mean, but for the row with the largest loss, which counts twice."""
+
+    def forward(self, params, x, noise):
+        loss, terms, cache = VAE.forward(self, params, x, noise)
+        return loss - min(terms["log_px"] - terms["kl"]) / len(x), terms, (1, cache)
+
+
+@pytest.mark.parametrize("model", [Summed, LargestOfRows])
+@pytest.mark.parametrize("options", [{}, {"transform": binarize_pixels}])
+def test_a_loss_of_your_own_that_is_no_mean_over_rows_is_refused(model, options, rng):
+    x = binary(rng)
+
+    def work(comm):
+        DataParallel(model(6, 2, (5,), seed=3), comm).fit(x, 1, 8, **QUIET, **options)
+
+    for error in Ranks(2).outcomes(work):
+        assert isinstance(error, TypeError | RanksDifferError)
+        assert f"{model.__name__} cannot be trained on several ranks: its loss on" in str(error)
 
 
 @pytest.mark.parametrize("size", [1, 2])

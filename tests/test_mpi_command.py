@@ -202,7 +202,7 @@ def test_parameters_that_part_leave_the_last_good_epoch_on_disk(train, monkeypat
     monkeypatch.setattr(train_command.Trainer, "__call__", strike)
     first, second = train(2, "--epochs", "9")
     assert first[0] == 2
-    assert "in epoch 3 the parameters of rank 1 became others" in first[2]
+    assert "in epoch 3 the parameters of rank 1 became different" in first[2]
     assert first[2].endswith("What was learned in 2 epochs is in run.")
     assert second == (0, "", "")
     assert open_run("run")[0].epochs_trained == 2
@@ -349,8 +349,8 @@ def test_an_mpiexec_of_another_mpi_is_noticed(launched, monkeypatch):
     code, err = launched(0)
     assert code == 2
     assert err == (
-        "numpyvae: mpiexec has started 2 processes, of which each is alone in the MPI of mpi4py "
-        "(Some MPI v5): take the mpiexec of that MPI\n"
+        "numpyvae: mpiexec has started 2 processes, but each is alone in the MPI of mpi4py "
+        "(Some MPI v5): use the mpiexec of that MPI\n"
     )
     assert launched(1) == (0, "")
 

@@ -14,7 +14,7 @@ THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"
 def set_threads(n: int | None) -> None:
     """Tell the children that are started from now on how many threads their libraries may use.
 
-    None leaves it to each library, as a user does who has set nothing: mostly one for each core.
+    None leaves it to each library, as for a user who sets nothing: usually one thread a core.
     """
     for variable in THREAD_VARIABLES:
         os.environ.pop(variable, None)
@@ -33,7 +33,7 @@ def choose_own_kernels() -> None:
 
 
 def use_cores(n: int) -> int:
-    """Keep this process and its children on n cores, where the system can; how many they have."""
+    """Keep this process and its children on n cores, where the system can. Returns how many."""
     if not hasattr(os, "sched_setaffinity"):
         return min(n, os.cpu_count() or 1)
     cores = sorted(os.sched_getaffinity(0))[:n]

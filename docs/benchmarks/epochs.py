@@ -43,7 +43,7 @@ def our_epoch(case: Case, x: np.ndarray) -> Callable[[], object]:
 
 
 def our_steps(case: Case, x: np.ndarray) -> Callable[[], object]:
-    """As many steps on as many examples, the minibatches cut beforehand."""
+    """The steps of an epoch without `fit`, on minibatches that are cut beforehand."""
     vae, optimizer, rng = our_model(case), Adam(), np.random.default_rng(0)
     batches = [x[start : start + BATCH] for start in range(0, len(x), BATCH)]
     _, grad = vae.loss_and_grad(vae.theta, batches[0], vae.draw_noise(rng, len(batches[0])))
@@ -86,7 +86,7 @@ MAKERS = {OURS: our_epoch, STEPS: our_steps, EAGER: torch_epoch}
 
 
 def prepare(names: list[str], case: Case, examples: int) -> None:
-    """In a child: data and models, and a few steps of each, which warm all up."""
+    """In a child: make data and models, and warm each up with a few steps."""
     x = binary_data(examples, case.data)
     _epochs.clear()
     for name in names:

@@ -11,7 +11,7 @@ from steps import CASES, StepTimes
 
 from numpyvae.drawing import BLUE, LABEL_SIZE, ORANGE, describe, new_figure
 
-# Okabe & Ito 2008, with a marker and a dash of its own for each.
+# Colours of Okabe & Ito 2008; each contender has its own marker and dashes.
 STYLES: dict[str, dict[str, Any]] = {
     OURS: {"color": BLUE, "marker": "o", "lw": 2.5, "zorder": 3},
     EAGER: {"color": ORANGE, "marker": "s", "ls": "--"},

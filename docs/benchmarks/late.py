@@ -1,8 +1,8 @@
-"""Real data, late in training: epochs of MNIST, the first ones beside later ones.
+"""Real data, late in training: the first epoch on MNIST beside later ones.
 
-A pixel that is hardly ever on has a gradient of exactly zero in most minibatches, and the moments
-of Adam that go with it shrink from step to step. Random data has no such pixels, and a benchmark of
-a few steps no such moments.
+A pixel that is almost never on has a gradient of exactly zero in most minibatches, so its moments
+in Adam shrink from step to step. Random data have no such pixels, and a benchmark of a few steps
+has no such moments.
 """
 
 import statistics
@@ -23,7 +23,7 @@ from numpyvae.data import binarize_pixels, load_mnist
 
 CASE, BATCH, EXAMPLES = Case(784, 400, 20), 20, 20_000
 EPOCHS, LATE = 8, 5
-"""How many epochs, and after how many of them it is late."""
+"""How many epochs there are, and after how many the late ones begin."""
 AIMS = {EAGER: 0.5, FUSED: 0.7, JAX: None}
 
 _epochs: dict[str, Callable[[], object]] = {}  # in a child: what it measures
@@ -50,7 +50,7 @@ def our_epoch(x: np.ndarray) -> Callable[[], object]:
 
 
 def jax_epoch(x: np.ndarray) -> Callable[[], object]:
-    """The jitted step on minibatches cut by NumPy; the losses are looked at when all is done."""
+    """The jitted step on minibatches cut by NumPy; the losses are read at the end."""
     step, rng = jax_trainer(CASE, BATCH), np.random.default_rng(0)
 
     def epoch() -> float:
@@ -69,12 +69,14 @@ MAKERS = {
 }
 
 
+def images() -> np.ndarray:
+    """Binarised images of MNIST (20000, 784)."""
+    return binarize_pixels(load_mnist()[0][:EXAMPLES], np.random.default_rng(0))
+
+
 def prepare(name: str, quick: bool) -> None:
-    """In a child: the data, a model, and a few steps of another one, which warm all up."""
-    if quick:
-        x = binary_data(3 * BATCH, CASE.data)
-    else:
-        x = binarize_pixels(load_mnist()[0][:EXAMPLES], np.random.default_rng(0))
+    """In a child: make data and a model, after a few steps of another one as a warm-up."""
+    x = binary_data(3 * BATCH, CASE.data) if quick else images()
     MAKERS[name](x[: 3 * BATCH])()
     _epochs["epoch"] = MAKERS[name](x)
 

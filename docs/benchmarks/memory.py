@@ -1,9 +1,9 @@
 """Peak memory of a training step and of `fit`, ours beside PyTorch's.
 
-Each is measured in a new process, as the growth of its resident memory over what it was with the
-library warm, the data and the model in place: gradient, Adam's moments, activations, temporaries.
-For NumPy `tracemalloc` counts the same to the byte, without the pages of libraries and the reserves
-of allocators. (`ru_maxrss` is used only where there is no better: it can carry over the peak of the
+Each is measured in a new process, with the library warm and data and model loaded: how much its
+resident memory grows from there, by gradient, Adam's moments, activations and temporaries. For
+NumPy `tracemalloc` counts the same bytes exactly, without the pages of libraries and the reserves
+of allocators. (`ru_maxrss` is used only where nothing better exists: it can include the peak of the
 process that started this one.)
 """
 

@@ -1,9 +1,9 @@
 """Every model's training step: beside the VAE's own, and beside PyTorch eager's of the same model.
 
-A step draws noise and computes loss, gradient and Adam, in float32. All have D-H and H-D about a
-code of L, one ReLU layer each side, on the batch of the VAE; M2 alone has labels for some, and its
-batch is that of 128 examples without a label and 100 with one. Each has one thread and is timed by
-the processor's time, as the prototypes were from which the aims come.
+A step draws noise and computes loss, gradient and Adam, in float32. All models have a code of L,
+one ReLU layer of H on each side, and the VAE's batch; only M2's batch is mixed, of 128 examples
+without a label and 100 with one. Each has one thread and is timed in processor time, as were the
+prototypes that the aims come from.
 """
 
 import statistics
@@ -29,13 +29,13 @@ VAE = "VAE"
 
 
 class Entry(NamedTuple):
-    """A model: of which class, with what arguments, PyTorch's loss, and the aim of its step."""
+    """A model: its class and arguments, PyTorch's loss for it, and the aim for its step."""
 
     kind: str
     loss: str
     arguments: Mapping[str, Any] = MappingProxyType({})
     aim: float | None = None
-    """At most so many of the VAE's own steps."""
+    """The largest allowed ratio to the VAE's step."""
 
 
 CODES = {"n_positions": 8, "code_dim": 8, "n_codes": 64}
@@ -90,7 +90,7 @@ def our_model(name: str, case: Case = CASE, dtype: type = np.float32) -> Any:
 
 
 def data_of(model: Any, n: int, n_labelled: int) -> Any:
-    """n examples; with labels (x, y), all of them, or of M2 `n_labelled` more, which alone have."""
+    """n examples x, or (x, y) with labels; M2 has no label for these, but for `n_labelled` more."""
     rng = np.random.default_rng(1)
     if not hasattr(model, "n_classes"):
         return binary_data(n, model.data_dim)

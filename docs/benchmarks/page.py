@@ -17,17 +17,18 @@ from timing import BLOCK, PAUSE
 MODELS = """\
 ## Every model's step
 
-The same for every model that `numpyvae train --model` knows, at ({case}) with batch
-{batch}: beside the VAE's own step, and beside PyTorch eager's step of the same model, written
-plainly. The tests prove that losses and gradients agree. Processor time of one thread each, in
-turns as above. Of M2's examples {batch} have no label and {labelled} have one; of these
-both contenders decode the known class alone. The linear autoencoder has no hidden layer.
+A training step of every model that `numpyvae train --model` knows, at ({case}) with
+batch {batch}, beside the VAE's step and beside PyTorch eager's step of the same model, written
+plainly. The tests prove that losses and gradients agree. Times are the processor time of one
+thread, measured in turns as above. M2's batch has {batch} examples without a label and {labelled}
+with one, for which both contenders decode only the known class. The linear autoencoder has no
+hidden layer.
 
 {table}"""
 
 BY_ITSELF = """\
-This part was measured by itself, later than the rest: compare its ratios with theirs, and not its
-milliseconds."""
+This part was measured later than the rest: compare its ratios with those of other parts, but not
+its milliseconds."""
 
 PAGE = """\
 # Benchmarks
@@ -60,31 +61,31 @@ this processor: no variable such as OPENBLAS_CORETYPE is set.
 {aims}
 
 A ratio is numpyvae's time divided by the other's: below 1, numpyvae is faster. Medians in ms.
-In all tables of this page a ratio is the median of the ratios within the rounds, since the
-machine's speed changes from round to round, and not the ratio of the two medians beside it:
+In every table of this page a ratio is the median of the ratios within each round, not the ratio of
+the two medians beside it, because the machine's speed changes from round to round:
 
 {steps}
 
-How it is measured: each contender runs in its own process. They take turns, {block:g} s of steps
-each, with a pause of {pause:g} s in which the previous contender's threads fall asleep. Each block
-gives a median. In the least
-steady row the middle half of a contender's blocks spans {spread:.0%} of their median.
+Each contender runs in its own process. They take turns: each runs a block of {block:g} s of steps,
+and a pause of {pause:g} s follows, in which its threads fall asleep. Each block gives a median. In
+the row that varies most, the middle half of a contender's blocks spans {spread:.0%} of their
+median.
 
-"Matrix products" are the products of the step alone, by `np.matmul(..., out=)`. No code that uses
-NumPy's products can be faster; JAX and PyTorch have their own.
+"Matrix products" is the time of the step's products alone, by `np.matmul(..., out=)`. No code that
+uses NumPy's products can be faster; JAX and PyTorch have their own.
 
 ### Where our time goes
 
-Milliseconds of the parts, each measured alone, with its numbers in the cache. The rest is the KL,
-the loss, Python's own time, and what has to be fetched from memory anew in a whole step. It is a
-difference of noisy numbers, and below 0 where it is smaller than they are exact.
+Milliseconds of each part, measured alone, with its numbers in the cache. "The rest" is the KL, the
+loss, Python's own time, and the time to fetch from memory what a whole step pushes out of the
+cache. It is a difference of noisy numbers, and below 0 where it is smaller than their errors.
 
 {parts}
 
 Adam takes {adam:.2f} ns a parameter in the largest case: ten passes over blocks, of which the
-square root is about a third. From 262,144 parameters on, two threads move half of them each where
-a core is free. JAX's compiler makes one pass of the ten, which NumPy cannot; at batch 20, where
-Adam is the largest part of a step, that is what JAX is faster by. In the smallest case the time
+square root is about a third. From 262,144 parameters on, two threads update half of them each where
+a core is free. JAX's compiler merges the ten passes into one, which NumPy cannot do: that is why
+JAX is faster at batch 20, where Adam is the largest part of a step. In the smallest case the time
 goes into about a hundred calls of NumPy.
 
 {models}
@@ -99,8 +100,8 @@ the sum of the losses.
 
 `fit` spends its time in its steps: minibatches, the sums of the losses and the checks of the data
 take a few per cent. {epoch_floor} The rest of a
-step is passes over activations and parameters, one call of NumPy after the other, where a compiler
-would make few of them.
+step is passes over activations and parameters, one call of NumPy after the other, which a compiler
+would merge into a few.
 
 ## Real data, late in training
 
@@ -131,13 +132,14 @@ The whole gradient of {gradcheck_title}.
 
 {gradcheck}
 
-The error is the largest difference between backward pass and check, against the largest entry of
-the gradient. `gradcheck` reports none: it passes if both agree to 1e-3 of each entry and 1e-5.
+The error is the largest difference between backward pass and check, divided by the largest entry of
+the gradient. `gradcheck` reports no error: it passes if each entry is off by at most 1e-5 plus 1e-3
+of itself.
 
 ## Larger networks and more data
 
-From ({largest}) on: wider hidden layers up to {wider:.0f} times its parameters, more data
-dimensions, and more examples. Batch 128.
+Starting from ({largest}): wider hidden layers, with up to {wider:.0f} times as many parameters,
+more data dimensions, and more examples. Batch 128.
 
 {scaling}
 
@@ -148,7 +150,7 @@ dimensions, and more examples. Batch 128.
 
 
 def epoch_floor(results: Results) -> str:
-    """What of PyTorch's epoch our matrix products alone take: no aim can be below that."""
+    """The share of PyTorch's epoch that our matrix products alone take: no aim can be lower."""
     floors = {row.case: row.median(FLOOR) for row in results.steps if row.batch == epochs.BATCH}
     shares = [
         f"{floors[row.case] * row.examples / epochs.BATCH / row.median(EAGER):.2f} at ({row.case})"

@@ -37,7 +37,7 @@ class Results(NamedTuple):
 
 
 def parts_table(rows: Sequence[Parts]) -> str:
-    """The parts of our step in milliseconds, and what they leave."""
+    """The parts of our step in milliseconds, and the rest."""
     names = list(rows[0].seconds)
     header = ["data, hidden, latent", "batch", "step", *names, "the rest"]
     return table(
@@ -125,7 +125,7 @@ def missed_epoch_aims(rows: Sequence[EpochTimes]) -> list[str]:
 
 
 def late_table(times: LateTimes) -> str:
-    """A row for each contender: its first epoch, its late ones, and ours to its."""
+    """A row for each contender: its first epoch, its late ones, and the ratio of ours to those."""
     header = ["contender", "first epoch, s", "late epochs, s", "ours to it", "aim", ""]
     cells = []
     for name, seconds in times.seconds.items():
@@ -260,14 +260,14 @@ def verdicts(results: Results) -> str:
     listed = "\n".join(f"- {sentence}" for sentence in sentences)
     lines = [listed or f"All {measured}aims were met."]
     if busy := disturbed([*results.steps, *results.scaling.widths, *results.scaling.data_dims]):
-        lines.append(f"\n\nNot to be trusted, for the machine was busy: {'; '.join(busy)}.")
+        lines.append(f"\n\nNot to be trusted, because the machine was busy: {'; '.join(busy)}.")
     if results.missing:
         lines.append(f"\n\nNot measured: {'; '.join(results.missing)}.")
     return "".join(lines)
 
 
 def disturbed(rows: Sequence[StepTimes]) -> list[str]:
-    """Whose median block took more than three times its fastest: a thread waited for a core."""
+    """Those whose median block took over three times their fastest: a thread waited for a core."""
     return [
         f"{name} at ({row.case}) with batch {row.batch}"
         for row in rows

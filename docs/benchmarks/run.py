@@ -43,6 +43,8 @@ def measure_all(seconds: float, quick: bool, cores: int) -> Results:
     examples = 3 * epochs.BATCH if quick else epochs.EXAMPLES
     rounds = 1 if quick else 5
     names = [name for name in MAKERS if is_there(LIBRARY[name])]
+    if not quick:
+        late.images()  # if there are none, say so now and not after ten minutes
     here, missing = machine.describe(cores), missing_peers()
     show("Not measured" if missing else "All peers are here", "\n".join(missing))
     with steps.Contest(names, seconds) as contest:
@@ -76,7 +78,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="for each contender and case")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--models", action="store_true",
-                        help="only every model's step, put into the page there is")  # fmt: skip
+                        help="measure only every model's step, for the existing page")  # fmt: skip
     parser.add_argument("--cores", type=int, default=2, help="how many to use (default 2)")
     parser.add_argument(
         "--kernels-as-set",

@@ -1,7 +1,7 @@
 """Cost against parameters, data dimensions and examples, up to ten times the largest case.
 
-Widths grow the parameters, data dimensions both, beside the floor and the peers; examples grow an
-epoch of `fit`, beside the matrix products of as many steps.
+Steps of wider networks and on more data dimensions are timed beside the floor and the peers; epochs
+of `fit` on more examples beside the matrix products of their steps.
 """
 
 from typing import NamedTuple

@@ -21,14 +21,14 @@ STATEMENTS = {
 
 
 def seconds(statement: str) -> float:
-    """Of a new process from start to end."""
+    """How long a new process takes from start to end."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", statement], check=True)
     return time.perf_counter() - start
 
 
 def measure_all(rounds: int) -> dict[str, float]:
-    """Median seconds by statement, what Python needs to start and end taken off in each round."""
+    """Median seconds by statement, less what Python alone needs in the same round."""
     statements = [s for s, library in STATEMENTS.items() if is_there(library)]
     measures = {s: partial(seconds, s) for s in (NOTHING, *statements)}
     for measure in measures.values():

@@ -13,7 +13,7 @@ from timing import BLOCK, FEWEST_ROUNDS, PAUSE, WARM_UP, median_in_block, paired
 CASES = [Case(64, 128, 8), Case(784, 200, 50), Case(784, 400, 20)]
 BATCH_SIZES = [20, 128, 512]
 AIMS = {EAGER: (0.45, 1.0), FUSED: (0.65, 1.1), JAX: (1.0, 1.5), FLOOR: (2.2, 4.5)}
-"""Against whom: the largest geometric mean of the ratios, and the largest ratio."""
+"""Peer: the largest allowed geometric mean of the ratios, and the largest allowed ratio."""
 
 _steps: dict[str, Step] = {}  # in a child: the step that it is measuring
 

@@ -2,8 +2,8 @@
 
 A library's threads go on spinning for some milliseconds after their last call, and would take a
 core from whoever comes next: with single steps in turn PyTorch took three times as long as alone.
-So each contender has a process of its own, in which it does a block of steps in a row, after a
-pause in which the others' threads fall asleep and a few steps, not counted, that wake its own.
+So each contender has its own process and runs a block of steps in a row. Before it come a pause, in
+which the others' threads fall asleep, and a few uncounted steps, which wake its own.
 """
 
 import statistics
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 PAUSE, BLOCK, WARM_UP = 0.06, 0.1, 0.02
-"""Seconds: between blocks (OpenBLAS's threads spin for some 30 ms), of a block, before it."""
+"""Seconds between blocks (OpenBLAS's threads spin for some 30 ms), of a block, of warming up."""
 FEWEST_ROUNDS = 5
 
 
@@ -22,7 +22,7 @@ def median_in_block(
     warm_up: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """The median time of one call, from as many as `seconds` hold, after `warm_up` seconds."""
+    """The median time of a call, over those that fit into `seconds`, after `warm_up` seconds."""
     end = time.perf_counter() + warm_up
     while time.perf_counter() < end:
         function()
@@ -38,7 +38,7 @@ def median_in_block(
 def take_turns(
     measures: Mapping[str, Callable[[], Any]], rounds: int, pause: float = PAUSE
 ) -> dict[str, list[Any]]:
-    """What each measure gives, once a round; the one that begins changes from round to round."""
+    """What each measure returns, once a round; every round begins with another of them."""
     results: dict[str, list[Any]] = {name: [] for name in measures}
     names = list(measures)
     for i in range(rounds):

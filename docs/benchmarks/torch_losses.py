@@ -1,7 +1,7 @@
 """The loss of every model in PyTorch, written plainly: what autograd differentiates for us.
 
-Each is loss(p, x, noise, model): p holds the parameters by our names, in our shapes; of a model
-with labels x is (x, y). `model` is ours, of which only sizes and weights are read. Where a gradient
+Each is loss(p, x, noise, model): p holds the parameters by our names, in our shapes; for a
+model with labels, x is (x, y). `model` is ours; only its sizes and weights are read. If a gradient
 is not the derivative of the loss (straight-through, DReG), PyTorch's usual way is taken: `detach`,
 and a hook on z. `tests/test_benchmarks.py` proves that losses and gradients are ours.
 """
@@ -87,7 +87,7 @@ def full_covariance(p, x, noise, model):
 
 
 def mixture_log_prob(z, logits, mean, log_var):
-    """log sum_k pi_k N(z; mean_k, sigma_k^2), (N,), its squares as two products, as ours."""
+    """log sum_k pi_k N(z; mean_k, sigma_k^2), (N,), its squares by two products, as in ours."""
     precision = torch.exp(-log_var)
     squares = z.pow(2) @ precision.T - 2 * z @ (precision * mean).T + (precision * mean**2).sum(1)
     log_norm = torch.log_softmax(logits, 0) - 0.5 * (LOG_2PI + log_var).sum(1)
@@ -125,7 +125,7 @@ def importance_weighted(p, x, noise, model):
 
 
 def semi_supervised(p, x, noise, model):
-    """Every class of every example; y = -1 is not known."""
+    """A term for every class of every example; y = -1 means unknown."""
     (x, y), K, N = x, model.n_classes, len(x[0])
     first = torch.addmm(p["encoder.0.b"], x, p["encoder.0.W"])
     first = (first[:, None] + p["encoder.0.W_y"]).reshape(N * K, -1)
@@ -134,7 +134,7 @@ def semi_supervised(p, x, noise, model):
     z = sample(mean, log_var, noise.reshape(N * K, -1))
     known = y >= 0
     of, k = torch.nonzero(~known[:, None] | (y[:, None] == torch.arange(K)), as_tuple=True)
-    logits = network(p, "decoder", z[of * K + k], p["decoder.0.W_y"][k])  # of what matters
+    logits = network(p, "decoder", z[of * K + k], p["decoder.0.W_y"][k])  # only those that count
     log_px = torch.zeros(N, K, dtype=x.dtype).index_put((of, k), bernoulli(logits, x[of]))
     costs = kl_to_standard_normal(mean, log_var).reshape(N, K) - log_px + math.log(K)
     log_q = torch.log_softmax(network(p, "classifier", x), 1)

@@ -4,8 +4,8 @@
 
 Digits as counts, 64-128-L, Binomial(16), trained for 20 epochs: how long an estimate takes does not
 depend on how good the model is. All sizes take turns, as in `timing`; a time is the median of its
-rounds. A growth exponent is the slope of log seconds on log size. Two minutes of one core, whose
-time is what counts, so that a busy machine does not matter much.
+rounds. A growth exponent is the slope of log seconds on log size. It takes two minutes of one core;
+processor time is counted, so that a busy machine matters little.
 """
 
 import argparse
@@ -84,7 +84,7 @@ Times = dict[tuple[str, int, int], float]
 
 
 def seconds(kind: Kind, vae: Any, x: Any, n_samples: int) -> float:
-    """Of the processor for one example, from one call; those of other programs do not count."""
+    """Processor seconds an example, from one call; other programs' time does not count."""
     started = time.process_time()
     kind.estimate(vae, x[: kind.examples], n_samples)
     return (time.process_time() - started) / kind.examples

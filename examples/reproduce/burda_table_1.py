@@ -9,8 +9,8 @@ is active if its mean varies by more than 0.01 over the test images.
     python burda_table_1.py --samples 5 --stages 6       IWAE with k = 5, stages 0 to 5
 
 A checkpoint is written every few passes; the same command goes on from it, to the same bits. One
-process uses one core: run the two commands side by side. `--images N` measures the first N test
-images only, to look at a run on its way; `--refined N` is the number of test images on which
+process uses one core: run the two commands side by side. `--images N` measures only the first N
+test images, for a look at a run under way; `--refined N` is the number of test images on which
 log p(x) is also estimated from a posterior that is refined for each image (docs/yardstick.md);
 `--now` measures the last checkpoint and trains no further.
 """

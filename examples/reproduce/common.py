@@ -85,7 +85,7 @@ def arguments(description: str | None, **epochs: int) -> argparse.ArgumentParser
 
 
 def example(number: str) -> dict[str, Any]:
-    """The functions of examples/NUMBER_*.py, by name, which runs nothing of it."""
+    """The functions of examples/NUMBER_*.py, by name; its `main` is not run."""
     (path,) = Path(__file__).resolve().parents[1].glob(f"{number}_*.py")
     return runpy.run_path(str(path))
 
@@ -123,16 +123,16 @@ def train(
     Written out, instead of calling `model.fit`, for three reasons: a learning rate that changes
     with every step, pixels between 0 and 1 under the cross-entropy (which is not a likelihood of
     them, so `fit` refuses), and a checkpoint of parameters and optimiser, from which a second call
-    continues with the same bits as if it had never stopped.
+    continues to the same bits as if the first had never stopped.
 
     Args:
         schedule: fraction of all steps done, in [0, 1) -> learning rate.
-        checkpoint: file written every `every` epochs; one that is there is resumed.
+        checkpoint: file written every `every` epochs; if it exists, training resumes from it.
         transform: applied to each minibatch, as in `fit`.
         measure: returns what to record about the model, every `every` epochs.
         stop_after: leave after this epoch, as if interrupted.
         weight_decay: decoupled from the gradient, see `Adam`.
-        with_more: `with_more(minibatch, rng)` is the data of a step, where that is more than x.
+        with_more: `with_more(minibatch, rng)` makes the data of a step, if that is more than x.
     """
     optimizer = Adam(weight_decay=weight_decay)
     steps = math.ceil(len(x) / batch_size)

@@ -4,7 +4,7 @@ f(z) = (z - k)^2 and z ~ N(mu, s^2), so that E f = d^2 + s^2 with d = mu - k: it
 2 d by mu and 2 s by s. The pathwise estimates go through the package's own pair, `reparameterize`
 and `reparameterize_backward`; the score-function estimates are (f(z) - b) d log q(z) / d mu or d s,
 with no baseline b, with E f, and with the best constant. Exact variances are polynomials in d and s
-(example 07 has those by mu). "Measured" is the variance of 8 million draws, and its tolerance four
+(example 07 has those by mu). "Measured" is the variance of 8 million draws; the tolerance is four
 of its standard errors, sqrt((m_4 - variance^2) / n) with the fourth central moment m_4.
 """
 

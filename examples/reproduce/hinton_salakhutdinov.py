@@ -4,15 +4,15 @@ Squared error summed over the 784 pixels (x / 255), averaged over the 10,000 tes
 are fitted on the 60,000 training images.
 
     PCA                       closed form, unclipped
-    linear autoencoder        784-30-784, squared error, must come to PCA
+    linear autoencoder        784-30-784, squared error, must reach PCA's error
     logistic PCA              784-30 (linear code)-784 (sigmoid), cross-entropy
     deep autoencoder          784-1000-500-250-30 (linear code), mirrored, cross-entropy
 
 Adam. Linear: full batch on D + 1 rows with the mean and covariance of the training images (its loss
 depends on nothing else), 1e-2 to 1e-5, cosine. Logistic: batches of 128 at 2e-3, 40 epochs.
-Deep: ReLU, He initialisation, batches of 128, 1e-3 to 1e-5, cosine, 80 epochs; a plain dense
-network, without the paper's layerwise pretraining, once plain and once with the weight decay that
-`--only decay` chooses: from the error on the last 5,000 training images after 30 epochs on the
+Deep: ReLU, He initialisation, batches of 128, 1e-3 to 1e-5, cosine, 80 epochs; a dense network
+without the paper's layerwise pretraining, once plain and once with the weight decay that
+`--only decay` chooses, by the error on the last 5,000 training images after 30 epochs on the
 other 55,000. Checkpointed every epoch and resumed from there; `--only deep` runs one model.
 """
 

@@ -12,8 +12,9 @@ All go to 0. The loss depends on the data only through their covariance, so a `L
 is trained, full batch, on D + 1 rows that have exactly this covariance. Synthetic case: D = 50,
 k = 5, eigenvalues 5, 4, 3, 2, 1 and 45 times .1, lambda from .1 to .8, float64, Adam 3e-2 to 3e-5
 (cosine). MNIST: centred pixels in [0, 1], k = 20, lambda from .2 to .58, below s_20 = .608,
-float32, Adam 1e-2 to 1e-5 (cosine); also without the penalties, for comparison. Swapping two axes
-i < j costs only (lambda_j^2 - lambda_i^2)(1/s_j - 1/s_i) more, so small lambda converge slowly.
+float32, Adam 1e-2 to 1e-5 (cosine); also without the penalties, for comparison. With two axes i < j
+swapped the loss is larger by only (lambda_j^2 - lambda_i^2)(1/s_j - 1/s_i), so small lambda
+converge slowly.
 `--figure` draws the learned axes.
 """
 

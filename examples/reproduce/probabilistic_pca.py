@@ -7,8 +7,8 @@ Three things, each on MNIST (pixels in [0, 1]) and the second also on a small sy
    likelihood of each image.
 2. The same VAE trained from random parameters.
 3. The linear beta-VAE with fixed sigma^2 = .05, L = 50: reverse water-filling. A dimension is
-   active iff s_i > beta sigma^2, with a KL of 1/2 log(s_i / (beta sigma^2)). Trained likewise;
-   there a dimension counts as active if Var_x(E_q[z_i]) > .01 (Burda et al. 2015).
+   active iff s_i > beta sigma^2, with a KL of 1/2 log(s_i / (beta sigma^2)). It is also trained;
+   then a dimension counts as active if Var_x(E_q[z_i]) > .01 (Burda et al. 2015).
 
 The "published" values are exact: the closed form, from the eigenvalues of the covariance. No ELBO
 here is sampled: -log p(x|z) is quadratic in z, so the mean over the 2L noises +-sqrt(L) e_l is

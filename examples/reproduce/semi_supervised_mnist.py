@@ -34,7 +34,7 @@ def labelled_rows(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def error(model: SemiSupervisedVAE, x: np.ndarray, y: np.ndarray) -> float:
-    """Of q(y|x), in percent. The gray pixels stand in for the mean over drawn ones."""
+    """The error of q(y|x) in percent, on the gray pixels instead of a mean over drawn ones."""
     wrong = 0
     for start in range(0, len(x), 1000):
         pixels = scale_pixels(x[start : start + 1000])

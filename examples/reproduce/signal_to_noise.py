@@ -4,14 +4,14 @@ The signal-to-noise ratio of a gradient estimate is |mean| / standard deviation.
 the bound the encoder's falls as K^(-1/2) and the decoder's rises as K^(1/2); the doubly
 reparameterised gradient of the encoder rises as K^(1/2), too (Tucker et al. 2019). The model is the
 paper's, and example 16's: z ~ N(mu, I), x = z + noise in 20 dimensions, q(z|x) = N(A x + b, 2/3 I)
-with A and b off by 0.01 from the best; here for one x. Gradients by b and by mu, whose true value
-is 0 here.
+with A and b off by 0.01 from the best; here for one x. Gradients are by b and by mu, whose true
+value is 0 here.
 
-Both encoder's estimates have the same mean, so it is taken from the doubly reparameterised one,
-whose noise is a small part of the other's; that they agree is a row of the table. Over the entries
-of a gradient the ratio is length of the mean / square root of the summed variances, where the
-square of the length is unbiased: |mean of n|^2 - variances / n. Slopes are least squares of
-log ratio on log K, the mean over independent batches and twice their standard error.
+Both estimates of the encoder's gradient have the same mean, so it is taken from the doubly
+reparameterised one, which has much less noise; a row of the table checks that they agree. The ratio
+of a gradient is the length of its mean / the square root of its summed variances; the square of the
+length is unbiased, |mean of n|^2 - variances / n. Slopes are those of least squares, log ratio on
+log K: the mean over independent batches, and twice its standard error.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def slopes(counts, n: int, batches: int) -> tuple[dict[str, np.ndarray], np.ndar
 
 
 def disagreement(K: int, n: int) -> float:
-    """The largest difference of the two encoder's means over its entries, in standard errors."""
+    """The largest difference of the means of the encoder's two gradients, in standard errors."""
     found = moments(*problem(), K, n, np.random.default_rng(2))
     (one, variance), (other, smaller) = found[STANDARD], found[DOUBLY]
     return float(np.max(np.abs(one - other) / np.sqrt((variance + smaller) / n)))
@@ -102,7 +102,7 @@ def rows(counts, n: int, batches: int) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--draws", type=int, default=1000, help="a batch and K")
+    parser.add_argument("--draws", type=int, default=1000, help="for each batch and K")
     parser.add_argument("--batches", type=int, default=10)
     options = parser.parse_args()
     started = time.perf_counter()

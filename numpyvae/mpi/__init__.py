@@ -5,8 +5,8 @@ where rank r has n_r of the rows:
 
     d/dtheta 1/N sum_n loss_n = sum_r n_r/N  d/dtheta 1/n_r sum_(n of r) loss_n
 
-So all that ranks exchange in a step is one sum over them, an Allreduce of one flat vector, and
-neither `fit` nor an optimiser knows of it.
+So all that ranks exchange in a step is one sum, an Allreduce of one flat vector, and neither `fit`
+nor an optimiser knows of it.
 
     DataParallel(vae).fit(x, epochs=50)         # mpiexec -n 4 python script.py
 

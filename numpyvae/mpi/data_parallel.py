@@ -1,4 +1,4 @@
-"""A model that several ranks train together, in the place of the model where `fit` asks for one."""
+"""A model that several ranks train together; `fit` takes it in the model's place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpyvae import training
 from numpyvae.interrupts import Interrupted
 from numpyvae.mpi.shards import Part, Pass, piece, some
-from numpyvae.mpi.together import check_equal, check_equal_facts, ending_the_job, world
+from numpyvae.mpi.together import check_equal, check_equal_facts, ending_the_job, on_all, world
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.rows import as_tuple, map_arrays, n_rows, take_rows
@@ -20,12 +20,15 @@ from numpyvae.validation import EntryError, positive_int
 
 __all__ = ["DataParallel"]
 
+CHECKED = 64
+"""Rows of each rank on which `fit` checks that the loss is a mean over rows."""
+
 TRAINING = 0
-"""The ticket of a row of the training data; that of the validation data is 1."""
+"""The ticket of each row of the training data; rows of the validation data have 1."""
 
 
 def _of_model(name: str) -> Any:
-    """An attribute that is the model's, also when it is set."""
+    """An attribute that is read from the model and set on it."""
     return property(
         lambda self: getattr(self.model, name),
         lambda self, value: setattr(self.model, name, value),
@@ -33,28 +36,29 @@ def _of_model(name: str) -> Any:
 
 
 def _why_not(model: Trainable) -> str | None:
-    """Why the weighted mean of what ranks compute is not what one process computes; None: it is."""
+    """Why the ranks' weighted mean is not what one process computes; None if it is."""
     if state := model.state():
-        return f"besides theta it changes {', '.join(state)}, each rank by its own rows alone"
+        return f"besides theta it changes {', '.join(state)}, each rank from its own rows only"
     if getattr(model, "unknown_labels", False):
-        return "its loss is no mean over examples, but in part over those with a known label"
+        return "part of its loss is a mean over the examples with a known label, not over all"
     return None
 
 
 class DataParallel:
     """A model that all ranks of `comm` train together; by default those of MPI's world.
 
-    Every rank runs the same script with the same data, of which it reads its own `piece`. The order
-    of these rows and the noise are each rank's own: the same noise on all would leave the variance
-    of the gradient what it is on one. Theta must be the same on all. On one rank `fit` gives the
-    bits of the model's own.
+    Every rank runs the same script with the same data, of which it reads its own `piece`. Each rank
+    has its own order of these rows and its own noise: with the same noise on all, the variance of
+    the gradient would not fall. Theta must be the same on all. On one rank `fit` gives the bits of
+    the model's own `fit`.
 
-    `signal` is asked in each step for the number of a signal that is to end the training (0: none);
-    all ranks then end it after the same step, with `Interrupted`.
+    `signal` is called in each step. It returns the number of a signal that is to end the training
+    (0: none); all ranks then stop after the same step, with `Interrupted`.
 
-    Raises TypeError for a model that changes more than theta, as the counts of a codebook, and for
-    one with unknown labels, whose loss is no mean over examples. It cannot know of a loss of your
-    own that is none, such as one with `free_bits`: its gradient is then not that of one process.
+    Raises TypeError for a model that changes more than theta, such as the counts of a codebook, and
+    for one with unknown labels, whose loss is not a mean over examples. `fit` checks on the first
+    rows of each rank that your own loss is such a mean; with `free_bits` it may pass by chance,
+    and its gradient then differs from that of one process later.
     """
 
     def __init__(
@@ -85,14 +89,14 @@ class DataParallel:
     ) -> History:
         """As `numpyvae.training.fit`, of all data x or (x, y); `batch_size` is that of all ranks.
 
-        Theta begins as rank 0's. No row is lost if their number or the batch size cannot be divided
-        by that of the ranks. The history is that of all rows, and the same on all ranks. Callbacks
-        may differ, but for those that change the model, with which they are called; the training
-        ends on all ranks if one on any asks for it. Rank 0 shows the progress.
+        Theta starts as rank 0's. No row is lost if the ranks cannot divide the rows or a batch
+        equally. The history is that of all rows, and the same on all ranks. Callbacks may differ
+        between ranks, unless they change the model; they are called with the model itself, and if
+        one on any rank asks for it, the training ends on all. Rank 0 shows the progress.
 
-        Raises what `training.fit` raises, RanksDifferError if ranks were given different things, or
-        if at the end of an epoch theta is not the same on all bit for bit. An exception on one rank
-        alone ends the whole job with a message.
+        Raises what `training.fit` raises, and RanksDifferError if the ranks' arguments differ, or
+        if at the end of an epoch theta is not the same on all, bit for bit. An exception on one
+        rank alone ends the whole job with a message.
         """
         self._begin(transform)
         check_equal_facts(
@@ -101,8 +105,8 @@ class DataParallel:
         )
         if self.comm.size > 1:
             keep_to_one_thread()
+        on_all(self.comm, lambda: self._begin_alike(data))
         with ending_the_job(self.comm):
-            self.comm.Bcast(self.model.theta)
             return training.fit(
                 self, data, epochs, batch_size, optimizer, validation_data,
                 [_Callbacks(self, callbacks)], None, verbose and self.comm.rank == 0,
@@ -112,7 +116,7 @@ class DataParallel:
     def loss_and_grad(
         self, theta: Array, data: Data, noise: Noise, out: Array | None = None
     ) -> tuple[Any, Array]:
-        """The loss and d loss / d theta (P,) of one batch, of which each rank computes its piece.
+        """The loss and d loss / d theta (P,) of one batch; each rank computes its piece of it.
 
         Data and noise are those of the whole batch, on all ranks.
         """
@@ -146,7 +150,7 @@ class DataParallel:
         return loss, dict(zip(terms, sums, strict=True))
 
     def _vector(self, n: int, dtype: np.dtype[Any]) -> Array:
-        """What is given and what comes back (n,); the memory is kept for the next step."""
+        """The vector (n,) that is exchanged; its memory is kept for the next step."""
         if self._memory.size < n or self._memory.dtype != dtype:
             self._memory = aligned_empty(n, dtype)
         return self._memory[:n]
@@ -160,21 +164,21 @@ class DataParallel:
     optimizer: Optimizer | None = _of_model("optimizer")
 
     def check_data(self, data: Data) -> Array:
-        """A ticket (N, 1) for each row, which says what data it is of."""
+        """A ticket (N, 1) for each row: the number of the data set that it is from."""
         self._sets.append(map_arrays(data, np.asanyarray))  # lists have no rows by number
         return np.broadcast_to(np.int8(len(self._sets) - 1), (n_rows(data), 1))
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> Any:
-        """None yet: `loss_and_terms` draws it, knowing for which data, and keeps it in the step."""
+        """None yet: `loss_and_terms` draws it, when it knows the data, and keeps it in the step."""
         return _Step(rng)
 
     def loss_and_terms(
         self, theta: Array, data: Data, noise: Any, grad: Array | None = None
     ) -> tuple[Any, dict[str, Array]]:
-        """Of the minibatch that these tickets are for, on all ranks together."""
+        """Loss and terms of the minibatch that these tickets are for, on all ranks together."""
         if noise.part is None:
             noise.part = self._part = self._next_part(noise.rng, as_tuple(data)[0])
-        elif grad is None:  # the last look at an epoch; if it raises, the epoch has never been
+        elif grad is None:  # the last call of an epoch; if it raises, the epoch is not kept
             check_equal(self.comm, self.theta, self.epochs_trained + 1)
         return self._mean(theta, noise.part, grad)
 
@@ -197,7 +201,7 @@ class DataParallel:
         self.model.after_step(noise.part.data, noise.part.noise)
 
     def largest_column(self, x: Array) -> tuple[int, str, str] | None:
-        """The model's, of the rank's part of the last minibatch."""
+        """The model's, for the rank's part of the last minibatch."""
         return (
             None if self._part is None else self.model.largest_column(as_tuple(self._part.data)[0])
         )
@@ -211,7 +215,7 @@ class DataParallel:
         optimizer: Optimizer | None,
         callbacks: Sequence[Callback],
     ) -> dict[str, Any]:
-        """What must be the same on all ranks; raises what `fit` raises of the rank's own rows."""
+        """What must be the same on all ranks; raises what `fit` raises for the rank's own rows."""
         training.check_objects(Adam() if optimizer is None else optimizer, callbacks)
         if self._transform is None:
             self._check_piece(data)
@@ -227,6 +231,30 @@ class DataParallel:
             "model.epochs_trained": self.epochs_trained,
         }
 
+    def _begin_alike(self, data: Data) -> None:
+        """Theta becomes rank 0's; TypeError if the loss on some rows is no mean of its halves."""
+        self.comm.Bcast(self.model.theta)
+        if self.comm.size == 1:
+            return
+        rows, rng = map_arrays(data, np.asanyarray), np.random.default_rng(0)
+        look = Pass(rng, rows, self.comm.rank, self.comm.size, shuffle=False)
+        part = look.next(CHECKED * self.comm.size, self.model, self._transform)
+        n, half = n_rows(part.data), n_rows(part.data) // 2
+
+        def loss(rows: slice) -> float:
+            of_rows = take_rows(part.data, rows), map_arrays(part.noise, lambda a: a[rows])
+            return float(self.model.loss_and_terms(self.theta, *of_rows)[0])
+
+        if half:
+            whole, first, second = map(loss, (slice(n), slice(half), slice(half, n)))
+            mean = (half * first + (n - half) * second) / n
+            if abs(whole - mean) > 1e-3 * (abs(first) + abs(second)):
+                raise TypeError(
+                    f"{type(self.model).__name__} cannot be trained on several ranks: its loss on "
+                    f"{n} rows is {whole:.6g}, and its mean over their two halves {mean:.6g}; "
+                    "expected a mean over rows"
+                )
+
     def _check_piece(self, data: Data) -> None:
         rows = some(piece(n_rows(data), self.comm.rank, self.comm.size))
         try:
@@ -237,7 +265,7 @@ class DataParallel:
 
 
 class _Step:
-    """What `fit` takes for the noise of a step: the rank's part of it, once that is drawn."""
+    """What `fit` holds as the noise of a step: the rank's part of the step, once it is drawn."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -245,7 +273,7 @@ class _Step:
 
 
 class _Callbacks:
-    """The callbacks of a fit, called with the model itself; they end it if one on any rank asks."""
+    """The callbacks of a fit, called with the model itself; one on any rank can end the fit."""
 
     def __init__(self, parallel: DataParallel, callbacks: Sequence[Callback]) -> None:
         self.model, self.comm, self.callbacks = parallel.model, parallel.comm, callbacks

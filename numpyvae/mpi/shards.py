@@ -23,9 +23,9 @@ def piece(n: int, rank: int, size: int) -> slice:
 
 
 def some(rows: slice) -> slice:
-    """The rows; where they are none, the first of all, to be counted with weight 0.
+    """The rows; if there are none, the first of all, to be counted with weight 0.
 
-    So a rank without rows of its own knows what the others compute, and their means stay theirs.
+    So a rank without rows of its own joins in each sum and does not change it.
     """
     return rows if rows.stop > rows.start else slice(0, 1)
 
@@ -43,8 +43,8 @@ class Pass:
     """One pass of a rank over its piece of the data, keyed by the generator that `fit` made for it.
 
     All rows stand in one line, in which those of `size` ranks take turns; a minibatch is the next n
-    of the line. So the ranks have the same share of each, to one row, and in the end every row has
-    had its turn. A rank's own rows come in a random order.
+    of the line. So all ranks have the same share of it, up to one row, and each row is used once.
+    A rank's own rows come in a random order.
 
     Rank 0 draws order and noise from the seed of `key`, as one process would; the others from
     streams of their own, with the rank as the spawn key of NumPy's `SeedSequence`.

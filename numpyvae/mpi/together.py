@@ -1,4 +1,4 @@
-"""What keeps ranks together: they begin alike, raise alike, and none waits for a dead one."""
+"""What keeps ranks together: they start alike, raise alike, and none waits for a dead one."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ __all__ = [
 ]
 
 SECONDS_TO_FORWARD = 0.5
-"""For mpiexec to show what was printed: of a job that is aborted, it drops what it has not yet."""
+"""Time for mpiexec to show what was printed: what is left when a job aborts, it drops."""
 
 
 def world(expected: int = 0) -> Any:
     """MPI's communicator of all ranks.
 
     Raises ModuleNotFoundError where mpi4py is missing or finds no MPI, and RanksDifferError if
-    there are not as many ranks as `expected` (0: any number), because mpiexec is of another MPI.
+    there are not as many ranks as `expected` (0: any number), as with the mpiexec of another MPI.
     """
     try:
         from mpi4py import MPI
@@ -48,15 +48,15 @@ def world(expected: int = 0) -> Any:
     if expected and expected != comm.size:
         library = MPI.Get_library_version().split("\n")[0].strip(" \0")
         raise RanksDifferError(
-            f"mpiexec has started {expected} processes, of which each is alone in the MPI of "
-            f"mpi4py ({library}): take the mpiexec of that MPI"
+            f"mpiexec has started {expected} processes, but each is alone in the MPI of mpi4py "
+            f"({library}): use the mpiexec of that MPI"
         )
     return comm
 
 
 @contextmanager
 def noticing_the_dead() -> Iterator[None]:
-    """A block in which an error of MPI is RankGoneError: a healthy rank has one if another is gone.
+    """A block in which an error of MPI becomes RankGoneError: it means that another rank is gone.
 
     The process then ends without MPI_Finalize, which would wait for the dead, with exit code 1.
     """
@@ -72,7 +72,7 @@ def noticing_the_dead() -> Iterator[None]:
 
 @noticing_the_dead()
 def on_all(comm: Any, function: Callable[[], Any]) -> list[Any]:
-    """What function() gives on each rank; if it raises on one, all raise.
+    """What function() returns on each rank; if it raises on one, all raise.
 
     The others raise RanksDifferError, with its message.
     """
@@ -108,18 +108,18 @@ def check_equal(comm: Any, theta: Array, epoch: int) -> None:
     others = [str(rank) for rank, digest in enumerate(digests) if digest != digests[0]]
     if others:
         raise RanksDifferError(
-            f"in epoch {epoch} the parameters of rank {', '.join(others)} became others than those "
-            "of rank 0, and the epoch is not kept: expected the same optimiser on all ranks, and "
-            "nothing else that changes theta"
+            f"in epoch {epoch} the parameters of rank {', '.join(others)} became different from "
+            "those of rank 0, and the epoch is not kept: expected the same optimiser on all ranks, "
+            "and nothing else that changes theta"
         )
 
 
 @contextmanager
 def ending_the_job(comm: Any) -> Iterator[None]:
-    """A block in which an exception of one rank alone ends all, or they would wait for it for ever.
+    """A block in which an exception on one rank ends the job: the others would wait for ever.
 
-    What is raised on all ranks alike (`RanksDifferError`, `DivergenceError`, `Interrupted`) is not
-    meant, nor an exception where there is one rank.
+    It leaves alone what is raised on all ranks alike (`RanksDifferError`, `DivergenceError`,
+    `Interrupted`), and any exception where there is one rank.
     """
     try:
         with noticing_the_dead():
