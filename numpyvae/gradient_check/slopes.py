@@ -119,10 +119,11 @@ class Evaluator:
         finally:
             self.complex[where] = self.point.vector[where]
 
-    def complex_slope(self, *line: Any, **options: Any) -> float:
+    def complex_slope(
+        self, direction: Any, where: Any = EVERYWHERE, h: float = TINY, base: Any = None
+    ) -> float:
         """d/dt f(base + t direction) at t = 0 by one :meth:`complex_value`."""
-        h = options.get("h", TINY)
-        return self._or_nan(lambda: np.imag(self.complex_value(*line, **options)) / h)
+        return self._or_nan(lambda: np.imag(self.complex_value(direction, where, h, base)) / h)
 
     def forget_raised(self) -> None:
         """Forget what f raised far from theta."""
