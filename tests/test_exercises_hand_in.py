@@ -13,10 +13,13 @@ from types import SimpleNamespace
 import pytest
 
 from numpyvae import cli
-from numpyvae.exercises.judge.catalogue import EXERCISES, solution
+from numpyvae.exercises.judge.catalogue import COURSES, EXERCISES, solution
 from numpyvae.exercises.judge.judging import judge_source
 from numpyvae.exercises.sandbox import cells
 from numpyvae.exercises.sandbox.cells import as_python, definitions, place
+from numpyvae.exercises.student.notebook import NAMES
+from numpyvae.exercises.student.notebook import notebook as notebook_of
+from numpyvae.exercises.student.stubs import stub
 from numpyvae.exercises.teacher import submissions
 from numpyvae.exercises.teacher.file_names import meant, student_of
 from numpyvae.exercises.teacher.notebooks import notebook_source
@@ -203,6 +206,58 @@ def test_a_notebook_without_the_functions_says_so(tmp_path, text, says):
     assert says in read.problems[FILES[3]]
     assert read.problems[FILES[3]].startswith("ex3_reparameterize.ipynb")
     assert read.notes == ()
+
+
+def course_notebook(course):
+    """The notebook as it is handed out, and with the solutions in its cells."""
+    blank = notebook_of(course).decode()
+    solved = json.loads(blank)
+    for exercise, cell in zip(
+        course.exercises, [c for c in solved["cells"] if c["id"].endswith("-code")], strict=True
+    ):
+        cell["source"] = [exercise.solution]
+    return blank, json.dumps(solved)
+
+
+@pytest.mark.parametrize("part", COURSES)
+@pytest.mark.parametrize("name", ["{}.ipynb", "dan_{} (2).ipynb", "in/{}-Copy1.ipynb"])
+def test_the_notebook_that_was_handed_out_holds_every_exercise(part, name, tmp_path):
+    course = COURSES[part]
+    stem = NAMES[part].removesuffix(".ipynb")
+    blank, solved = course_notebook(course)
+    for read in in_every_wrapping(tmp_path, {name.format(stem): solved}):
+        assert (list(read.sources), read.problems) == ([e.file for e in course.exercises], {})
+        for exercise in course.exercises:  # the last cells import what the first define
+            text = read.sources[exercise.file]
+            assert all(f"def {f}(" in text for f in exercise.marks)
+            assert not any(f"from given import {f}\n" in text for f in exercise.marks)
+    read = submissions.read_one(hand_in(tmp_path / "blank", {NAMES[part]: blank}))
+    assert all("raise NotImplementedError" in text for text in read.sources.values())
+
+
+def test_a_notebook_of_a_course_stands_for_what_has_no_file_of_its_own(tmp_path):
+    _, solved = course_notebook(COURSES[1])
+    own = {FILES[0]: stub(EXERCISES[0]), FILES[3]: "mine = 1\n", "exercises.ipynb": solved}
+    read = submissions.read_one(hand_in(tmp_path / "a", own))
+    assert len(read.sources) == 10
+    assert "y = x @ W + b" in read.sources[FILES[0]]  # the stub is as it was handed out
+    assert read.sources[FILES[3]] == "mine = 1\n"
+    flat = {"class/dan_12_34_exercises.ipynb": solved, "class/eve_56_78_exercises-1.ipynb": solved}
+    found, ignored = submissions.find(hand_in(tmp_path, flat) / "class")
+    assert [(s.name, len(s.sources)) for s in found] == [("dan_12", 10), ("eve_56", 10)]
+    assert not ignored
+    assert (meant("exercises.txt"), meant("my_exercises.py")) == (None, None)
+
+
+def test_an_import_takes_no_function_of_the_exercise_away():
+    later = "from given import (\n    reparameterize, other,\n)\nif 1:\n    from given import more"
+    made = [FORWARD.format("", "other(more)"), BACKWARD.format("1"), later]
+    text = as_python(notebook(*made), EXERCISES[3].marks, "a.ipynb")
+    assert text.startswith("from given import other\n\nif 1:")
+    assert text.count("import reparameterize") == 0
+    assert "def reparameterize(" in text
+    with pytest.raises(ValueError, match="no cell of it defines"):
+        as_python(notebook(later), EXERCISES[3].marks, "a.ipynb")
 
 
 # Names that a notebook's functions use

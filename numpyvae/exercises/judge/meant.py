@@ -23,16 +23,20 @@ def meant(name: str, files: tuple[str, ...]) -> Name | None:
     if match is None:
         return None
     stem = re.sub("[ _-]", "", match["stem"]).lower()
-    file = next(file for file in files if file.removesuffix(".py").replace("_", "") == stem)
+    file = next(file for file in files if _stem(file).replace("_", "") == stem)
     copy = match["copy"] or ""
     number = max((int(n[:9]) for n in re.findall(r"\d+", copy)), default=0)
     is_notebook = ".ipynb" in match["end"].lower()
     return Name(file, match["before"], (name != file, is_notebook, bool(copy), -number))
 
 
+def _stem(file: str) -> str:
+    return file.rpartition(".")[0]
+
+
 @lru_cache
 def _pattern(files: tuple[str, ...]) -> re.Pattern[str]:
-    stems = "|".join(file.removesuffix(".py").replace("_", "[ _-]?") for file in files)
+    stems = "|".join(_stem(file).replace("_", "[ _-]?") for file in files)
     return re.compile(
         rf"(?P<before>(?:.*[^a-z0-9])?)(?P<stem>{stems})(?P<copy>[^a-z0-9.].*?)?"
         r"(?P<end>(?:\.py|\.ipynb)+(?:\.txt|\.json)?|\.txt)",

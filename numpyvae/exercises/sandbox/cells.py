@@ -9,6 +9,7 @@ import re
 import symtable
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Definition", "as_python", "definitions", "gather", "place"]
@@ -36,20 +37,26 @@ def as_python(text: str, names: Iterable[str], file: str) -> str:
     if not (text.lstrip().startswith("{") and '"cells"' in text):
         return text
     try:
-        cells = [
-            "".join(cell["source"])
-            for cell in json.loads(text)["cells"]
-            if cell["cell_type"] == "code"
-        ]
+        own, table = _tables(text)
     except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(f"{file} is a damaged notebook: expected a .py file") from None
-    names, table = list(names), definitions(["", *cells])
-    if not table.keys() & set(names):
+    names = list(names)
+    if not own.keys() & set(names):
         raise ValueError(
             f"{file} is a notebook, and no cell of it defines {' or '.join(names)}: "
             "expected a .py file with these functions"
         )
-    return gather(names, table.get)
+    return gather(names, lambda name: (own if name in names else table).get(name))
+
+
+@lru_cache(maxsize=2)  # one notebook is read for one exercise after another
+def _tables(text: str) -> tuple[dict[str, Definition], dict[str, Definition]]:
+    """The definitions in a notebook, without its imports and with them."""
+    cells = [""]
+    for cell in json.loads(text)["cells"]:
+        if cell["cell_type"] == "code":
+            cells.append("".join(cell["source"]))
+    return definitions(cells, imports=False), definitions(cells)
 
 
 def place(text: str, line: int) -> str:
@@ -67,15 +74,18 @@ def place(text: str, line: int) -> str:
     return f"cell {cell}, line {start + line - first}"
 
 
-def definitions(cells: Iterable[str]) -> dict[str, Definition]:
-    """Name -> its last definition, and what changes it later. What is not Python is left out."""
+def definitions(cells: Iterable[str], imports: bool = True) -> dict[str, Definition]:
+    """Name -> its last definition, and what changes it later. What is not Python is left out.
+
+    Without `imports`, what a cell imports defines nothing: `from given import f` is no own f.
+    """
     found: dict[str, Definition] = {}
     left = CHARACTERS
     for number, cell in zip(range(CELLS), cells, strict=False):
         left -= len(cell)
         for node, text, line in _statements(cell) if left >= 0 else ():
             uses = _uses(node, text)
-            given, changed = _names(node)
+            given, changed = _names(node, imports)
             for name in given | (changed & found.keys()):
                 anew = name in given and name != "*" and isinstance(node, PLAIN)
                 before = Definition("", ()) if anew else found.get(name, Definition("", ()))
@@ -128,6 +138,11 @@ def _statements(cell: str) -> Iterator[tuple[ast.stmt, str, int]]:
         lines = text.splitlines()
         for node in nodes:
             first = min(n.lineno for n in (node, *getattr(node, "decorator_list", ())))
+            if isinstance(node, ast.ImportFrom):  # not every exercise's `given` has all the names
+                for alias in node.names:
+                    one = ast.ImportFrom(node.module, [alias], node.level)
+                    yield one, f"{ast.unparse(one)}\n", first + above
+                continue
             yield node, "\n".join(lines[first - 1 : node.end_lineno]) + "\n", first + above
         return
 
@@ -149,7 +164,7 @@ def _uses(node: ast.stmt, text: str) -> tuple[str, ...]:
     return tuple(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
 
 
-def _names(node: ast.stmt) -> tuple[set[str], set[str]]:
+def _names(node: ast.stmt, imports: bool) -> tuple[set[str], set[str]]:
     """The names that a statement of a cell gives a value to, and those of what it changes."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return {node.name}, set()
@@ -158,7 +173,8 @@ def _names(node: ast.stmt) -> tuple[set[str], set[str]]:
         if isinstance(n, ast.FunctionDef | ast.ClassDef):
             given.add(n.name)
         elif isinstance(n, ast.Import | ast.ImportFrom):
-            given |= {(alias.asname or alias.name).split(".")[0] for alias in n.names}
+            named = {(alias.asname or alias.name).split(".")[0] for alias in n.names}
+            given |= named if imports else set()
         elif isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store):
             given.add(n.id)
         elif isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store):

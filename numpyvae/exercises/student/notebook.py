@@ -13,7 +13,7 @@ from numpyvae.exercises.judge.catalogue import COURSES, Course, Exercise
 from numpyvae.exercises.student import stubs
 from numpyvae.exercises.student.courses import in_words
 
-__all__ = ["files", "formulas", "notebook"]
+__all__ = ["NAMES", "files", "formulas", "name_for", "notebook"]
 
 NAMES = {0: "exercises.ipynb", 1: "exercises.ipynb", 2: "exercises_part_two.ipynb"}
 TEXTS = Path(__file__).parent / "texts"
@@ -38,6 +38,11 @@ def files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
         if not name.startswith("ex"):
             own = TEXTS / f"notebook_{name}"
             yield name, own.read_bytes() if own.is_file() else content
+
+
+def name_for(exercise: Exercise) -> str:
+    """The notebook that an exercise is handed out in."""
+    return NAMES[next((c.part for c in COURSES.values() if exercise in c.exercises), 0)]
 
 
 def notebook(course: Course = COURSES[1]) -> bytes:

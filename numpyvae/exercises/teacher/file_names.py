@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from numpyvae.exercises.judge.catalogue import ALL
 from numpyvae.exercises.judge.meant import NAME_CHARACTERS, Name
 from numpyvae.exercises.judge.meant import meant as meant_of
+from numpyvae.exercises.student import notebook
 from numpyvae.exercises.teacher.hand_in import ARCHIVES, UNREAD, Entry, is_hidden
 
 __all__ = ["FILES", "Name", "choose", "is_code", "is_wanted", "meant", "others", "student_of"]
 
 FILES = tuple(exercise.file for exercise in ALL)
 """What is looked for unless a teacher's own exercises are."""
+NOTEBOOKS = tuple(sorted({*notebook.NAMES.values()}, key=len, reverse=True))
+"""The longest first, for a name is read as the first that is in it."""
 
 Files = tuple[str, ...]
 CANVAS = re.compile(r"(?P<student>.+?_)(?:late_)?(?P<user>\d+)_\d+_.*", re.IGNORECASE)
@@ -29,8 +32,11 @@ KIT = (
 
 
 def meant(name: str, files: Files = FILES) -> Name | None:
-    """What a file's name says; None if it names no exercise."""
-    return meant_of(name, files)
+    """What a file's name says; None if it names no exercise, and no notebook of a course."""
+    if named := meant_of(name, files):
+        return named
+    course = meant_of(name, NOTEBOOKS)
+    return course if course and ".ipynb" in name.lower() else None
 
 
 def student_of(name: str, files: Files = FILES) -> str:
@@ -56,7 +62,8 @@ def is_wanted(name: str, files: Files = FILES) -> bool:
 def choose(
     entries: Sequence[Entry], files: Files = FILES
 ) -> tuple[dict[str, list[Entry]], list[str]]:
-    """For each exercise the files that are as good as each other, mostly one; and what to say.
+    """For each exercise, and each notebook of a course, the files that are as good as each other,
+    mostly one; and what to say.
 
     Of two folders with the same exercise one is taken: that with files of the very names expected,
     the outermost, the one with more exercises. Of the files in it the one of the expected name is

@@ -8,7 +8,6 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
-import io
 import lzma
 import os
 import stat
@@ -131,8 +130,8 @@ def _of_tar(file: IO[bytes], wanted: Wanted) -> list[Entry]:
             path = _inside(member.name)
             if path and wanted(path.name) and member.isfile():
                 opened = archive.extractfile(member)
-                content = io.BytesIO(opened.read(ARCHIVE_BYTES + 1) if opened else b"")
-                entries.append(Entry(path, content.read))
+                content = opened.read(ARCHIVE_BYTES + 1) if opened else b""
+                entries.append(Entry(path, lambda most, content=content: content[:most]))
     return entries
 
 

@@ -18,7 +18,9 @@ from typing import NamedTuple
 from numpyvae.exercises.judge.catalogue import ALL, Exercise
 from numpyvae.exercises.sandbox.cells import as_python
 from numpyvae.exercises.sandbox.submitted import SOURCE_BYTES, read_submitted
+from numpyvae.exercises.student import notebook
 from numpyvae.exercises.student.courses import exercises_of
+from numpyvae.exercises.student.stubs import stub
 from numpyvae.exercises.teacher.file_names import choose, is_wanted, meant, others, student_of
 from numpyvae.exercises.teacher.hand_in import (
     ARCHIVE_BYTES,
@@ -149,22 +151,22 @@ def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Rea
         if len(archives) > 1:
             raise InWords(f"holds {len(archives)} archives, expected one")
         return _read_archive(archives[0], exercises, depth + 1)
-    marks = {e.file: e.marks for e in exercises}
     sources: dict[str, str] = {}
     problems: dict[str, str] = {}
-    for file, found in chosen.items():
-        try:
-            texts = {_code(entry, file, marks[file]) for entry in found}
-            if len(texts) > 1:
-                names = " and ".join(sorted(entry.name for entry in found)[:3])
-                raise ValueError(f"cannot choose between {names}: keep one file, {file}")
-            sources[file] = texts.pop()
-        except (OSError, ValueError) as error:
-            problems[file] = _text(str(error))
+    for exercise in exercises:
+        file = exercise.file
+        for name in (file, notebook.name_for(exercise)):
+            if name in chosen and _is_untouched(sources.get(file), exercise):
+                try:
+                    sources[file] = _code(chosen[name], name, exercise)
+                except (OSError, ValueError) as error:
+                    problems[file] = _text(str(error))
+                    break
     said = [text for text in said if not any(f"read as {file}" in text for file in problems)]
     said += [_not_read(e.name) for e in entries if e.name.lower().endswith(UNREAD)][:5]
-    all_of_them = exercises_of(chosen) if exercises == ALL else exercises
-    missing = [e.file for e in all_of_them if e.file not in chosen]
+    there = {*sources, *problems}
+    all_of_them = exercises_of(there) if exercises == ALL else exercises
+    missing = [e.file for e in all_of_them if e.file not in there]
     if missing and (unknown := others(entries, _files(exercises))):
         said.append(f"not recognised: {unknown}; expected names such as {missing[0]}")
     return sources, problems, tuple(map(_text, said))
@@ -206,7 +208,21 @@ def _content(entry: Entry, most: int) -> bytes:
     return content
 
 
-def _code(entry: Entry, file: str, functions: Iterable[str]) -> str:
+def _is_untouched(source: str | None, exercise: Exercise) -> bool:
+    """Whether there is no file, or the one handed out: then a notebook counts."""
+    return source is None or source.split() == stub(exercise).split()
+
+
+def _code(found: Sequence[Entry], file: str, exercise: Exercise) -> str:
+    """The text of the exercise in a student's files. ValueError unless it is one."""
+    texts = {_code_in(entry, exercise.file, exercise.marks) for entry in found}
+    if len(texts) > 1:
+        names = " and ".join(sorted(entry.name for entry in found)[:3])
+        raise ValueError(f"cannot choose between {names}: keep one file, {file}")
+    return texts.pop()
+
+
+def _code_in(entry: Entry, file: str, functions: Iterable[str]) -> str:
     """The Python text of a student's file. ValueError if it holds none."""
     if ".ipynb" in entry.name.lower():
         text = _content(entry, NOTEBOOK_BYTES).decode("utf-8-sig", "replace")
