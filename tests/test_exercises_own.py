@@ -10,7 +10,8 @@ import pytest
 from numpyvae import cli
 from numpyvae.exercises import rerun
 from numpyvae.exercises.judge import own
-from numpyvae.exercises.judge.catalogue import COURSES
+from numpyvae.exercises.judge.catalogue import ALL, COURSES
+from numpyvae.exercises.teacher import lint
 
 pytestmark = pytest.mark.usefixtures("kept_forks")
 
@@ -248,17 +249,41 @@ def test_its_kit_runs_and_holds_no_solution(said, tmp_path, monkeypatch, capsys)
 
 
 def test_lint_proves_the_template_and_finds_what_is_broken(said, tmp_path):
-    lint = "lint", "--exercises", "own"
-    assert said(*lint) == (0, "ex1_softmax.py           2 functions,  2 mistakes: ok\n")
+    words = "lint", "--exercises", "own"
+    assert said(*words) == (0, "ex1_softmax.py           2 functions,  2 mistakes: ok\n")
     catalogue = tmp_path / "own" / "catalogue.py"
     edited(catalogue, '"return dlogits"', '"return 1.0 * dlosses[:, None] * dlogits"')
     edited(catalogue, '"What is the derivative of log sum_k exp(a_k)? And of a_y?",', "")
-    code, text = said(*lint)
+    code, text = said(*words)
     assert code == 1
     assert "'rows not weighted' is not caught" in text
     assert "cross_entropy_backward does not have three hints" in text
     edited(tmp_path / "own" / "ex1_softmax.py", "-log_p[np", "-log_p[0 * np")
-    assert said(*lint)[0] == 1
+    assert said(*words)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("ex1_softmax.py", "(shifted).sum(axis=1, keepdims=True)", "(shifted).sum(axis=0)[0]",
+         "the solution's cross_entropy_backward is not the gradient of cross_entropy: 20 of 20 en"),
+        ("ex1_softmax.py", "    return dlosses[:, None] * dlogits",
+         "    log_p *= 2.0\n    return dlosses[:, None] * dlogits", "changes its cache in place"),
+        ("catalogue.py", '("dlogits",)', '("grad",)',
+         "cross_entropy has a gradient grad: expected dlogits or dy"),
+    ],
+)  # fmt: skip
+def test_lint_differentiates_the_solution(file, old, new, expected, said, tmp_path):
+    edited(tmp_path / "own" / file, old, new)
+    (exercise,) = own.load(tmp_path / "own").exercises
+    (problem,) = lint._gradient_problems(exercise, exercise.functions[0], 0)
+    assert expected in problem
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=lambda e: e.slug)
+def test_the_gradients_of_the_package_pass(exercise):
+    functions = [f for f in exercise.functions if f.gradients]
+    assert [p for f in functions for p in lint._gradient_problems(exercise, f, 0)] == []
 
 
 BROKEN = {

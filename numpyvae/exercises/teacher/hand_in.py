@@ -131,7 +131,11 @@ def _of_tar(file: IO[bytes], wanted: Wanted) -> list[Entry]:
             if path and wanted(path.name) and member.isfile():
                 opened = archive.extractfile(member)
                 content = opened.read(ARCHIVE_BYTES + 1) if opened else b""
-                entries.append(Entry(path, lambda most, content=content: content[:most]))
+
+                def read(most: int, content: bytes = content) -> bytes:
+                    return content[:most]
+
+                entries.append(Entry(path, read))
     return entries
 
 

@@ -1,8 +1,8 @@
 """Proof that the exercises are consistent, for anyone who changes one.
 
 Every stub is "not done" and gives its own message; every solution passes, also in a process of its
-own; every mistake fits into its solution, is caught, and is called by its name; every function and
-every mistake has its hints.
+own, and its gradients are those of its values; every mistake fits into its solution, is caught, and
+is called by its name; every function and every mistake has its hints.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from numpyvae.exercises.judge.catalogue import Exercise, draw_points
+import numpy as np
+
+from numpyvae.exercises.judge.catalogue import Exercise, Function, draw_points
 from numpyvae.exercises.judge.judging import Verdict, judge, judge_source
 from numpyvae.exercises.judge.mistakes import listed_for, mistakes_of, plant
-from numpyvae.exercises.judge.reference import perform_trusted
+from numpyvae.exercises.judge.reference import loaded, perform_trusted
+from numpyvae.exercises.sandbox.perform import group
 from numpyvae.exercises.student.courses import add_course, courses_of
 from numpyvae.exercises.student.hints import ladder, steps_of
 from numpyvae.exercises.student.stubs import blank_message, stub
+from numpyvae.gradient_check import check_vjp
 from numpyvae.validation import counted
 
 __all__ = ["add_to", "problems_of"]
@@ -58,6 +62,8 @@ def problems_of(exercise: Exercise, seed: int | str = 0) -> Iterator[str]:
     ):
         if verdict.status != "pass":
             yield f"the solution does not pass {where}: {verdict.faults[0].text}"
+    for f in exercise.functions:
+        yield from _gradient_problems(exercise, f, seed) if f.gradients else ()
     for function in exercise.marks:
         steps = steps_of(exercise, function)
         if len(steps) != 3 or not all(steps):
@@ -87,6 +93,39 @@ def _stub_problems(exercise: Exercise, seed: int | str) -> Iterator[str]:
     verdict = _judge(exercise, text, seed)
     if verdict.status != "not done" or verdict.total:
         yield f"the stub is judged {verdict.status!r} with {verdict.total} marks"
+
+
+def _gradient_problems(exercise: Exercise, f: Function, seed: int | str) -> Iterator[str]:
+    """What a numerical check at the first place says about the solution's gradients."""
+    start, backward = f"{f.name}/0/", f.names[1]
+    points = draw_points(exercise, seed).items()
+    place = group({n[len(start) :]: np.array(a) for n, a in points if n.startswith(start)})
+    possible = [f"d{n}" for n in f.arguments]
+    if unknown := [d for d in f.gradients if d not in possible]:
+        yield f"{f.name} has a gradient {unknown[0]}: expected {' or '.join(possible)}"
+        return
+    inputs = {n: place[n] for n in f.arguments}
+    for n, value in inputs.items():
+        if f"d{n}" in f.gradients and not isinstance(value, dict):
+            inputs[n] = 1.0 * value  # whole numbers are not differentiated
+    with loaded(exercise, exercise.solution) as names:
+
+        def by_argument(dvalue: Any, cache: Any) -> dict[str, Any]:
+            returned = names[backward](dvalue, cache)
+            returned = returned if isinstance(returned, tuple | list) else (returned,)
+            gradients = dict(zip(f.gradients, returned, strict=True))
+            return {n: gradients.get(f"d{n}") for n in f.arguments}
+
+        try:
+            report = check_vjp(names[f.name], by_argument, inputs)
+        except Exception as error:
+            yield f"the solution's {backward} cannot be checked: {type(error).__name__}: {error}"
+            return
+    if report.verdict == "fail":
+        worst, says = report.worst, " ".join(report.reasons)
+        if worst.entry:
+            says += f" Worst: d{worst.entry} is {worst.yours:.6g}, numerically {worst.numeric:.6g}."
+        yield f"the solution's {backward} is not the gradient of {f.name}: {says}"
 
 
 def _judge(exercise: Exercise, source: str, seed: int | str) -> Verdict:
