@@ -12,6 +12,7 @@ from numpyvae.exercises.judge.judging import Verdict
 from numpyvae.exercises.judge.tasks import run
 from numpyvae.exercises.sandbox.runner import NO_SHAPES, Limits
 from numpyvae.exercises.sandbox.shapes import OTHERS, shapes
+from numpyvae.exercises.student.stubs import stub
 from numpyvae.exercises.teacher import alike
 from numpyvae.exercises.teacher.class_results import Grade
 
@@ -101,6 +102,16 @@ def test_two_who_took_the_published_solution_are_found():
     pairs = alike.pairs_of([*students, graded("ann", 5, published)])
     assert [(p.student, p.other) for p in pairs] == [("ann", alike.PUBLISHED)]
     assert dict(pairs[0].functions)["ex5 negative_elbo_backward"] == 1.0
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_who_wrote_nothing_is_like_nobody(number):
+    blank = alike._of_texts(EXERCISES[number : number + 1], stub)
+    forms = {name: own for (_, name), own in blank.items()}
+    assert alike.pairs_of([graded("ann", number, forms), graded("bob", number, forms)]) == []
+    own = {**forms, OTHERS: forms[OTHERS] | {f"{i}" for i in range(12)}}
+    (pair,) = alike.pairs_of([graded("ann", number, own), graded("bob", number, own)])
+    assert pair == ("ann", "bob", ((f"ex{number} {OTHERS}", 1.0),), 12)
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """`numpyvae exercises grade --compare`: which submissions are alike, for the teacher to look at.
 
 Short functions are alike by nature, so what many have in common is no evidence: a form counts the
-more, the fewer have it, and not at all if more than a fifth of the class has it. Similarity is what
-two functions have in common of all forms in them, by weight (Jaccard).
+more, the fewer have it, and not at all if more than a fifth of the class has it or the stub does.
+Similarity is what two functions have in common of all forms in them, by weight (Jaccard).
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import csv
 import io
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 from numpyvae.exercises.judge.catalogue import Exercise
 from numpyvae.exercises.sandbox.shapes import shapes
+from numpyvae.exercises.student.stubs import stub
 from numpyvae.exercises.teacher.class_results import Grade, cell
 
 __all__ = ["PUBLISHED", "Pair", "pairs_of", "table"]
@@ -47,6 +48,11 @@ def pairs_of(grades: Sequence[Grade]) -> list[Pair]:
     """
     graded = list(dict.fromkeys(v.exercise for g in grades for v in g.verdicts))
     students = [(g.name, _forms(g)) for g in grades] + [(PUBLISHED, _published(graded))]
+    handed_out = _of_texts(graded, stub)
+    students = [
+        (who, {f: own - handed_out.get(f, frozenset()) for f, own in forms.items()})
+        for who, forms in students
+    ]
     common: dict[tuple[int, int], list[tuple[str, float, int]]] = defaultdict(list)
     for function in dict.fromkeys(f for _, forms in students for f in forms):
         found = [(i, forms[function]) for i, (_, forms) in enumerate(students) if function in forms]
@@ -97,10 +103,14 @@ def _forms(grade: Grade) -> Forms:
 
 
 def _published(exercises: Sequence[Exercise]) -> Forms:
+    return _of_texts(exercises, lambda e: e.solution)
+
+
+def _of_texts(exercises: Sequence[Exercise], text_of: Callable[[Exercise], str]) -> Forms:
     return {
         (e.number, name): frozenset(forms)
         for e in exercises
-        for name, forms in shapes(ast.parse(e.solution), e.marks).items()
+        for name, forms in shapes(ast.parse(text_of(e)), e.marks).items()
     }
 
 
