@@ -117,6 +117,13 @@ def test_of_copies_the_one_without_a_number_is_taken_then_the_last(tmp_path):
     assert read.sources == {FILES[3]: "0"}
 
 
+def test_of_an_exact_name_and_a_copy_both_are_said(tmp_path):
+    copy = FILES[3].replace(".py", " (1).py")
+    read = submissions.read_one(hand_in(tmp_path / "a", {FILES[3]: "mine", copy: "old"}))
+    assert read.sources == {FILES[3]: "mine"}
+    assert read.notes == (f"{FILES[3]} is read, {copy} is ignored",)
+
+
 def test_two_files_that_may_both_be_meant_are_named(tmp_path):
     both = {f"ann_{FILES[3]}": "1", f"bob_{FILES[3]}": "2", FILES[0]: "0"}
     for read in in_every_wrapping(tmp_path, both):

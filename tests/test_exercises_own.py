@@ -296,6 +296,18 @@ BROKEN = {
     "python": (("N, K = 5, 4", "N, K = 5, ("), "catalogue.py, line 8: SyntaxError"),
     "raises": (("N, K = 5, 4", "N, K = 5, 4 / 0"), "line 8: ZeroDivisionError: division by zero"),
     "marks": (("(4, 6)", "(4,)"), "expected marks of 2 numbers, for cross_entropy and cross_ent"),
+    "exits": (("N, K = 5, 4", "raise SystemExit"), "catalogue.py, line 8: SystemExit"),
+    "one mark": (("(4, 6)", "1"), "for cross_entropy and cross_entropy_backward, whole and in a "
+                 "tuple, like (4, 6), got 1"),
+    "no mark": (("(4, 6)", "(2.5, 5)"), "whole and in a tuple, like (4, 6), got (2.5, 5)"),
+    "one text": (('("dlogits",)', '("dlogits")'), "exercise 1: expected a tuple of names, like "
+                 "('x',), for the gradients of cross_entropy, got 'dlogits'"),
+    "places are": (("places, (4, 6)", "3, (4, 6)"), "expected a function for the places of cross"),
+    "short": (('"How does the gradient change if one loss counts twice?",', ""),
+              "a mistake of cross_entropy_backward: expected (name, old, new, says, asks), got "
+              "('rows not weighted'"),
+    "derivation": (("        sizes=", '        derivation="a.md",\n        sizes='),
+                   "expected a tuple of texts, like ('softmax.md, The gradient',)"),
     "function": (('"cross_entropy", ("logits", "y")', '"cross", ("logits", "y")'),
                  "no function cross, which catalogue.py lists"),
     "arguments": (('("logits", "y")', '("a", "y")'),
@@ -319,6 +331,41 @@ def test_a_folder_that_does_not_fit_says_where(what, said, tmp_path):
     assert expected in " ".join(text.split())
     assert text.startswith("numpyvae: own/")
     assert not (tmp_path / "hw").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit", "SystemExit"),
+    ],
+)
+def test_a_solution_that_does_not_run_is_one_line(line, says, said, tmp_path):
+    edited(
+        tmp_path / "own" / "ex1_softmax.py", "import numpy as np\n", f"import numpy as np\n{line}\n"
+    )
+    for words in (["lint"], ["check", "own"]):
+        code, text = said(*words, "--exercises", "own")
+        assert (code, text) == (2, f"numpyvae: own/ex1_softmax.py, line 11: {says}\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("no.md, The gradient", "own/no.md: no such file, but the catalogue names it for ex1_soft"),
+        ("notes.md, Gradient", "own/notes.md: expected a heading 'Gradient', but there is none"),
+        ("notes.md, The gradient", ""),
+        ("https://a.b/c.md, Gradient", ""),
+    ],
+)
+def test_a_derivation_that_is_not_there_is_said(place, says, said, tmp_path):
+    (tmp_path / "own" / "notes.md").write_text("# Notes\n\n## The gradient\n\nIt is p.\n")
+    catalogue = tmp_path / "own" / "catalogue.py"
+    edited(catalogue, "        sizes=", f"        derivation=({place!r},),\n        sizes=")
+    linted, derived = (said(*w, "--exercises", "own") for w in (["lint"], ["derive", "1"]))
+    assert (linted[0], derived[0]) == ((1, 2) if says else (0, 0))
+    assert says in linted[1]
+    assert derived[1].startswith(f"numpyvae: {says}" if says else place)
 
 
 def test_a_solution_that_is_not_python_or_has_no_docstring(said, tmp_path):
@@ -350,6 +397,7 @@ def test_other_marks_for_the_exercises_of_the_package(said, tmp_path):
     [
         ("dense", "line 2: expected function,marks, got dense"),
         ("dense,-1", "line 2: expected function,marks, got dense,-1"),
+        ("dense,2.5", "got dense,2.5: marks are a whole number from 0 on"),
         ("dents,3", "line 2: no exercise has a function dents"),
         ("tanh,1\ntanh,2", "line 3: tanh is there twice"),
     ],
@@ -359,6 +407,12 @@ def test_marks_that_are_none(line, expected, tmp_path):
     path.write_text(f"function,marks\n{line}\n")
     with pytest.raises(ValueError, match=expected):
         own.with_marks(COURSES, path)
+
+
+def test_marks_that_are_not_there(said):
+    code, text = said("start", "hw", "--marks", "missing.csv")
+    assert code == 2
+    assert text == "numpyvae: missing.csv: no such file: expected lines of function,marks\n"
 
 
 def test_lint_counts_one_as_one(said, tmp_path):

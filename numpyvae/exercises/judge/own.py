@@ -20,6 +20,8 @@ from numpyvae.exercises.judge.catalogue import Arrays, Course, Exercise, Functio
 from numpyvae.exercises.judge.mistakes import Mistake, plant
 from numpyvae.exercises.judge.mistakes.kinds import in_function as mistakes_in
 from numpyvae.exercises.judge.places import Rng
+from numpyvae.exercises.judge.reference import loaded
+from numpyvae.validation import counted
 
 __all__ = ["CATALOGUE", "given_names", "load", "mistakes_in", "with_marks"]
 
@@ -50,7 +52,14 @@ def load(folder: Path) -> Course:
     for solution in sorted(folder.glob("ex[0-9]*.py")):
         if solution.name not in files:
             raise ValueError(f"{path}: no entry for {solution.name}; there is {', '.join(files)}")
-    return Course(0, tuple(_with_given(e, read[:i]) for i, e in enumerate(read)))
+    whole = tuple(_with_given(e, read[:i]) for i, e in enumerate(read))
+    for exercise in whole:
+        try:
+            with loaded(exercise, exercise.source):
+                pass
+        except (Exception, SystemExit) as error:
+            raise _failed(folder / exercise.file, exercise.file, error) from error
+    return Course(0, whole)
 
 
 def with_marks(courses: Mapping[int, Course], path: Path) -> dict[int, Course]:
@@ -60,13 +69,18 @@ def with_marks(courses: Mapping[int, Course], path: Path) -> dict[int, Course]:
     """
     known = {n for course in courses.values() for e in course.exercises for n in e.marks}
     marks: dict[str, int] = {}
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file: expected lines of function,marks")
     with path.open(encoding="utf-8-sig", newline="") as file:
         for i, row in enumerate(csv.reader(file), start=1):
             line = [cell.strip() for cell in row]
             if not any(line) or (i == 1 and line == ["function", "marks"]):
                 continue
             if len(line) != 2 or not line[1].isascii() or not line[1].isdigit():
-                raise ValueError(f"{path}, line {i}: expected function,marks, got {','.join(row)}")
+                whole = ": marks are a whole number from 0 on" if len(line) == 2 else ""
+                raise ValueError(
+                    f"{path}, line {i}: expected function,marks, got {','.join(row)}{whole}"
+                )
             if line[0] not in known:
                 raise ValueError(f"{path}, line {i}: no exercise has a function {line[0]}")
             if line[0] in marks:
@@ -91,15 +105,18 @@ def _run(path: Path) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     try:
         exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), names)
-    except Exception as error:
-        own = [
-            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
-        ]
-        line = error.lineno if isinstance(error, SyntaxError) else own[-1] if own else None
-        at = f", line {line}" if line else ""
-        text = error.msg if isinstance(error, SyntaxError) else error
-        raise ValueError(f"{path}{at}: {type(error).__name__}: {text}") from error
+    except (Exception, SystemExit) as error:
+        raise _failed(path, str(path), error) from error
     return names
+
+
+def _failed(path: Path, compiled_as: str, error: BaseException) -> ValueError:
+    """What went wrong in a teacher's file, with its line."""
+    own = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == compiled_as]
+    line = error.lineno if isinstance(error, SyntaxError) else own[-1] if own else None
+    at = f", line {line}" if line else ""
+    text = error.msg if isinstance(error, SyntaxError) else error
+    return ValueError(f"{path}{at}: {type(error).__name__}: {text}".rstrip(": "))
 
 
 def _names(path: Path, exercise: Exercise) -> list[str]:
@@ -112,12 +129,29 @@ def _names(path: Path, exercise: Exercise) -> list[str]:
     if not exercise.functions or not all(isinstance(f, Function) for f in exercise.functions):
         raise ValueError(f"{at}: expected a list of Function, got {exercise.functions!r:.80}")
     for f in exercise.functions:
-        if len(f.marks) != len(f.names) or not all(isinstance(m, int) and m >= 0 for m in f.marks):
-            expected = f"{len(f.names)} numbers, for {' and '.join(f.names)}"
-            raise ValueError(f"{at}: expected marks of {expected}, got {f.marks}")
+        for what, names in zip(("arguments", "outputs", "gradients"), f[1:4], strict=True):
+            if not _is_tuple_of(str, names):
+                expected = f"a tuple of names, like ('x',), for the {what} of {f.name}"
+                raise ValueError(f"{at}: expected {expected}, got {names!r:.80}")
+        if not _is_tuple_of(int, f.marks) or len(f.marks) != len(f.names) or min(f.marks) < 0:
+            expected = f"{counted(len(f.names), 'number')}, for {' and '.join(f.names)}"
+            like = "(4, 6)" if f.gradients else "(4,)"
+            raise ValueError(
+                f"{at}: expected marks of {expected}, whole and in a tuple, like {like}, "
+                f"got {f.marks!r:.80}"
+            )
+        if not callable(f.draw):
+            raise ValueError(f"{at}: expected a function for the places of {f.name}, got {f.draw}")
         if f.gradients and len(f.outputs) != 1:
             raise ValueError(f"{at}: {f.name} has a backward: expected one output, got {f.outputs}")
+    if not _is_tuple_of(str, exercise.derivation):
+        expected = "a tuple of texts, like ('softmax.md, The gradient',), for the derivation"
+        raise ValueError(f"{at}: expected {expected}, got {exercise.derivation!r:.80}")
     return [name for f in exercise.functions for name in f.names]
+
+
+def _is_tuple_of(kind: type, values: Any) -> bool:
+    return isinstance(values, tuple | list) and all(isinstance(v, kind) for v in values)
 
 
 def _read(folder: Path, exercise: Exercise) -> Exercise:

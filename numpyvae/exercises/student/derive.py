@@ -48,16 +48,24 @@ def derivation(exercise: Exercise) -> str:
 
 
 def _shown(exercise: Exercise, place: str) -> str:
-    """The section that a place names, below the place; the place alone if it is not here."""
+    """The section that a place names, below the place; an address alone.
+
+    ValueError if a teacher's own file or its heading is not there.
+    """
     file, _, heading = place.partition(", ")
     name = Path(file).name
     own = [Path(exercise.folder) / file] if exercise.folder else [c / name for c in CHAPTERS]
     path = next((path for path in own if path.is_file()), None)
+    if path is None and exercise.folder and "://" not in place:
+        raise ValueError(
+            f"{own[0]}: no such file, but the catalogue names it for {exercise.file}; "
+            "an address begins with https://"
+        )
     if path is None:
         return f"{place}\n"
     text = section(path.read_text(encoding="utf-8"), heading)
     if not text:
-        raise ValueError(f"{path}: expected a heading {heading!r}")
+        raise ValueError(f"{path}: expected a heading {heading!r}, but there is none")
     return f"{place}\n\n{plain_text(text.partition(chr(10))[2])}"
 
 

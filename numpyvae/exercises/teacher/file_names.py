@@ -87,8 +87,9 @@ def choose(
         chosen[file] = [e for e, rank in zip(found, ranks, strict=True) if rank == min(ranks)]
         left = [e.name for e, rank in zip(found, ranks, strict=True) if rank != min(ranks)]
         if chosen[file][0].name != file or left:
-            not_taken = f", {_some(left)} is not" if left else ""
-            said.append(f"{chosen[file][0].name} is read as {file}{not_taken}")
+            ignored = f", {_some(left)} {'are' if left[1:] else 'is'} ignored" if left else ""
+            name = chosen[file][0].name
+            said.append(f"{name} is read{f' as {file}' if name != file else ''}{ignored}")
     return chosen, said
 
 

@@ -2,7 +2,7 @@
 
 Every stub is "not done" and gives its own message; every solution passes, also in a process of its
 own, and its gradients are those of its values; every mistake fits into its solution, is caught, and
-is called by its name; every function and every mistake has its hints.
+is called by its name; every function and every mistake has its hints; what derives it is there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpyvae.exercises.judge.mistakes import listed_for, mistakes_of, plant
 from numpyvae.exercises.judge.reference import loaded, perform_trusted
 from numpyvae.exercises.sandbox.perform import group
 from numpyvae.exercises.student.courses import add_course, courses_of
+from numpyvae.exercises.student.derive import derivation
 from numpyvae.exercises.student.hints import ladder, steps_of
 from numpyvae.exercises.student.stubs import blank_message, stub
 from numpyvae.gradient_check import check_vjp
@@ -64,6 +65,10 @@ def problems_of(exercise: Exercise, seed: int | str = 0) -> Iterator[str]:
             yield f"the solution does not pass {where}: {verdict.faults[0].text}"
     for f in exercise.functions:
         yield from _gradient_problems(exercise, f, seed) if f.gradients else ()
+    try:
+        derivation(exercise) if exercise.derivation else ""
+    except (OSError, ValueError) as error:
+        yield str(error)
     for function in exercise.marks:
         steps = steps_of(exercise, function)
         if len(steps) != 3 or not all(steps):

@@ -162,7 +162,10 @@ def _read(entries: Sequence[Entry], exercises: Exercises, depth: int = 0) -> Rea
                 except (OSError, ValueError) as error:
                     problems[file] = _text(str(error))
                     break
-    said = [text for text in said if not any(f"read as {file}" in text for file in problems)]
+    read = tuple(f"{file} is read" for file in problems)
+    said = [
+        s for s in said if not (s.startswith(read) or any(f"read as {f}" in s for f in problems))
+    ]
     said += [_not_read(e.name) for e in entries if e.name.lower().endswith(UNREAD)][:5]
     there = {*sources, *problems}
     all_of_them = exercises_of(there) if exercises == ALL else exercises

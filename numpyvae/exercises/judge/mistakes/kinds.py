@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 CONSTANT = "CONSTANT"
+ROW = ("name", "old", "new", "says", "asks")
 LOG_SIGMA = (
     "log_var is taken for log sigma: it is log sigma^2, so sigma^2 = exp(log_var)",
     "log_var = log sigma^2. What is exp(log_var)?",
@@ -87,7 +88,17 @@ def as_written(c: float) -> float:
 def in_function(
     function: str, *rows: tuple[str, str, str, str, str] | tuple[str, str, str, str, str, str]
 ) -> list[Mistake]:
-    """Mistakes of one function, a row each: name, old, new, says, asks and perhaps zoo."""
+    """Mistakes of one function, a row each: name, old, new, says, asks and perhaps zoo.
+
+    ValueError for a row that is none.
+    """
+    for row in rows:
+        if not isinstance(row, tuple) or len(row) not in (len(ROW), len(ROW) + 1):
+            missing = ROW[len(row) :] if isinstance(row, tuple) else ()
+            without = f", without {', '.join(missing)}" if missing else ""
+            raise ValueError(
+                f"a mistake of {function}: expected ({', '.join(ROW)}), got {row!r:.60}{without}"
+            )
     return [
         Mistake(name, says, asks, (Patch(function, old, new),), zoo[0] if zoo else "")
         for name, old, new, says, asks, *zoo in rows
