@@ -409,10 +409,13 @@ def test_marks_that_are_none(line, expected, tmp_path):
         own.with_marks(COURSES, path)
 
 
-def test_marks_that_are_not_there(said):
+def test_marks_that_are_not_there(said, tmp_path):
     code, text = said("start", "hw", "--marks", "missing.csv")
     assert code == 2
     assert text == "numpyvae: missing.csv: no such file: expected lines of function,marks\n"
+    (tmp_path / "marks.xlsx").write_bytes(b"PK\x03\x04\xff\xfe")
+    code, text = said("start", "hw", "--marks", "marks.xlsx")
+    assert text == "numpyvae: marks.xlsx: expected lines of function,marks, got no text\n"
 
 
 def test_lint_counts_one_as_one(said, tmp_path):

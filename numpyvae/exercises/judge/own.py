@@ -71,21 +71,25 @@ def with_marks(courses: Mapping[int, Course], path: Path) -> dict[int, Course]:
     marks: dict[str, int] = {}
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file: expected lines of function,marks")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for i, row in enumerate(csv.reader(file), start=1):
-            line = [cell.strip() for cell in row]
-            if not any(line) or (i == 1 and line == ["function", "marks"]):
-                continue
-            if len(line) != 2 or not line[1].isascii() or not line[1].isdigit():
-                whole = ": marks are a whole number from 0 on" if len(line) == 2 else ""
-                raise ValueError(
-                    f"{path}, line {i}: expected function,marks, got {','.join(row)}{whole}"
-                )
-            if line[0] not in known:
-                raise ValueError(f"{path}, line {i}: no exercise has a function {line[0]}")
-            if line[0] in marks:
-                raise ValueError(f"{path}, line {i}: {line[0]} is there twice")
-            marks[line[0]] = int(line[1])
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error):
+        raise ValueError(f"{path}: expected lines of function,marks, got no text") from None
+    for i, row in enumerate(rows, start=1):
+        line = [cell.strip() for cell in row]
+        if not any(line) or (i == 1 and line == ["function", "marks"]):
+            continue
+        if len(line) != 2 or not line[1].isascii() or not line[1].isdigit():
+            whole = ": marks are a whole number from 0 on" if len(line) == 2 else ""
+            raise ValueError(
+                f"{path}, line {i}: expected function,marks, got {','.join(row)}{whole}"
+            )
+        if line[0] not in known:
+            raise ValueError(f"{path}, line {i}: no exercise has a function {line[0]}")
+        if line[0] in marks:
+            raise ValueError(f"{path}, line {i}: {line[0]} is there twice")
+        marks[line[0]] = int(line[1])
     return {
         part: course._replace(exercises=tuple(_marked(e, marks) for e in course.exercises))
         for part, course in courses.items()

@@ -88,8 +88,8 @@ def choose(
         left = [e.name for e, rank in zip(found, ranks, strict=True) if rank != min(ranks)]
         if chosen[file][0].name != file or left:
             ignored = f", {_some(left)} {'are' if left[1:] else 'is'} ignored" if left else ""
-            name = chosen[file][0].name
-            said.append(f"{name} is read{f' as {file}' if name != file else ''}{ignored}")
+            taken = chosen[file][0].name
+            said.append(f"{taken} is read{f' as {file}' if taken != file else ''}{ignored}")
     return chosen, said
 
 
