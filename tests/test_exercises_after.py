@@ -374,7 +374,8 @@ def test_a_formula_of_ones_own_stays_code_in_the_notebook(text):
     source = f'"""Exercise 3: y.\n{text}"""\n\n\ndef f(x):\n    """y."""\n    return x\n'
     exercise = replace(EXERCISES[3], folder="own", source=source)
     task = notebook._parts(exercise)[0]
-    assert task.startswith("## Exercise 3: y\n") and "\n\n    y = a_nk\n" in f"{task}\n"
+    assert task.startswith("## Exercise 3: y\n")
+    assert "\n\n    y = a_nk\n" in f"{task}\n"
 
 
 def test_each_notebook_has_the_title_of_its_readme():

@@ -148,12 +148,14 @@ def test_no_number_is_minus_zero():
 def test_numbers_that_differ_are_shown_to_differ(relative):
     right = -6.847241234567891
     came, expected = compare._apart(right * (1 + relative), right)
-    assert came != expected and expected == f"{right:.{len(expected) - 2}g}"
+    assert came != expected
+    assert expected == f"{right:.{len(expected) - 2}g}"
     close = changed(7, ("    return log_prob,", "    return log_prob * (1 + 1e-8),"))
     came, expected = re.search(
         r"log_prob\[\d] is (\S+), expected (\S+) \(", said(7, close)
     ).groups()
-    assert came != expected and float(came) == pytest.approx(float(expected), rel=2e-8)
+    assert came != expected
+    assert float(came) == pytest.approx(float(expected), rel=2e-8)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,8 @@ def test_numbers_that_differ_are_shown_to_differ(relative):
 )
 def test_a_backward_without_a_cache_says_what_it_needs(new, says):
     text = said(3, changed(3, ("    return z, (sigma, noise)", new)))
-    assert says in text and "first" not in text
+    assert says in text
+    assert "first" not in text
 
 
 def test_a_file_of_another_name_is_named(tmp_path):
