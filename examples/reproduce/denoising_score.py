@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from common import FIGURES, Row, arguments, cosine, table
+from common import FIGURES, Row, arguments, cosine, run, table
 
 from numpyvae import Adam, DenoisingAutoencoder
 from numpyvae.corruptions import GaussianNoise
@@ -83,7 +83,8 @@ def draw_spiral(steps: int) -> None:
             width=0.0032,
             headwidth=4,
         )
-        ax.quiverkey(arrows, 0.88, 0.06, 0.5, "length 0.5", labelpos="N")
+        key = {"labelpos": "N", "fontproperties": {"size": 11}}
+        ax.quiverkey(arrows, 0.88, 0.06, 0.5, "length 0.5", **key)
         ax.set(aspect="equal", xlim=(-2.7, 2.7), ylim=(-2.7, 2.7))
         ax.set_xlabel("$x_1$", fontsize=13)
         ax.set_title(title, fontsize=15)
@@ -98,7 +99,7 @@ def draw_spiral(steps: int) -> None:
 
 
 def main() -> None:
-    parser = arguments(__doc__, steps=8000)
+    parser = arguments(__doc__, checkpoints=False, steps=8000)
     parser.add_argument("--figure", action="store_true", help="also draw the spiral's field")
     options = parser.parse_args()
     started, rows = time.perf_counter(), []
@@ -122,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, checkpoints=False)
