@@ -273,6 +273,13 @@ def test_reports_without_a_table_can_be_drawn():
     check_grad(lambda t: np.sum(t**2), 1.5, 3.0).plot()
 
 
+@pytest.mark.parametrize("factor", [2.0, 2.1])
+def test_as_many_directions_as_entries_are_not_drawn_as_entries(factor):
+    theta = np.ones(3)
+    report = check_grad(lambda t: np.sum(t**2), theta, factor * theta, directions=3)
+    assert [ax.get_xlabel() for ax in report.plot().axes] == ["step h", "step h"]
+
+
 def test_where_the_users_function_failed(tmp_path):
     (tmp_path / "broken.py").write_text(
         "import sys\n\n\ndef f(theta):\n    return {}['nokey']\n\n\n"

@@ -22,9 +22,8 @@ import numpy as np
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# The environment variables that OpenBLAS reads when it is loaded.
 USERS_LIMITS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
-"""The environment variables that OpenBLAS reads when it is loaded."""
-
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -33,10 +32,8 @@ class _OpenBlas(NamedTuple):
 
     get_threads: Callable[[], int]
     set_threads: Callable[[int], None]
-    default: int
-    """Its number of threads by default."""
-    limited: bool
-    """Whether the environment set the number of threads when it was loaded."""
+    default: int  # its number of threads by default
+    limited: bool  # whether the environment set that number when it was loaded
 
 
 @cache
@@ -67,10 +64,10 @@ def _open_blas() -> _OpenBlas | None:
     return None
 
 
-def _is_ours() -> bool:
-    """Whether there is an OpenBLAS whose number of threads the environment leaves open."""
+def _ours() -> _OpenBlas | None:
+    """The OpenBLAS, unless the environment limits its number of threads."""
     blas = _open_blas()
-    return blas is not None and not blas.limited
+    return None if blas is None or blas.limited else blas
 
 
 def blas_threads() -> int | None:
@@ -88,13 +85,12 @@ class _OneBlasThread:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.holders: set[int] = set()
-        self.threads = 1
-        """How many threads may work together inside: as many as OpenBLAS had."""
+        self.threads = 1  # how many may work together inside: as many as OpenBLAS had
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)
         def limited(*args: P.args, **kwargs: P.kwargs) -> T:
-            if threading.get_ident() in self.holders or not _is_ours():
+            if threading.get_ident() in self.holders or not _ours():
                 return function(*args, **kwargs)
             try:
                 self.take()
@@ -112,10 +108,8 @@ class _OneBlasThread:
         """Begin: one thread, unless the number is the user's."""
         with self.lock:
             self.holders.add(threading.get_ident())
-            blas = _open_blas()
-            if blas is None or blas.limited:
-                return
-            if blas.get_threads() == blas.default > 1:  # else the limit is the user's
+            blas = _ours()
+            if blas and blas.get_threads() == blas.default > 1:  # else the limit is the user's
                 self.threads = blas.default
                 blas.set_threads(1)
 

@@ -102,7 +102,7 @@ def run(
     plan, fields = Plan(), Fields()
     if not notes.unknown:
         plan = _choose(sample, settings, notes)
-    if not notes.unknown and yours.has_numbers:
+    if not notes.unknown and (yours.misfits or np.any(np.isfinite(yours.vector))):
         if plan.method in NAMES:
             plan, estimate = _estimate(sample, yours, plan, settings, notes)
             if not notes.unknown:
@@ -241,9 +241,8 @@ def _by_directions(
     wrong = int(np.sum(comparison.status == FAIL))
     if wrong:
         text = f"{wrong} of {n} directional slopes differ by more than the tolerance."
-        place = _where(sample, along)
-        table, reasons = fields["table"] + place.pop("table"), [text, *place.pop("reasons")]
-        return fields | place | {"table": table, "reasons": reasons}
+        table, reasons, worst = _where(sample, along)
+        return fields | worst | {"table": fields["table"] + table, "reasons": [text, *reasons]}
     if fields["verdict"] == "cannot tell":
         fields["reasons"] = [
             f"The numerical slopes are known to {float(np.max(comparison.bound)):.1e} only, which "
@@ -263,7 +262,9 @@ def _weights(sample: Sample, gradient: Vector) -> Vector:
     return np.asarray(sample.units * weights / np.linalg.norm(weights))
 
 
-def _where(sample: Sample, along: Callable[[list[Vector]], Comparison]) -> Fields:
+def _where(
+    sample: Sample, along: Callable[[list[Vector]], Comparison]
+) -> tuple[list[Fields], list[str], Fields]:
     """After a failure: one slope for every parameter, and halving down to an entry of the worst."""
     blocks = [b for b in sample.f.point.blocks if b.indices.size]
     comparison = along([sample.direction(b.indices) for b in blocks])
@@ -271,7 +272,7 @@ def _where(sample: Sample, along: Callable[[list[Vector]], Comparison]) -> Field
     table = [comparison.row(b.name, b.shown_shape, np.array([i])) for i, b in enumerate(blocks)]
     wrong = np.flatnonzero(comparison.status == FAIL)
     if not wrong.size:
-        return {"table": table, "reasons": []}
+        return table, [], {}
     names = ", ".join(blocks[int(i)].name for i in wrong)
     indices = blocks[int(comparison.worst(wrong) or 0)].indices
     while indices.size > 1:  # keep the half with the larger disagreement
@@ -281,7 +282,7 @@ def _where(sample: Sample, along: Callable[[list[Vector]], Comparison]) -> Field
     i = int(indices[0])
     worst = along([np.eye(1, sample.units.size, i)[0]]).describe(0, sample.f.point.entry(i))
     reason = f"Along each parameter alone, these are wrong: {names}."
-    return {"table": table, "reasons": [reason], "worst": worst}
+    return table, [reason], {"worst": worst}
 
 
 def _by_taylor(sample: Sample, yours: Candidate, settings: Settings) -> Fields:

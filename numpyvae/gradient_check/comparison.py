@@ -46,11 +46,11 @@ class LargestError(float):
 
     entry = ""
     yours = numeric = error = bound = tolerance = float("nan")
+    numbers = ("yours", "numeric", "error", "bound", "tolerance")
 
     def to_dict(self) -> dict[str, Any]:
-        """As a plain dict."""
-        keys = ("entry", "yours", "numeric", "error", "bound", "tolerance")
-        return {"relative_error": float(self), **{k: getattr(self, k) for k in keys}}
+        numbers = {name: getattr(self, name) for name in self.numbers}
+        return {"relative_error": float(self), "entry": self.entry, **numbers}
 
 
 def row(name: str, shape: str, verdict: str, **more: Any) -> dict[str, Any]:
@@ -82,19 +82,18 @@ class Comparison:
         share = rtol * np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
         self.floor, resolution = estimate.limits(atol)
         self.tolerance, self.enough = share + self.floor, share + resolution
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             self.error = np.abs(yours - self.numeric)
             wrong = (self.error > self.tolerance + self.bound) | ~np.isfinite(yours)
+            # Relative to the larger of the two; to floor / rtol near zero, where that is rounding.
+            unit = self.tolerance / rtol if rtol > 0 else np.abs(self.numeric)
+            relative = self.error / np.fmax(unit, np.abs(yours))
+        relative = np.where(self.error == 0.0, 0.0, relative)
+        self.relative = np.where(np.isfinite(yours) & ~np.isnan(relative), relative, np.inf)
         self.status = np.where(wrong, FAIL, np.where(self.bound > self.enough, CANNOT_TELL, PASS))
         for i, (low, high) in estimate.kinks.items():
             slack = 0.01 * (high - low) + self.tolerance[i]
             self.status[i] = KINK if low - slack <= yours[i] <= high + slack else FAIL
-        # Relative to the larger of the two; to floor / rtol near zero, where it would be rounding.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            unit = self.tolerance / rtol if rtol > 0 else np.abs(self.numeric)
-            unit = np.fmax(unit, np.abs(yours))
-            relative = np.where(self.error == 0.0, 0.0, self.error / unit)
-        self.relative = np.where(np.isfinite(yours) & ~np.isnan(relative), relative, np.inf)
 
     def worst(self, entries: NDArray[np.intp]) -> int | None:
         """The entry of the worst status with the largest relative error; kinks left out."""
@@ -128,8 +127,8 @@ class Comparison:
         """Entry ``i`` as a number that knows the rest."""
         worst = LargestError(self.relative[i])
         worst.entry = name
-        for key in ("yours", "numeric", "error", "bound", "tolerance"):
-            setattr(worst, key, float(getattr(self, key)[i]))
+        for number in worst.numbers:
+            setattr(worst, number, float(getattr(self, number)[i]))
         return worst
 
     def fields(

@@ -48,12 +48,10 @@ def close(a: Array, b: Array, tolerance: float = EXACT) -> bool:
         return False
     a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     finite = np.isfinite(a) & np.isfinite(b)
-    if not finite.all():
-        if not finite.any():
-            return not (np.isfinite(a).any() or np.isfinite(b).any())
-        a, b = a[finite], b[finite]
-    off, scale = np.abs(a - b).max(initial=0.0), np.abs(b).max(initial=0.0)
-    return bool(off <= tolerance * scale)
+    if not finite.any():
+        return not (np.isfinite(a).any() or np.isfinite(b).any())
+    off = np.abs(a[finite] - b[finite]).max()
+    return bool(off <= tolerance * np.abs(b[finite]).max())
 
 
 def equal(y: Array, p: Array, slack: float = 0.0) -> bool:
@@ -127,15 +125,11 @@ def _altered(y: Array, a: Array, t: Array) -> Iterator[tuple[Pattern, Array]]:
     if np.count_nonzero(np.abs(a) < limit) >= 2:
         yield Pattern("clipped", "is the right one clipped at", limit), np.clip(a, -limit, limit)
     if a.size >= 2:
-        with np.errstate(all="ignore"):
-            factors = {"theta": t, "1/theta": 1 / t, "exp(theta)": np.exp(t)}
-            factors |= {"exp(-theta)": np.exp(-t), "exp(theta/2)": np.exp(t / 2)}
-            factors |= {"exp(-theta/2)": np.exp(-t / 2)}
-            for name, c in factors.items():
-                yield (
-                    Pattern("chain factor", f"is the right one times {name}, entry by entry"),
-                    a * c,
-                )
+        factors = {"theta": t, "1/theta": 1 / t, "exp(theta)": np.exp(t), "exp(-theta)": np.exp(-t)}
+        factors |= {"exp(theta/2)": np.exp(t / 2), "exp(-theta/2)": np.exp(-t / 2)}
+        for name, c in factors.items():
+            text = f"is the right one times {name}, entry by entry"
+            yield Pattern("chain factor", text), a * c
     for axis in [axis for axis, n in enumerate(a.shape) if n > 1]:
         mean = np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
         yield Pattern("averaged", f"is the mean of the right one over axis {axis}"), mean
@@ -227,9 +221,7 @@ def diagnose(
     for block in point.blocks:
         bound = comparison.bound[block.indices]
         slack = 2.0 * float(np.max(bound[np.isfinite(bound)], initial=0.0))
-        parts.append(
-            _Part(block.name, slack, *(v[block.indices].reshape(block.shape) for v in whole))
-        )
+        parts.append(_Part(block.name, slack, *map(block.take, whole)))
     found = [f for part in parts if part.name in misfits for f in _misfit(part, misfits[part.name])]
     names, places = Names(sizes, point.blocks), list[dict[str, Any]]()
     groups: list[tuple[Pattern, list[str]]] = []  # the parameters with the same pattern and number
@@ -240,20 +232,19 @@ def diagnose(
         if match is None:
             places += _where(part, names)
             continue
-        for known, some in groups:
-            if _alike(known, match):
-                some.append(part.name)
-                break
+        same = [some for known, some in groups if _alike(known, match)]
+        if same:
+            same[0].append(part.name)
         else:
             groups.append((match, [part.name]))
     live = {part.name for part in parts if np.any(np.abs(part.a) > 0)}
     for match, some in groups:
         who = "the whole gradient" if len(some) > 1 and live <= set(some) else ", ".join(some)
-        number = "" if match.value is None else f" {match.value:.8g}"
-        if match.pattern == "factor" and match.value is not None:
-            number = f" {names.of(match.value)}"
-        text = f"{who}: yours {match.text}{number}."
-        found.append(finding(match.pattern, some, text, match.value))
+        text = f"{who}: yours {match.text}"
+        if match.value is not None:
+            is_factor = match.pattern == "factor"
+            text += f" {names.of(match.value) if is_factor else format(match.value, '.8g')}"
+        found.append(finding(match.pattern, some, f"{text}.", match.value))
     return found + _same_places(places)
 
 
@@ -277,10 +268,9 @@ def _alike(one: Pattern, other: Pattern) -> bool:
 def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
     """A gradient of the wrong shape: do its numbers fit all the same?"""
     name, a = part.name, part.a
-    for text, p in (
-        (f"has the right numbers, and needs the shape {a.shape}", a),
-        ("is the transpose of the right one", a.T),
-    ):
+    forms = {f"has the right numbers, and needs the shape {a.shape}": a}
+    forms["is the transpose of the right one"] = a.T
+    for text, p in forms.items():
         if equal(array.reshape(-1), p.reshape(-1), part.slack):
             return [finding("shape", [name], f"{name}: yours {text}.")]
     subsets = (itertools.combinations(range(array.ndim), k) for k in range(1, array.ndim + 1))
@@ -289,9 +279,8 @@ def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
         fits = np.squeeze(total).shape == np.squeeze(a).shape
         if fits and equal(total.reshape(a.shape), a, part.slack):
             over = f"ax{'i' if len(axes) == 1 else 'e'}s {', '.join(map(str, axes))}"
-            return [
-                finding("not summed", [name], f"{name}: yours must still be summed over {over}.")
-            ]
+            text = f"{name}: yours must still be summed over {over}."
+            return [finding("not summed", [name], text)]
     return []
 
 

@@ -142,9 +142,9 @@ def plot_report(report: Report) -> Figure:
     """What fits the report, side by side: agreement, worst parameter, steps, Taylor slopes."""
     f, point, gradient = report.source
     theta = point.structure(point.vector.copy())
-    entries = _has_entries(report) and report.table and "order" not in report.table[0]
-    steps = entries or np.isfinite(gradient).all()
-    n = (2 if entries else 1) + (1 if steps else 0)
+    entries = _has_entries(report)
+    steps = entries or bool(np.isfinite(gradient).all())
+    n = 1 + entries + steps
     fig = _new_figure((5.0 * n, 4.2))
     axes = fig.subplots(1, n, squeeze=False)[0]
     if entries:
@@ -160,7 +160,7 @@ def plot_report(report: Report) -> Figure:
 
 
 def _has_entries(report: Report) -> bool:
-    return report.numeric is not None and _flat(report.numeric).size == report.source[1].size
+    return report.numeric is not None and not report.method.startswith("directional")
 
 
 def _block(report: Report, parameter: str | None) -> Block:

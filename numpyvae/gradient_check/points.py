@@ -292,8 +292,7 @@ def changed(before: Any, now: Any) -> bool:
 
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
-        same_kind = isinstance(b, np.ndarray)
-        return same_kind and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+        return isinstance(b, np.ndarray) and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
     if isinstance(a, Mapping):
         same_kind = isinstance(b, Mapping) and list(a) == list(b)
         return same_kind and all(_same(a[k], b[k]) for k in a)

@@ -72,7 +72,9 @@ class GradientReport:
             lines += ["", *_table(self), ""]
         for label, text in notes:
             lines += _wrap(f"{label}:", text)
-        return "\n".join(lines + (["to reproduce:", f"  {self.reproduce}"] * bool(self.reproduce)))
+        if self.reproduce:
+            lines += ["to reproduce:", f"  {self.reproduce}"]
+        return "\n".join(lines)
 
     __repr__ = __str__
 

@@ -262,11 +262,6 @@ class Candidate:
     is_narrow: bool = False
     call: str = "grad"
 
-    @property
-    def has_numbers(self) -> bool:
-        """Whether there is anything to compare."""
-        return bool(np.any(np.isfinite(self.vector)) or self.misfits)
-
 
 def collect(sample: Sample, grad: Any, notes: Notes, name: str = "grad") -> Candidate:
     """The gradient as a flat vector; a function is called again after f was called elsewhere."""

@@ -37,22 +37,19 @@ class Notes:
     """The remarks of a check. Sentences are added, each once, and never removed."""
 
     def __init__(self, warnings: list[str]) -> None:
-        self.warnings = list(warnings)
+        self.warnings = list(warnings)  # what is worth knowing
         self.unknown: list[str] = []  # why nothing can be told
         self.failures: dict[str, str] = {}  # what is wrong regardless of the numbers -> short name
 
     def warn(self, text: str) -> None:
-        """Add a sentence that is worth knowing."""
         if text not in self.warnings:
             self.warnings.append(text)
 
     def cannot_tell(self, text: str) -> None:
-        """Add a reason why no verdict is possible."""
         if text not in self.unknown:
             self.unknown.append(text)
 
     def fail(self, pattern: str, text: str) -> None:
-        """Add what is wrong regardless of the numbers, under a short name."""
         self.failures.setdefault(text, pattern)
 
 
@@ -122,10 +119,11 @@ class Evaluator:
         finally:
             self.complex[where] = self.point.vector[where]
 
-    def complex_slope(self, *line: Any, **options: Any) -> float:
+    def complex_slope(
+        self, direction: Any, where: Any = EVERYWHERE, h: float = TINY, base: Any = None
+    ) -> float:
         """d/dt f(base + t direction) at t = 0 by one :meth:`complex_value`."""
-        h = options.get("h", TINY)
-        return self._or_nan(lambda: np.imag(self.complex_value(*line, **options)) / h)
+        return self._or_nan(lambda: np.imag(self.complex_value(direction, where, h, base)) / h)
 
     def forget_raised(self) -> None:
         """Forget what f raised far from theta."""

@@ -144,12 +144,13 @@ class _Arguments:
     @staticmethod
     def _each(given: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
         """``function(value, address, argument, key)`` of every value, in the same form."""
-        return {
-            name: {k: function(v, f"{name}.{k}", name, k) for k, v in value.items()}
-            if isinstance(value, Mapping)
-            else function(value, name, name, None)
-            for name, value in given.items()
-        }
+        values: dict[str, Any] = {}
+        for name, value in given.items():
+            if isinstance(value, Mapping):
+                values[name] = {k: function(v, f"{name}.{k}", name, k) for k, v in value.items()}
+            else:
+                values[name] = function(value, name, name, None)
+        return values
 
     def _kept(self, value: Any, address: str, name: str, key: Any) -> Any:
         """A copy, float32 as float64."""
@@ -188,15 +189,15 @@ class _Arguments:
         if isinstance(cotangents, (tuple, list)):
             if len(cotangents) == len(names):
                 return dict(zip(names, cotangents, strict=True))
-            what, advice = f"{len(cotangents)} cotangents", "None for one that is a constant"
+            came, advice = f"{len(cotangents)} cotangents", "None for one that is a constant"
         else:
             floats = list(dict.fromkeys(name for name, _, _ in self.floats.values()))
             if len(floats) <= 1:
                 only = (floats or names)[0]
                 return {name: cotangents if name == only else None for name in names}
-            what, advice = "one object", "in the same order"
+            came, advice = "one object", "in the same order"
         raise ValueError(
-            f"f has {len(names)} inputs ({known}), but f_backward returned {what}: return a tuple "
+            f"f has {len(names)} inputs ({known}), but f_backward returned {came}: return a tuple "
             f"of a cotangent for each, {advice}"
         )
 
