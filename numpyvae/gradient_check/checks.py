@@ -150,13 +150,13 @@ def _estimate(
 ) -> tuple[Plan, Estimate]:
     """The numerical gradient, entry by entry, and the method that it took in the end."""
     if plan.method == "central":
-        return plan, estimates.central_entries(sample, settings)
+        return plan, estimates.central_entries(sample, yours.vector, settings)
     estimate = estimates.complex_entries(sample)
     estimates.find_kinks(sample, plan.kinked, estimate, notes)
     broken = estimates.broken_complex_step(sample, estimate, yours.vector, settings)
     if broken and settings.method == "auto":
         reason = f"the complex step cannot be used: {broken}"
-        return Plan("central", reason), estimates.central_entries(sample, settings)
+        return Plan("central", reason), estimates.central_entries(sample, yours.vector, settings)
     if broken:
         notes.cannot_tell(f"The complex step cannot be used: {broken}.")
     return plan, estimate

@@ -19,7 +19,7 @@ EXACT = 1e-6  # relative: below this, an explanation is taken to be the explanat
 USUAL = {-1.0: "-1 (the sign is wrong)", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2"}
 AXES = {1: ("length",), 2: ("rows", "columns")}
 LINES = {1: (("entry", "entries"),), 2: (("row", "rows"), ("column", "columns"))}
-SILENT = ", where f does not depend on them and yours is not zero"
+SILENT = ", where the slope is zero and yours is not"
 STOPPED = ", where yours is zero and should not be"
 UNITS = {  # what either means for the lines that several parameters share
     SILENT: ": inactive units, whose gradient must be stopped (the derivative of the activation?)",
