@@ -99,6 +99,8 @@ class Comparison:
         by_floor = self.error > share + self.seen + self.bound
         unclear = np.where(self.known, by_floor, self.visible) | (self.bound > self.enough)
         self.status = np.where(wrong, FAIL, np.where(unclear, CANNOT_TELL, PASS))
+        differs = self.error > share + self.seen  # by more than can be overlooked
+        self.unsure = (self.status == CANNOT_TELL) | (differs & (self.status == PASS))
         for i, (low, high) in estimate.kinks.items():
             slack = 0.01 * (high - low) + self.tolerance[i]
             self.status[i] = KINK if low - slack <= yours[i] <= high + slack else FAIL
