@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from numpyvae import VAE, Bernoulli
@@ -51,16 +52,27 @@ def pictures_of_gradient_checks() -> None:
     one_screen.reparameterize_backward = backward
 
     figure = Figure(figsize=(7, 5), layout="constrained")
-    plot_step_sizes(f, theta, ax=figure.subplots())
+    show_both(plot_step_sizes(f, theta, ax=figure.subplots()))
     save(figure, "step_sizes")
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    for ax, grad in zip(figure.subplots(1, 2), (right, wrong), strict=True):
+    gradients = {"A right gradient": right, "A wrong gradient": wrong}
+    for ax, (title, grad) in zip(figure.subplots(1, 2), gradients.items(), strict=True):
         plot_taylor(taylor_test(f, theta, grad), ax=ax)
+        ax.set_title(f"{title}\n{ax.get_title()}")
     save(figure, "taylor")
 
     report = check_grad(f, theta, wrong, names=vae.layout)
-    save(report.plot(), "wrong_gradient")
+    figure = report.plot()
+    figure.get_layout_engine().set(w_pad=0.15)  # the colour bar's label beside the next panel's
+    show_both(figure.axes[2])
+    save(figure, "wrong_gradient")
+
+
+def show_both(steps: Axes) -> None:
+    """Put the complex step, in larger markers, behind the central difference: both are seen."""
+    (line,) = (line for line in steps.lines if line.get_label().startswith("complex step"))
+    line.set(zorder=1.9, markersize=8)
 
 
 def bugs_unseen() -> None:

@@ -190,7 +190,7 @@ INTRODUCTION = """\
     python docs/measure_bug_zoo.py > docs/gradient_checking_measured.md
 
 The tests plant {all} bugs (`tests/bug_zoo.py`), each a different mistake in a hand-written VAE.
-They are numbered 1 to 51. A letter marks a variant (16a, 16b), and four that no gradient check can
+They are numbered: a letter marks a variant (16a, 16b), and four that no gradient check can
 see have names. {backward} are in backward passes, {state} in state between calls, {adam} in
 the optimiser, and the {unseen} with names in the model itself. Of those in backward passes one
 (41a) raises an error; the other {silent} silently give a wrong gradient.

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from numpyvae import VAE, Adam
-from numpyvae.drawing import BLUE, LABEL_SIZE, ORANGE, add_caption, describe, new_figure
+from numpyvae.drawing import BLUE, LABEL_SIZE, ORANGE, TICK_SIZE, add_caption, describe, new_figure
 
 HERE = Path(__file__).resolve().parent
 RECORD, FIGURE = HERE / "scaling_measured.json", HERE / "figures" / "scaling.png"
@@ -129,22 +129,29 @@ def times_faster(record):
 
 
 def page(record):
-    """The tables of the page: what was measured; strong and weak scaling on both networks."""
-    alpha, beta, fixed, slope = constants(record)
-    apart = record["one rank"][str(BATCH)] / record["two apart"]
+    """The tables of the page: what was fitted and measured; scaling by the formula."""
+    (alpha, beta, fixed, slope), size = constants(record), 4 * record["parameters"]
+    one_rank, apart = record["one rank"], record["two apart"]
+    whole, half = one_rank[str(BATCH)], one_rank[str(BATCH // 2)]
     lines = [
-        "| | |",
+        "| fitted | |",
         "|---|--:|",
         f"| alpha | {1e6 * alpha:.1f} µs |",
         f"| beta | {1e9 * beta:.2f} ns a byte, {1 / beta / 1e9:.1f} GB/s |",
-        f"| one Allreduce of the gradient, {4 * record['parameters'] / 1e6:.1f} MB | "
-        f"{1e3 * allreduce(2, 4 * record['parameters'], alpha, beta):.2f} ms |",
-        f"| a step of one rank on B rows | {1e3 * fixed:.2f} ms + {1e6 * slope:.1f} µs B |",
-        f"| a step on 512 rows, one rank | {1e3 * record['one rank'][str(BATCH)]:.1f} ms |",
-        f"| the same, two ranks | {1e3 * record['two ranks']:.1f} ms |",
-        f"| times faster, median of {len(record['ratios'])} pairs ({min(record['ratios']):.2f} to "
-        f"{max(record['ratios']):.2f}) | {times_faster(record):.2f} |",
-        f"| times faster if two ranks exchanged nothing | {apart:.2f} |",
+        f"| one Allreduce of the gradient, {size / 1e6:.1f} MB, by the formula | "
+        f"{1e3 * allreduce(2, size, alpha, beta):.2f} ms |",
+        f"| a step of one rank on B rows, a + b B | "
+        f"{1e3 * fixed:.2f} ms + {1e6 * slope:.1f} µs B |",
+        "",
+        "| measured | ms | times faster |",
+        "|---|--:|--:|",
+        f"| a step on {BATCH} rows, one rank | {1e3 * whole:.2f} | 1 |",
+        f"| on {BATCH // 2} rows, one rank | {1e3 * half:.2f} | {whole / half:.2f} |",
+        f"| on {BATCH // 2} rows, beside another rank that does the same, nothing exchanged | "
+        f"{1e3 * apart:.2f} | {whole / apart:.2f} |",
+        f"| on {BATCH} rows, two ranks: median of {len(record['ratios'])} pairs "
+        f"({min(record['ratios']):.2f} to {max(record['ratios']):.2f}) | "
+        f"{1e3 * record['two ranks']:.2f} | {times_faster(record):.2f} |",
         "",
         "| ranks | step (ms) | times faster | 10 Gbit/s | times faster | weak (ms) | efficiency "
         "| 10 Gbit/s | efficiency |",
@@ -164,20 +171,20 @@ def page(record):
 
 
 def draw(record):
-    """Allreduce as measured and by the formula; how many times faster; efficiency."""
+    """Allreduce as measured and by the formula; by the formula times faster, efficiency."""
     alpha, beta, _, _ = constants(record)
     figure, axes = new_figure(15.0, 5.0, 1, 3)
     sizes = 4 * np.array([int(n) for n in record["allreduce"]], float)
     ax = axes[0, 0]
     seconds = list(record["allreduce"].values())
-    ax.loglog(sizes, np.multiply(1e6, seconds), "o", color=BLUE, label="measured, 2 ranks")
-    ax.loglog(sizes, 1e6 * (2 * alpha + sizes * beta), "-", color=ORANGE, label="2 alpha + n beta")
+    ax.loglog(sizes, np.multiply(1e6, seconds), "o", color=BLUE, label="measured")
+    ax.loglog(sizes, 1e6 * (2 * alpha + sizes * beta), "-", color=ORANGE, label="by the formula")
     ax.legend(fontsize=LABEL_SIZE, frameon=False)
-    describe(ax, "An Allreduce", "bytes", "microseconds")
+    describe(ax, "Measured: an Allreduce of two ranks", "bytes", "microseconds")
     p = np.unique(np.geomspace(1, 1000, 60).round().astype(int))
     names = (
-        ("memory of this machine", None, BLUE, "-"),
-        ("10 Gbit/s, assumed", NETWORK, ORANGE, "--"),
+        ("by the formula, this machine", None, BLUE, "-"),
+        ("by the formula, 10 Gbit/s (assumed)", NETWORK, ORANGE, "--"),
     )
     for name, network, colour, line in names:
         strong = [model(record, 1, None) / model(record, int(k), network) for k in p]
@@ -185,15 +192,20 @@ def draw(record):
         one = model(record, 1, None, weak=True)
         weak = [100 * one / model(record, int(k), network, weak=True) for k in p]
         axes[0, 2].semilogx(p, weak, line, color=colour, lw=2.2, label=name)
-    axes[0, 1].loglog(p, p, ":", color="0.4", label="ranks")
-    measured = times_faster(record)
-    axes[0, 1].plot(2, measured, "o", color="black", ms=8, label=f"measured: {measured:.2f}")
-    axes[0, 1].set_ylim(0.8, 60)
+    axes[0, 1].loglog(p, p, ":", color="0.4", label="as many times as ranks")
+    measured, ratios = times_faster(record), record["ratios"]
+    reach = [[measured - min(ratios)], [max(ratios) - measured]]
+    label = f"measured, 2 ranks: {measured:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    axes[0, 1].errorbar(2, measured, reach, fmt="o", color="black", ms=7, capsize=4, label=label)
+    axes[0, 1].set_ylim(0.4, 8)
+    axes[0, 1].set_yticks([1, 2, 4, 6], ["1", "2", "4", "6"])
+    axes[0, 1].minorticks_off()
     axes[0, 2].set_ylim(0, 105)
     for ax in axes[0, 1:]:
-        ax.legend(fontsize=LABEL_SIZE, frameon=False)
-    describe(axes[0, 1], "Strong: 512 rows in all", "ranks", "times faster than one rank")
-    describe(axes[0, 2], "Weak: 512 rows a rank", "ranks", "efficiency (%)")
+        ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
+        ax.legend(fontsize=TICK_SIZE, frameon=False, loc="lower right")
+    describe(axes[0, 1], "Calculated: 512 rows in all (strong)", "ranks", "times faster than one")
+    describe(axes[0, 2], "Calculated: 512 rows a rank (weak)", "ranks", "efficiency (%)")
     add_caption(figure, f"784-400-20, float32, {record['parameters']:,} parameters")
     return figure
 

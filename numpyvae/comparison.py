@@ -114,8 +114,8 @@ def training_curves(runs: Sequence[Run]) -> Figure:
     """The test ELBO over the epochs, a line for each run, in nats per example.
 
     Runs that cannot be compared are in panels of their own, and a run whose model has no bound on
-    log p(x) shows its loss. Each axis leaves out the worst tenth of the values, or the first epochs
-    would squash all others.
+    log p(x) shows its loss. Titles that would be the same name the runs. Each axis leaves out the
+    worst tenth of the values, or the first epochs would squash all others.
     """
     curves = [run for run in runs if len(run.model.history)]
     if not curves:
@@ -130,13 +130,13 @@ def training_curves(runs: Sequence[Run]) -> Figure:
     height = max(1.2 + 3.6 * rows, 1.2 + 0.26 * len(drawn))
     figure, axes = new_figure(10.0, height, rows)
     styles = zip(itertools.cycle(COLOURS), itertools.cycle(LINES), strict=False)
-    for ax, (name, group) in zip(axes[:, 0], panels, strict=True):
+    titles = [_title(name, group[0], drawn) for name, group in panels]
+    for ax, title, (name, group) in zip(axes[:, 0], titles, panels, strict=True):
         for run in group:
             _curve(ax, run, name, *next(styles))
-        better = "higher" if name == "elbo" else "lower"
-        title = f"Test ELBO{_of_what(group[0], drawn)}" if name == "elbo" else "Test loss"
-        describe(ax, f"{title} ({better} is better)", "epoch", "nats per example")
-        _frame(ax, better == "higher")
+        which = f"\n{_names(group)}" if titles.count(title) > 1 else ""
+        describe(ax, title + which, "epoch", "nats per example")
+        _frame(ax, name == "elbo")
     figure.legend(loc="outside right upper", fontsize=TICK_SIZE, frameon=False, handlelength=3.2)
     left_out = len(runs) - len(drawn)
     caption = "after each epoch, on the test examples"
@@ -144,6 +144,18 @@ def training_curves(runs: Sequence[Run]) -> Figure:
     caption += f"; not drawn: {left_out} of {len(runs)} runs" if left_out else ""
     add_caption(figure, caption)
     return figure
+
+
+def _title(name: str, run: Run, others: Sequence[Run]) -> str:
+    if name == "elbo":
+        return f"Test ELBO{_of_what(run, others)} (higher is better)"
+    return "Test loss (lower is better)"
+
+
+def _names(runs: Sequence[Run]) -> str:
+    """Which runs a panel has, in a line: the first two by name."""
+    more = f" and {len(runs) - 2} more" if len(runs) > 2 else ""
+    return ", ".join(_end_of(run.name) for run in runs[:2]) + more
 
 
 def _of_what(run: Run, others: Sequence[Run]) -> str:

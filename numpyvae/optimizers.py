@@ -12,6 +12,7 @@ longer move a parameter are set to zero before they become subnormal.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
@@ -139,9 +140,15 @@ class _VectorOptimizer:
         return {**self.__dict__, "_parts": []}
 
     def config(self) -> dict[str, Any]:
-        """The name of the class and its arguments with their present values, for JSON."""
+        """The name of the class and its arguments with their present values, for JSON.
+
+        Raises ValueError for values that `optimizer_from_config` would not take.
+        """
         settings = {name: float(getattr(self, name)) for name in self.setting_names}
-        return {"name": type(self).__name__, **settings}
+        config = {"name": type(self).__name__, **settings}
+        if config["name"] in OPTIMIZERS:
+            optimizer_from_config(config)
+        return config
 
     def state(self) -> dict[str, Array]:
         """All that the next step depends on besides theta and grad, as arrays to be saved."""
@@ -246,7 +253,7 @@ class Adam(_VectorOptimizer):
 
     def _check_decay(self) -> None:
         """ValueError if a step would turn the signs of theta: a schedule may change the rate."""
-        if not self.learning_rate * self.weight_decay < 1.0:
+        if self.weight_decay and not self.learning_rate * self.weight_decay < 1.0:
             raise ValueError(
                 f"weight_decay must be below 1 / learning_rate = {1.0 / self.learning_rate:g}, "
                 f"got {self.weight_decay:g}"
@@ -289,5 +296,9 @@ OPTIMIZERS: dict[str, type[SGD | Momentum | Adam]] = {
 
 def optimizer_from_config(config: Mapping[str, Any]) -> SGD | Momentum | Adam:
     """The optimiser that `config()` described, without its state; ValueError for any other."""
-    optimizer: SGD | Momentum | Adam = from_config("optimizer", config, OPTIMIZERS)
+    ended = isinstance(config, Mapping) and config.get("learning_rate") == 0.0  # by a schedule
+    made = {**config, "learning_rate": sys.float_info.min} if ended else config
+    optimizer: SGD | Momentum | Adam = from_config("optimizer", made, OPTIMIZERS)
+    if ended:
+        optimizer.learning_rate = 0.0
     return optimizer

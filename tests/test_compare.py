@@ -362,6 +362,18 @@ def test_panels_say_what_their_elbo_is_of():
     ]
 
 
+def test_panels_with_one_title_name_their_runs():
+    """Such as those of different data: here of other examples."""
+    runs = [drawn(name, [-5.0]) for name in ("a", "b", "c", "d", "e$")]
+    runs[1:] = [run._replace(data=run.data + 1) for run in runs[1:]]
+    runs[4] = runs[4]._replace(data=runs[4].data + 1)
+    titles = [ax.get_title(loc="left") for ax in training_curves(runs).axes]
+    names = "a", "b, c and 1 more", r"e\$"
+    assert titles == [f"Test ELBO (higher is better)\n{name}" for name in names]
+    titles = [ax.get_title(loc="left") for ax in training_curves(runs[1:4]).axes]
+    assert titles == ["Test ELBO (higher is better)"]
+
+
 def test_no_two_lines_look_alike():
     runs = [
         drawn(f"the long name of a run, number {i}", [-5.0, -3.0]) for i in range(MOST_CURVES + 2)

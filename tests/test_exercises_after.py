@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -358,8 +359,29 @@ def test_exercises_of_ones_own_as_a_notebook(tmp_path, capsys, monkeypatch):
     assert said(capsys, *words)[0] == 0
     assert [path.name for path in (tmp_path / "nb").iterdir()] == ["exercises.ipynb"]
     content = (tmp_path / "nb" / "exercises.ipynb").read_bytes()
+    assert str(tmp_path) not in content.decode()
+    assert json.loads(content)["cells"][0]["source"][0] == "# Exercises\n"
+    assert "need the folder `own`" in content.decode()
+    monkeypatch.chdir(tmp_path)  # own is beside it
     run_cells(content, tmp_path, monkeypatch, lambda _, text: text)
     assert "not done    0/10" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", ["    y = a_nk\n", "Write\n    y = a_nk\nand z.\n", "\n    y = a_nk"]
+)
+def test_a_formula_of_ones_own_stays_code_in_the_notebook(text):
+    source = f'"""Exercise 3: y.\n{text}"""\n\n\ndef f(x):\n    """y."""\n    return x\n'
+    exercise = replace(EXERCISES[3], folder="own", source=source)
+    task = notebook._parts(exercise)[0]
+    assert task.startswith("## Exercise 3: y\n")
+    assert "\n\n    y = a_nk\n" in f"{task}\n"
+
+
+def test_each_notebook_has_the_title_of_its_readme():
+    for part, title in ((1, "# Backprop through sampling, by hand"), (2, ", by hand: part two")):
+        first = json.loads(notebook.notebook(COURSES[part]))["cells"][0]["source"][0]
+        assert first.endswith(f"{title}\n")
 
 
 def test_a_function_in_a_cell_does_not_need_what_has_the_name_of_its_own_variables():

@@ -4,6 +4,7 @@ import argparse
 import ast
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -204,6 +205,7 @@ def test_what_a_failure_says(solved):
             changed(3, ("import numpy as np", "import numpy as np\nraise SystemExit")),
             changed(0, ("return dx, dW, db", "return dx, dW")),
             changed(4, ("return kl, (mean, log_var)", "pass")),
+            changed(3, ("return z, (sigma", "return z * (1 + 5e-8), (sigma")),
         ],
     )
     expected = [
@@ -221,12 +223,15 @@ def test_what_a_failure_says(solved):
         ("SystemExit",),
         ("dense_backward: expected dx, dW, db, got 2 results",),
         ("expected (value, cache), got None: is a return missing at the end?",),
+        ("reparameterize: z[",),
     ]  # fmt: skip
     for said, parts in zip(texts, expected, strict=True):
         flat = " ".join(said.split())
         for part in parts:
             assert part in flat
         assert max(map(len, said.splitlines())) <= 99
+    came, expected = re.search(r"is (\S+), expected (\S+)", " ".join(texts[-1].split())).groups()
+    assert came != expected  # they differ beyond the sixth digit
 
 
 def test_reproduction_lines_work(solved):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -140,8 +141,35 @@ def test_keys_that_are_missing_and_unknown_are_named():
 
 
 def test_no_number_is_minus_zero():
-    assert compare._number(np.float64(-0.0)) == "0"
-    assert compare._number(-1.5) == "-1.5"
+    assert compare._apart(np.float64(-0.0), -1.5) == ("0", "-1.5")
+
+
+@pytest.mark.parametrize("relative", [1e-7, 1e-8, 3e-16])
+def test_numbers_that_differ_are_shown_to_differ(relative):
+    right = -6.847241234567891
+    came, expected = compare._apart(right * (1 + relative), right)
+    assert came != expected
+    assert expected == f"{right:.{len(expected) - 2}g}"
+    close = changed(7, ("    return log_prob,", "    return log_prob * (1 + 1e-8),"))
+    came, expected = re.search(
+        r"log_prob\[\d] is (\S+), expected (\S+) \(", said(7, close)
+    ).groups()
+    assert came != expected
+    assert float(came) == pytest.approx(float(expected), rel=2e-8)
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        ("    return z", "could not be tried: it needs the cache of reparameterize (above)"),
+        ("    1 / 0", "could not be tried: it needs the cache of reparameterize (above)"),
+        ("    raise NotImplementedError", "not done yet: reparameterize, reparameterize_backward"),
+    ],
+)
+def test_a_backward_without_a_cache_says_what_it_needs(new, says):
+    text = said(3, changed(3, ("    return z, (sigma, noise)", new)))
+    assert says in text
+    assert "first" not in text
 
 
 def test_a_file_of_another_name_is_named(tmp_path):

@@ -305,9 +305,8 @@ def test_the_history_is_of_all_rows_and_the_same_on_all_ranks(size, rng):
 
 
 def test_a_step_is_one_allreduce(rng):
-    job = Ranks(2)
-    job.run(lambda comm: DataParallel(small_vae(), comm).fit(
-        binary(rng), 2, 8, validation_data=binary(rng), **QUIET))  # fmt: skip
+    job, x = Ranks(2), binary(rng)
+    job.run(lambda comm: DataParallel(small_vae(), comm).fit(x, 2, 8, None, x, **QUIET))
     assert job.reduced == [2 * (3 + 1 + 3)] * 2, "steps, the last look at them, validation"
 
 
@@ -466,12 +465,15 @@ def test_a_signal_on_one_rank_ends_the_training_on_all_after_the_same_step(rng):
     [
         ({"batch_size": 7}, "batch_size: 8 on rank 0, 7 on rank 1; expected the same"),
         ({"data": np.zeros((22, 6))}, "rows of data: 23 on rank 0, 22 on rank 1"),
+        ({"data": np.eye(23, 6)}, "the first, middle and last row of data: "),
+        ({"optimizer": Adam(0.1)}, "optimizer.learning_rate: "),
         ({"epochs": 0}, "on rank 1 of 2: ValueError: epochs must be at least 1, got 0"),
         ({"optimizer": Adam}, r"on rank 1 of 2: TypeError: optimizer must be an object"),
     ],
 )
 def test_what_is_given_must_be_the_same_on_all_ranks(on_rank_1, message, rng):
     given = {"data": np.zeros((23, 6)), "epochs": 2, "batch_size": 8, **QUIET}
+    given |= {"optimizer": Adam()}
 
     def work(comm):
         DataParallel(small_vae(), comm).fit(**{**given, **(on_rank_1 if comm.rank else {})})
@@ -482,6 +484,18 @@ def test_what_is_given_must_be_the_same_on_all_ranks(on_rank_1, message, rng):
     assert message.replace("\\", "") in str(first)
     assert str(second) in str(first)
     assert job.aborted is None
+
+
+def test_the_model_must_be_the_same_on_all_ranks(rng):
+    x = binary(rng)
+
+    def work(comm):
+        DataParallel(small_vae(beta=1.0 + comm.rank), comm).fit(x, 1, 8, **QUIET)
+
+    for error in Ranks(2).outcomes(work):
+        assert str(error) == (
+            "model.beta: 1.0 on rank 0, 2.0 on rank 1; expected the same on all ranks"
+        )
 
 
 def test_an_entry_that_is_no_data_is_named_by_its_row_among_all(rng):

@@ -119,6 +119,37 @@ DataParallel(vae, comm).fit(np.load("x.npy"), 10**6, 10, callbacks=[save_or_fail
 """
 
 
+ON_CTRL_C = """
+import numpy as np
+from numpyvae import VAE
+from numpyvae.mpi import DataParallel, world
+
+def begun(model, record):
+    if comm.rank == 0:
+        print("begun", flush=True)
+
+comm, vae = world(), VAE(3, 1, (4,))
+try:
+    DataParallel(vae, comm).fit(np.load("x.npy"), 10**6, 10, callbacks=[begun], verbose=False)
+except KeyboardInterrupt:
+    if comm.rank == 0:
+        vae.save("model.npz")
+"""
+
+
+@pytest.mark.usefixtures("small")
+def test_a_script_that_is_interrupted_goes_on_after_fit():
+    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
+    if "HYDRA" not in version:
+        pytest.skip("only MPICH's mpiexec lets the ranks end by themselves after Ctrl-C")
+    Path("script.py").write_text(ON_CTRL_C)
+    process = start(2, "script.py")
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)  # to mpiexec, which passes it on
+    process.communicate(timeout=60)
+    assert VAE.load("model.npz").epochs_trained >= 1
+
+
 @pytest.mark.usefixtures("small")
 def test_an_exception_on_one_rank_ends_the_job():
     Path("fail.py").write_text(FAIL)

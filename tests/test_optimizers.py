@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numpyvae import SGD, Adam, Momentum, optimizers
-from numpyvae.optimizers import BLOCK
+from numpyvae.optimizers import BLOCK, optimizer_from_config
 from numpyvae.threads import one_blas_thread, share
 
 
@@ -299,3 +299,18 @@ def test_bad_input_is_refused():
     for bad in ({"n_steps": np.array(-3)}, {"first_moment": np.zeros((2, 2))}):
         with pytest.raises(ValueError, match="expected n_steps of at least 0 and moments that are"):
             Adam().load_state(optimizer.state() | bad)
+
+
+@pytest.mark.parametrize("make", [SGD, Momentum, lambda: Adam(weight_decay=0.5)])
+def test_a_rate_that_a_schedule_brought_to_zero_is_kept_in_a_file(make):
+    optimizer = make()
+    optimizer.learning_rate = 0.0
+    assert optimizer_from_config(optimizer.config()).config() == optimizer.config()
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_settings_that_no_file_may_have_are_not_written(rate):
+    optimizer = Adam()
+    optimizer.learning_rate = rate
+    with pytest.raises(ValueError, match="learning_rate must be a finite number above 0"):
+        optimizer.config()

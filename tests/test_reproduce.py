@@ -30,7 +30,7 @@ def test_script_compiles_and_says_what_it_does(path):
     compile(source, str(path), "exec")
     assert len(ast.get_docstring(ast.parse(source))) > 50
     if path.stem != "common":
-        assert 'if __name__ == "__main__":' in source
+        assert 'if __name__ == "__main__":\n    run(main' in source
 
 
 def test_every_script_stands_in_the_document():
@@ -163,7 +163,7 @@ def test_a_killed_run_of_stages_goes_on_to_the_same_bits(common, tmp_path, monke
     sys.modules.pop("burda_table_1")
 
 
-# The variances of gradient estimators, and signal to noise.
+# The command lines.
 
 
 @pytest.fixture
@@ -180,6 +180,63 @@ def script(common):
     yield load
     for name in imported:
         sys.modules.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("burda_table_1 --samples 3", "invalid choice: "),
+        ("burda_table_1 --now --work nowhere", "burda_k1.npz: train first, without --now"),
+        ("gradient_estimators --draws 2", "at least 3, got 2"),
+        ("hinton_salakhutdinov --logistic-epochs 0", "at least 1, got 0"),
+        ("signal_to_noise --batches 1", "at least 2, got 1"),
+        ("semi_supervised_mnist --images 50", "at least 1000, got 50"),
+        ("tutorial_network --epochs one", "expected a whole number, at least 1, got one"),
+        ("tutorial_network --work nowhere", "unrecognized arguments: --work"),
+        ("denoising_score --work nowhere", "unrecognized arguments: --work"),
+    ],
+)
+def test_a_bad_option_gives_a_line(script, monkeypatch, capsys, command, said):
+    name, *options = command.split()
+    module = script(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *options])
+    with pytest.raises(SystemExit) as stop:
+        module.main()
+    usage, line = capsys.readouterr().err.splitlines()
+    assert (stop.value.code, usage) == (2, f"usage: {name}.py [options]")
+    assert line.startswith(f"{name}.py: error: ")
+    assert said in line
+
+
+def test_zero_skips_what_may_be_skipped(common):
+    parser = common.arguments(None, least={"refined": 0}, refined=1000)
+    assert parser.parse_args(["--refined", "0"]).refined == 0
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_ctrl_c_ends_a_script_with_a_line(common, capsys, checkpoints):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        common.run(main, checkpoints)
+    assert stop.value.code == 130
+    goes_on = "; the same command goes on from the last checkpoint, if there is one"
+    assert capsys.readouterr().err == f"interrupted{goes_on * checkpoints}\n"
+
+
+def test_without_mnist_the_folder_that_lacks_it_is_named(common, monkeypatch, capsys):
+    def load_mnist():
+        raise OSError("could not download")
+
+    monkeypatch.setattr(common, "load_mnist", load_mnist)
+    monkeypatch.setenv("NUMPYVAE_DATA", "/nonexistent")
+    assert common.mnist_or_none() is None
+    said = "Skipped, MNIST is not at hand, not in /nonexistent (NUMPYVAE_DATA) either: could not "
+    assert capsys.readouterr().out == f"{said}download\n"
+
+
+# The variances of gradient estimators, and signal to noise.
 
 
 def test_the_exact_variances_are_those_of_quadrature(script):

@@ -17,12 +17,12 @@ from timing import BLOCK, PAUSE
 MODELS = """\
 ## Every model's step
 
-A training step of every model that `numpyvae train --model` knows, at ({case}) with
-batch {batch}, beside the VAE's step and beside PyTorch eager's step of the same model, written
+A training step of every model that `numpyvae train --model` knows, at ({case}) with batch
+{batch}, beside the VAE's step and beside PyTorch eager's step of the same model, written
 plainly. The tests prove that losses and gradients agree. Times are the processor time of one
-thread, measured in turns as above. M2's batch has {batch} examples without a label and {labelled}
-with one, for which both contenders decode only the known class. The linear autoencoder has no
-hidden layer.
+thread, measured in turns, and not those of two threads by the clock, as above. M2's batch has
+{batch} examples without a label and {labelled} with one, for which both contenders decode only
+the known class. The linear autoencoder has no hidden layer.
 
 {table}"""
 

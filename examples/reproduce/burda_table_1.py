@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import Row, arguments, mnist_or_none, table
+from common import Row, arguments, mnist_or_none, run, table
 
 from numpyvae import VAE, Adam, Bernoulli, ImportanceWeightedVAE, models
 from numpyvae.data import binarize_pixels
@@ -79,14 +79,19 @@ def passes_before(stage: int) -> int:
 
 
 def main() -> None:
-    parser = arguments(__doc__, samples=1, stages=7, images=10_000, refined=1000, every=10)
+    least = {"refined": 0}
+    parser = arguments(__doc__, least=least, stages=7, images=10_000, refined=1000, every=10)
+    parser.add_argument("--samples", type=int, choices=PUBLISHED, default=1)
     parser.add_argument("--now", action="store_true", help="measure the last checkpoint as it is")
     options = parser.parse_args()
+    under_way = options.work / f"burda_k{options.samples}.npz"
+    if options.now and not under_way.exists():
+        parser.error(f"--now: expected a checkpoint, {under_way}: train first, without --now")
     data = mnist_or_none()
     if data is None:
         return
     if options.now:
-        model = models.load(options.work / f"burda_k{options.samples}.npz")
+        model = models.load(under_way)
     else:
         model = train(options.samples, options.stages, data.x_train, options.work, options.every)
     rng = np.random.default_rng(0)
@@ -118,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,11 +6,13 @@ Not a script: the others in this folder import it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import runpy
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,21 +69,58 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def arguments(description: str | None, **epochs: int) -> argparse.ArgumentParser:
-    """A parser with --work, where checkpoints go, and --NAME for each number of epochs or steps."""
+def arguments(
+    description: str | None,
+    *,
+    checkpoints: bool = True,
+    least: Mapping[str, int] | None = None,
+    **counts: int,
+) -> argparse.ArgumentParser:
+    """A parser with --NAME for each of the counts, and their defaults.
+
+    Args:
+        checkpoints: whether there is a --work, where they go.
+        least: the smallest value of a count, if that is not 1.
+    """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="%(prog)s [options]",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=cache / "numpyvae" / "reproduce",
-        help="folder for checkpoints (default: %(default)s)",
-    )
-    for name, default in epochs.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+    if checkpoints:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+        parser.add_argument(
+            "--work",
+            type=Path,
+            default=cache / "numpyvae" / "reproduce",
+            help="folder for checkpoints (default: %(default)s)",
+        )
+    for name, default in counts.items():
+        at_least = _at_least((least or {}).get(name, 1))
+        parser.add_argument(f"--{name.replace('_', '-')}", type=at_least, default=default)
     return parser
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    """What makes a count of an argument's text."""
+
+    def count(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if int(text) >= least:
+                return int(text)
+        raise argparse.ArgumentTypeError(f"expected a whole number, at least {least}, got {text}")
+
+    return count
+
+
+def run(main: Callable[[], None], checkpoints: bool = True) -> None:
+    """`main`, as a script; Ctrl-C ends it with one line and the usual exit code."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        goes_on = "; the same command goes on from the last checkpoint, if there is one"
+        print(f"interrupted{goes_on if checkpoints else ''}", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def example(number: str) -> dict[str, Any]:
@@ -94,8 +133,10 @@ def mnist_or_none():
     """MNIST, downloaded if need be; None, after saying why, when it cannot be had."""
     try:
         return load_mnist()
-    except OSError as error:
-        print(f"Skipped, MNIST is not at hand (set NUMPYVAE_DATA to its folder): {error}")
+    except (OSError, ValueError) as error:
+        folder = os.environ.get("NUMPYVAE_DATA")
+        nor = f", not in {folder} (NUMPYVAE_DATA) either" if folder else ""
+        print(f"Skipped, MNIST is not at hand{nor}: {error}")
         return None
 
 

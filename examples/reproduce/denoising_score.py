@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from common import FIGURES, Row, arguments, cosine, table
+from common import FIGURES, Row, arguments, cosine, run, table
 
 from numpyvae import Adam, DenoisingAutoencoder
 from numpyvae.corruptions import GaussianNoise
@@ -73,7 +73,7 @@ def draw_spiral(steps: int) -> None:
     )
     for ax, field, title in zip(axes, (model.vector_field(grid), exact), titles, strict=True):
         ax.scatter(*x.T, s=5, color="#D55E00", alpha=0.45, lw=0)
-        ax.quiver(
+        arrows = ax.quiver(
             *grid.T,
             *field.T,
             angles="xy",
@@ -83,9 +83,13 @@ def draw_spiral(steps: int) -> None:
             width=0.0032,
             headwidth=4,
         )
+        key = {"labelpos": "N", "fontproperties": {"size": 11}}
+        ax.quiverkey(arrows, 0.88, 0.06, 0.5, "length 0.5", **key)
         ax.set(aspect="equal", xlim=(-2.7, 2.7), ylim=(-2.7, 2.7))
+        ax.set_xlabel("$x_1$", fontsize=13)
         ax.set_title(title, fontsize=15)
         ax.tick_params(labelsize=11)
+    axes[0].set_ylabel("$x_2$", fontsize=13)
     figure.suptitle(
         rf"A denoising autoencoder points back to the data (spiral, $\sigma$ = {sigma:g})",
         fontsize=15,
@@ -95,7 +99,7 @@ def draw_spiral(steps: int) -> None:
 
 
 def main() -> None:
-    parser = arguments(__doc__, steps=8000)
+    parser = arguments(__doc__, checkpoints=False, steps=8000)
     parser.add_argument("--figure", action="store_true", help="also draw the spiral's field")
     options = parser.parse_args()
     started, rows = time.perf_counter(), []
@@ -119,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, checkpoints=False)

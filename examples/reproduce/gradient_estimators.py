@@ -10,11 +10,10 @@ of its standard errors, sqrt((m_4 - variance^2) / n) with the fourth central mom
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import numpy as np
-from common import Row, example, table
+from common import Row, arguments, example, run, table
 
 from numpyvae.gaussian import reparameterize, reparameterize_backward
 
@@ -81,8 +80,7 @@ def rows(cases, n: int) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--draws", type=int, default=8_000_000)
+    parser = arguments(__doc__, checkpoints=False, least={"draws": 3}, draws=8_000_000)
     options = parser.parse_args()
     started = time.perf_counter()
     print(table(rows(CASES, options.draws)))
@@ -90,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, checkpoints=False)

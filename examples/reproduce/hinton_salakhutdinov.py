@@ -29,6 +29,7 @@ from common import (
     mnist_or_none,
     moments,
     rows_with_moments,
+    run,
     seconds,
     table,
     train,
@@ -164,4 +165,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

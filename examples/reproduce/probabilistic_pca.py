@@ -31,6 +31,7 @@ from common import (
     mnist_or_none,
     moments,
     rows_with_moments,
+    run,
     seconds,
     table,
     train,
@@ -177,9 +178,8 @@ def beta_curve(rows: np.ndarray, s: np.ndarray, steps: int, work) -> list[Row]:
 
 
 def main() -> None:
-    parser = arguments(
-        __doc__, synthetic_steps=4000, steps_10=6000, steps_50=10_000, beta_steps=6000
-    )
+    steps = {"steps_10": 6000, "steps_50": 10_000, "beta_steps": 6000}
+    parser = arguments(__doc__, least=dict.fromkeys(steps, 0), synthetic_steps=4000, **steps)
     options = parser.parse_args()
     started = time.perf_counter()
     lines = synthetic(options.synthetic_steps, options.work)
@@ -197,4 +197,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,7 +14,7 @@ checkpoint is written after every epoch; the same command goes on from it, to th
 from __future__ import annotations
 
 import numpy as np
-from common import Row, arguments, mnist_or_none, seconds, table, train
+from common import Row, arguments, mnist_or_none, run, seconds, table, train
 
 from numpyvae import Adam, Bernoulli, SemiSupervisedVAE
 from numpyvae.classes import cross_entropy, cross_entropy_backward
@@ -57,7 +57,7 @@ def train_classifier(model: SemiSupervisedVAE, x: np.ndarray, y: np.ndarray, ste
 
 
 def main() -> None:
-    parser = arguments(__doc__, epochs=50, images=50_000, steps=2000)
+    parser = arguments(__doc__, least={"images": 1000}, epochs=50, images=50_000, steps=2000)
     options = parser.parse_args()
     data = mnist_or_none()
     if data is None:
@@ -96,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,11 +16,10 @@ log K: the mean over independent batches, and twice its standard error.
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import numpy as np
-from common import Row, example, table
+from common import Row, arguments, example, run, table
 
 LESSON = example("16")
 STANDARD, DOUBLY, DECODER = LESSON["STANDARD"], LESSON["DOUBLY"], "decoder"
@@ -101,9 +100,8 @@ def rows(counts, n: int, batches: int) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--draws", type=int, default=1000, help="for each batch and K")
-    parser.add_argument("--batches", type=int, default=10)
+    least = {"draws": 2, "batches": 2}
+    parser = arguments(__doc__, checkpoints=False, least=least, draws=1000, batches=10)
     options = parser.parse_args()
     started = time.perf_counter()
     print(table(rows(COUNTS, options.draws, options.batches)))
@@ -111,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, checkpoints=False)

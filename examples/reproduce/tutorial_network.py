@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from common import Row, arguments, mnist_or_none, table
+from common import Row, arguments, mnist_or_none, run, table
 
 from numpyvae import VAE, Adam, Bernoulli
 from numpyvae.data import binarize_pixels
 
 
 def main() -> None:
-    options = arguments(__doc__, epochs=10).parse_args()
+    options = arguments(__doc__, checkpoints=False, epochs=10).parse_args()
     data = mnist_or_none()
     if data is None:
         return
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, checkpoints=False)

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from numpyvae.exercises.judge.catalogue import COURSES, Exercise, exercise_numbered
+from numpyvae.exercises.judge.catalogue import Exercise, exercise_numbered
 from numpyvae.exercises.judge.judging import judge_file
 from numpyvae.exercises.judge.meant import meant
 from numpyvae.exercises.sandbox.process import FORKERS
 from numpyvae.exercises.sandbox.runner import Limits
 from numpyvae.exercises.student import hints, notebook, own_model, report, stubs
-from numpyvae.exercises.student.courses import add_course, course_of, courses_of, in_words
+from numpyvae.exercises.student.courses import add_course, course_of, courses_of
 from numpyvae.validation import counted
 
 __all__ = ["add_to"]
@@ -28,11 +28,10 @@ COMMANDS = (
 
 def add_to(commands: Any) -> None:
     """Add `exercises` and its own commands to the command line."""
-    count = in_words(len(COURSES[1].exercises))
     parser = commands.add_parser(
         "exercises",
-        help=f"coursework: {count} exercises on backprop through sampling, checked and graded",
-        description=f"{count.capitalize()} exercises on backprop through sampling. A student: "
+        help="coursework: exercises on backprop through sampling, checked and graded",
+        description="Exercises on backprop through sampling. A student: "
         "start, check, watch, hint, derive. A teacher: grade, autograder, export, lint; template, "
         "for exercises of your own.",
     )
@@ -68,6 +67,7 @@ def add_to(commands: Any) -> None:
 def start(arguments: argparse.Namespace) -> int:
     """Write a student's folder."""
     course = course_of(arguments)
+    first, own = course.exercises[0], arguments.exercises
     if arguments.notebook:
         written, kept = stubs.write(arguments.folder, notebook.files(course))
     else:
@@ -77,9 +77,9 @@ def start(arguments: argparse.Namespace) -> int:
         + (f", {len(kept)} kept unchanged" if kept else "")
     )
     if arguments.notebook:
-        print(f"Open {arguments.folder / notebook.NAMES[course.part]} in Jupyter.")
+        beside = f", with a copy of {own} beside it" if own else ""
+        print(f"Open {arguments.folder / notebook.NAMES[course.part]} in Jupyter{beside}.")
         return 0
-    first, own = course.exercises[0], arguments.exercises
     print(
         f"Begin with {first.file}, and check it: "
         f"numpyvae exercises check {arguments.folder} {first.number}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from numpyvae import training
-from numpyvae.interrupts import Interrupted
+from numpyvae.interrupts import Interrupted, Interrupts
 from numpyvae.mpi.shards import Part, Pass, piece, some
 from numpyvae.mpi.together import check_equal, check_equal_facts, ending_the_job, on_all, world
 from numpyvae.numerics import Array, aligned_empty
@@ -44,6 +46,22 @@ def _why_not(model: Trainable) -> str | None:
     return None
 
 
+def _digest(data: Data | None) -> str | None:
+    """Of three rows, which every rank reads: a piece of the data has others than the whole."""
+    found = hashlib.blake2b(digest_size=8)
+    arrays = as_tuple(map_arrays(data, np.asanyarray)) if data is not None else ()
+    for array in (a for a in arrays if len(a)):
+        for row in (array[0], array[len(array) // 2], array[-1]):
+            found.update(np.asarray(row).tobytes())
+    return found.hexdigest()
+
+
+def _settings(name: str, thing: Any) -> dict[str, Any]:
+    """The arguments that a model or an optimiser was made with, if it says them."""
+    config = thing.config() if hasattr(thing, "config") else {}
+    return {f"{name}.{setting}": value for setting, value in config.items()}
+
+
 class DataParallel:
     """A model that all ranks of `comm` train together; by default those of MPI's world.
 
@@ -52,8 +70,9 @@ class DataParallel:
     the gradient would not fall. Theta must be the same on all. On one rank `fit` gives the bits of
     the model's own `fit`.
 
-    `signal` is called in each step. It returns the number of a signal that is to end the training
-    (0: none); all ranks then stop after the same step, with `Interrupted`.
+    A signal that asks to end (SIGINT, SIGTERM, SIGHUP), on any rank, stops all ranks after the same
+    step, with `Interrupted`, which is a KeyboardInterrupt and may be caught. In a script that
+    handles signals itself, `signal` returns the number of one that has come, or 0.
 
     Raises TypeError for a model that changes more than theta, such as the counts of a codebook, and
     for one with unknown labels, whose loss is not a mean over examples. `fit` checks on the first
@@ -62,11 +81,14 @@ class DataParallel:
     """
 
     def __init__(
-        self, model: Trainable, comm: Any = None, signal: Callable[[], int] = lambda: 0
+        self, model: Trainable, comm: Any = None, signal: Callable[[], int] | None = None
     ) -> None:
         if reason := _why_not(model):
             raise TypeError(f"{type(model).__name__} cannot be trained on several ranks: {reason}")
-        self.model, self.comm, self.signal = model, world() if comm is None else comm, signal
+        self.model, self.comm = model, world() if comm is None else comm
+        self._interrupts = Interrupts()
+        self._handles_signals = signal is None and self.comm.size > 1
+        self.signal = self._interrupts.take if signal is None else signal
         self._memory = np.empty(0)
         self._begin(None)
 
@@ -94,9 +116,10 @@ class DataParallel:
         between ranks, unless they change the model; they are called with the model itself, and if
         one on any rank asks for it, the training ends on all. Rank 0 shows the progress.
 
-        Raises what `training.fit` raises, and RanksDifferError if the ranks' arguments differ, or
-        if at the end of an epoch theta is not the same on all, bit for bit. An exception on one
-        rank alone ends the whole job with a message.
+        Raises what `training.fit` raises of its arguments, DivergenceError, Interrupted, and
+        RanksDifferError if ranks were given different things, or if at the end of an epoch theta is
+        not the same on all bit for bit. Any other exception, on whichever ranks, ends the whole job
+        with a message.
         """
         self._begin(transform)
         check_equal_facts(
@@ -106,7 +129,8 @@ class DataParallel:
         if self.comm.size > 1:
             keep_to_one_thread()
         on_all(self.comm, lambda: self._begin_alike(data))
-        with ending_the_job(self.comm):
+        handling = self._interrupts if self._handles_signals else nullcontext()
+        with handling, ending_the_job(self.comm):
             return training.fit(
                 self, data, epochs, batch_size, optimizer, validation_data,
                 [_Callbacks(self, callbacks)], None, verbose and self.comm.rank == 0,
@@ -226,9 +250,13 @@ class DataParallel:
             "batch_size": positive_int("batch_size", batch_size),
             "rows of data": n_rows(data),
             "rows of validation_data": None if validation_data is None else n_rows(validation_data),
+            "the first, middle and last row of data": _digest(data),
+            "those of validation_data": _digest(validation_data),
             "parameters": self.theta.size,
             "model.seed": self.seed,
             "model.epochs_trained": self.epochs_trained,
+            **_settings("model", self.model),
+            **_settings("optimizer", optimizer or self.optimizer),
         }
 
     def _begin_alike(self, data: Data) -> None:

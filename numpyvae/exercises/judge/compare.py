@@ -44,12 +44,18 @@ def faults_of(exercise: Exercise, outcome: Outcome, right: Outcome) -> list[Faul
             )
             own = _faults(f, f.names[1], outcome, right)
             if blocked and all(fault.kind == "absent" for fault in own):
-                kind = "not done" if blocked in UNDONE else "blocked"
-                own = [
-                    Fault(f.names[1], kind, f"needs the cache of {f.name}: write {f.name} first")
-                ]
+                own = [_untried(f, blocked in UNDONE)]
             faults += own
     return faults
+
+
+def _untried(f: Function, undone: bool) -> Fault:
+    """The backward of a forward that gave no cache."""
+    if undone:
+        text = f"needs the cache of {f.name}: write {f.name} first"
+        return Fault(f.names[1], "not done", text)
+    text = f"could not be tried: it needs the cache of {f.name} (above)"
+    return Fault(f.names[1], "blocked", text)
 
 
 def _faults(f: Function, name: str, outcome: Outcome, right: Outcome) -> list[Fault]:
@@ -107,12 +113,10 @@ def _compare_values(
     worst = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))[: truth.ndim]
     index = f"[{', '.join(map(str, worst))}]" if worst else ""
     small = error.max() <= EXACT * scale
-    text = (
-        f"{name}{index} is {_number(yours[worst])}, expected {_number(truth[worst])}"
-        f" ({int(wrong.sum())} of {truth.size} entries of {name} {truth.shape} differ)"
-        if truth.ndim
-        else f"{name} is {_number(yours[worst])}, expected {_number(truth[worst])}"
-    )
+    came, expected = _apart(yours[worst], truth[worst])
+    text = f"{name}{index} is {came}, expected {expected}"
+    if truth.ndim:
+        text += f" ({int(wrong.sum())} of {truth.size} entries of {name} {truth.shape} differ)"
     if small:
         text += f": close, but not exact; the relative error is {error.max() / scale:.0e}"
     if place == "1":
@@ -120,8 +124,13 @@ def _compare_values(
     yield "inexact" if small else "value", text, f"{place}/{name}{index}"
 
 
-def _number(value: float) -> str:
-    return f"{value + 0.0:.6g}"  # of -0.0, 0
+def _apart(a: float, b: float) -> tuple[str, str]:
+    """Two numbers with six digits, or as many as tell them apart."""
+    for digits in range(6, 18):
+        texts = f"{a + 0.0:.{digits}g}", f"{b + 0.0:.{digits}g}"  # of -0.0, 0
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def _state_faults(

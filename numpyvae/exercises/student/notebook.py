@@ -18,7 +18,7 @@ __all__ = ["files", "formulas", "notebook"]
 NAMES = {0: "exercises.ipynb", 1: "exercises.ipynb", 2: "exercises_part_two.ipynb"}
 TEXTS = Path(__file__).parent / "texts"
 BLOCK = re.compile(r"(?:^    .*\n)+", re.M)  # indented lines
-INTRO = """# Backprop through sampling, by hand
+INTRO = """{title}
 
 {files}: of each the task, a cell to write in and a cell that checks. Replace the lines `raise
 NotImplementedError`, using only NumPy, and run the check until it says *pass*. It runs your
@@ -29,6 +29,7 @@ MORE = """
 Each exercise is checked with correct versions of the earlier ones, so a mistake counts only once.
 Everything is in nats. In a terminal, `numpyvae exercises derive {first}` shows how exercise {first}
 is derived."""
+BESIDE = " The checks need the folder `{folder}`\nof your teacher's exercises beside this notebook."
 
 
 def files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
@@ -42,10 +43,7 @@ def files(course: Course = COURSES[1]) -> Iterator[tuple[str, bytes]]:
 
 def notebook(course: Course = COURSES[1]) -> bytes:
     """The .ipynb, without outputs."""
-    count, first = len(course.exercises), course.exercises[0].number
-    counted = f"{in_words(count).capitalize()} exercise{'s' if count > 1 else ''}"
-    intro = INTRO.format(files=counted, more=MORE.format(first=first) if course.part else "")
-    cells = [_cell("intro", intro)]
+    cells = [_cell("intro", _intro(course))]
     cells += [_cell("setup", "from numpyvae.exercises import notebook_marks", "code")]
     cells += [cell for exercise in course.exercises for cell in _cells(exercise)]
     metadata = {
@@ -54,6 +52,18 @@ def notebook(course: Course = COURSES[1]) -> bytes:
     }
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _intro(course: Course) -> str:
+    """The title of the course's README, and what to do."""
+    count, first = len(course.exercises), course.exercises[0]
+    readme = (TEXTS / stubs.READMES[course.part][1]).read_text(encoding="utf-8")
+    more = MORE if course.part else BESIDE
+    return INTRO.format(
+        title=readme.partition("\n")[0],
+        files=f"{in_words(count).capitalize()} exercise{'s' if count > 1 else ''}",
+        more=more.format(first=first.number, folder=Path(first.folder).resolve().name),
+    )
 
 
 def formulas(slug: str) -> list[str]:
@@ -66,8 +76,8 @@ def formulas(slug: str) -> list[str]:
 def _cells(exercise: Exercise) -> Iterator[dict[str, Any]]:
     """The task, the functions to write, the check, and the demonstration if there is one."""
     text, code, demonstration = _parts(exercise)
-    folder = Path(exercise.folder).absolute()
-    n, own = exercise.number, f", exercises={str(folder)!r}" if exercise.folder else ""
+    folder = Path(exercise.folder).resolve().name
+    n, own = exercise.number, f", exercises={folder!r}" if exercise.folder else ""
     yield _cell(f"ex{n}-task", text)
     yield _cell(f"ex{n}-code", code, "code")
     yield _cell(f"ex{n}-check", f"marks = notebook_marks({n}, globals(){own})", "code")
@@ -81,12 +91,11 @@ def _parts(exercise: Exercise) -> tuple[str, str, str]:
     source = stubs.stub(exercise)
     tree, lines = ast.parse(source), source.splitlines(keepends=True)
     first, last = tree.body[0], tree.body[-1]
-    title, _, text = (ast.get_docstring(tree) or "").partition("\n")
-    if not exercise.folder:
-        rendered = iter(formulas(exercise.slug))
-        text = BLOCK.sub(lambda _: next(rendered), text + "\n")
-    has_text = ast.get_docstring(tree) is not None
-    start = first.end_lineno or 0 if has_text else 0
+    docstring = ast.get_docstring(tree, clean=False)  # or text that is all indented loses it
+    title, _, text = (docstring or "").strip().partition("\n")
+    rendered = iter(formulas(exercise.slug))
+    text = BLOCK.sub(lambda m: f"\n{m[0]}\n" if exercise.folder else next(rendered), f"{text}\n")
+    start = first.end_lineno or 0 if docstring is not None else 0
     end = last.lineno - 1 if isinstance(last, ast.If) else len(lines)
     title = title.rstrip(".") or f"Exercise {exercise.number}: {exercise.title}"
     return f"## {title}\n{text}", "".join(lines[start:end]), "".join(lines[end + 1 :])

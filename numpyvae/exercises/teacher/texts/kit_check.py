@@ -112,10 +112,20 @@ def difference(name, yours, truth):
         return "", ""
     worst = np.unravel_index(np.argmax(error), error.shape)[: truth.ndim]
     index = f"[{', '.join(str(i) for i in worst)}]" if worst else ""
-    text = f"{name}{index} is {yours[worst] + 0.0:.6g}, expected {truth[worst] + 0.0:.6g}"
+    came, expected = apart(yours[worst], truth[worst])
+    text = f"{name}{index} is {came}, expected {expected}"
     if worst:
         text += f" ({wrong.sum()} of {truth.size} entries of {name} {truth.shape} differ)"
     return text, index
+
+
+def apart(a, b):
+    """Two numbers with six digits, or as many as tell them apart."""
+    for digits in range(6, 18):
+        texts = f"{a + 0.0:.{digits}g}", f"{b + 0.0:.{digits}g}"  # of -0.0, 0
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def report(name, place=0):
@@ -181,9 +191,10 @@ def worst_entry(found):
     row = next((r for r in found.table if r["parameter"] == name and r["wrong"]), None)
     if row is None or not np.isfinite(worst.yours):
         return ""
+    yours, numeric = apart(worst.yours, worst.numeric)
     return (
-        f"the gradient of {worst.entry} is {worst.yours:.6g}, numerical differentiation gives "
-        f"{worst.numeric:.6g} ({row['wrong']} of {row['entries']} entries of {name} "
+        f"the gradient of {worst.entry} is {yours}, numerical differentiation gives "
+        f"{numeric} ({row['wrong']} of {row['entries']} entries of {name} "
         f"{np.shape(found.numeric[name])} differ)"
     )
 
