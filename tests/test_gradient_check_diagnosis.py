@@ -161,7 +161,7 @@ def test_only_where_a_unit_is_inactive():
     assert {x["parameters"][0] for x in where} == {"W", "b"}
     inactive = np.flatnonzero(grad(theta)["b"] == 0)
     assert where[0]["lines"] == where[1]["lines"] == inactive.tolist()
-    assert "f does not depend on them and yours is not zero: inactive units" in told(report)
+    assert "where the slope is zero and yours is not: inactive units" in told(report)
     assert "the same ones as in b" in told(report)
 
 
@@ -169,7 +169,9 @@ def test_an_entry_that_f_ignores_is_no_unit():
     a = np.array([1.0, 2.0, 3.0, 0.0])
     theta = np.arange(1.0, 5.0)
     report = check_grad(lambda t: np.sum(a * t**2), theta, 2 * a * theta + (a == 0))
-    assert "theta: wrong only in entry 3 (of 4), where f does not depend on them" in told(report)
+    assert "theta: wrong only in entry 3 (of 4), where the slope is zero and yours is not" in told(
+        report
+    )
     report_of_zero = check_grad(lambda t: np.sum(t**2), theta, 2 * theta * (a > 0))
     assert "theta: wrong only in entry 3 (of 4), where yours is zero" in told(report_of_zero)
     for text in (told(report), told(report_of_zero)):
@@ -235,3 +237,43 @@ def test_findings_name_a_flat_theta_by_its_layout():
     wrong = np.concatenate([(-v if k == "b" else v).ravel() for k, v in GRAD(THETA).items()])
     report = check_grad(lambda t: F(unflatten(t)), flat, wrong, names=names)
     assert patterns(report) == {("factor", "b")}
+
+
+# ---------------------------------------------------------------- tiny units, masks, what is unsure
+
+
+@pytest.mark.parametrize(("unit", "power"), [(1e-300, 2), (1e-170, 3), (1e300, 2)])
+def test_a_factor_in_units_whose_squares_are_not_numbers(unit, power):
+    theta = np.array([0.4, 0.9])
+    wrong = 2.0 * (unit * power * theta ** (power - 1))
+    report = check_grad(lambda t: unit * (t**power).sum(), theta, wrong)
+    assert report.findings[0]["text"] == "theta: yours is the right one times 2."
+
+
+def test_a_forgotten_mask_is_no_sum():
+    relu = lambda t: (t * (t.real > 0)).sum()  # noqa: E731
+    report = check_grad(relu, np.array([0.5, -2.0, -3.0]), np.ones(3))
+    assert [f["pattern"] for f in report.findings] == ["only some"]
+    a = np.array([[0.0, 3.0, 0.0], [0.5, 0.0, 0.0]])  # the largest of each row, as in max-pooling
+    pooled = check_grad(
+        lambda t: (a * t**2).sum(), np.ones((2, 3)), 2 * np.array([[3.0], [0.5]]) + 0 * a
+    )
+    assert "sum" not in str(pooled)
+    summed = np.array([1.0, 2.0, 0.0])
+    report = check_grad(lambda t: (summed * t).sum(), np.ones(3), np.full(3, 3.0))
+    assert report.findings[0]["pattern"] == "summed"
+
+
+def test_entries_that_are_not_known_to_be_right_are_not_called_so():
+    """b is wrong by a half in both entries; the steep W hides the first."""
+    slopes = np.array([1e14, 8.0, 1e6])
+    f = lambda t: (slopes * t).sum()  # noqa: E731
+    report = check_grad(f, np.ones(3), slopes * np.array([1.0, 1.5, 1.5]))
+    assert "wrong at least in entry 2 (of 3)" in told(report)
+    report = check_grad(f, np.ones(3), slopes * np.array([1.0, 1.0, 1.5]))
+    assert "wrong only in entry 2 (of 3)" in told(report)
+    theta = {"W": np.array([0.4, 0.9, 1.2]), "b": np.array([0.7, 1.3])}
+    g = lambda p: 1e11 * float((p["W"] ** 2).sum().real) + float((p["b"] ** 3).sum().real)  # noqa: E731
+    report = check_grad(g, theta, {"W": 2e11 * theta["W"], "b": theta["b"]})
+    assert [row["wrong"] for row in report.table] == [0, 2]
+    assert "only" not in told(report)

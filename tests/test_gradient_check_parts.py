@@ -310,15 +310,15 @@ def test_central_entries_look_twice_where_they_must():
 
     sample = a_sample(np.ones(3), f, float(f(np.ones(3))), 1e-15)
     calls.clear()
-    estimate = central_entries(sample, SETTINGS)
+    right = np.array([np.e, 1e-6 * np.cos(1.0), 0.0])
+    estimate = central_entries(sample, right, SETTINGS)
     assert len(calls) > 12
-    right = [np.e, 1e-6 * np.cos(1.0), 0.0]
     assert np.all(np.abs(estimate.value - right) <= estimate.bound)
     assert estimate.bound[1] < 2e-12
     assert estimate.bound[2] == pytest.approx(3e-15 / STEP)
     calls.clear()
     one = lambda t: calls.append(1) or np.exp(t[0]) + 0.0 * t[1]  # noqa: E731
-    central_entries(a_sample(np.ones(3), one, np.e, 1e-15), SETTINGS)
+    central_entries(a_sample(np.ones(3), one, np.e, 1e-15), np.zeros(3), SETTINGS)
     assert len(calls) == 12
 
 

@@ -118,7 +118,7 @@ def test_silent_parameters_and_silent_entries():
     theta, right = {**THETA, "u": np.ones(3)}, {**grad(THETA), "u": np.zeros(3)}
     report = check_grad(silent, theta, right)
     assert len(report.warnings) == 1
-    assert report.warnings[0].startswith("f does not depend on u at this point (the slopes are bel")
+    assert report.warnings[0].startswith("The slope along u is below ")
     one = lambda p: np.sum(p["W"][1:] ** 2) + np.sum(p["b"])  # noqa: E731  # part of W alone
     part = {"W": np.vstack([0 * W[:1], 2 * W[1:]]), "b": np.ones(2)}
     assert check_grad(one, {"W": W, "b": B}, part).warnings == []
@@ -126,12 +126,12 @@ def test_silent_parameters_and_silent_entries():
     report = check_grad(
         lambda p: np.sum(p["p0"] ** 2), many, {k: 2.0 * (k == "p0") * v for k, v in many.items()}
     )
-    assert "f does not depend on p1, p2, p3, p4, p5, p6 and 2 more at this" in report.warnings[0]
+    assert "The slope along p1, p2, p3, p4, p5, p6 and 2 more is below" in report.warnings[0]
     seven = {k: many[k] for k in list(many)[:7]}
     report = check_grad(
         lambda p: np.sum(p["p0"] ** 2), seven, {k: 2.0 * (k == "p0") * v for k, v in seven.items()}
     )
-    assert "p5, p6 at this" in report.warnings[0]
+    assert "p5, p6 is below" in report.warnings[0]
 
 
 def test_why_an_entry_cannot_be_judged():
@@ -696,7 +696,7 @@ def test_lines_that_are_wrong_in_a_way_of_their_own():
     value = lambda p: np.sum(p["W"][:, 0] ** 2) + 0.0 * np.sum(p["W"])  # noqa: E731
     silent = {"W": np.stack([2 * W[:, 0], np.ones(3)], 1)}
     text = check_grad(value, {"W": W}, silent).findings[0]["text"]
-    assert text.endswith("(of 2), where f does not depend on them and yours is not zero.")
+    assert text.endswith("(of 2), where the slope is zero and yours is not.")
 
 
 def test_the_same_lines_in_several_parameters():
@@ -843,3 +843,46 @@ def test_an_error_near_zero_says_what_it_is_relative_to():
         r"relative error (\S+) of (\S+), since",
     )  # fmt: skip
     assert error == pytest.approx(abs(yours - numeric) / scale, rel=0.1)
+
+
+# ---------------------------------------------------------------- what is said is true
+
+
+def test_a_slope_of_zero_is_said_to_be_small_not_absent():
+    t = np.array([0.0, 1.0])
+    report = check_grad(lambda t: (t**2).sum(), t, 2 * t)  # a minimum along theta[0]
+    assert report.warnings[0].startswith("The slope along theta[0] is below")
+    far = lambda t: 1e300 * (t**2).sum()  # noqa: E731
+    for method in ("complex", "central", "directional"):
+        report = check_grad(far, np.array([1.0, 2.0]), np.array([2e300, 4e300]), method=method)
+        assert report.verdict == "pass", report
+        assert report.warnings == []
+
+
+def test_nothing_is_below_infinity():
+    f = lambda t: (t**2).sum() + (np.inf if t[0] > 1.0 else 0.0)  # noqa: E731
+    report = check_grad(f, np.array([1.0, 2.0]), np.array([2.0, 4.0]), method="central")
+    assert report.verdict == "cannot tell"
+    assert "below inf" not in str(report)
+
+
+def test_a_complex_step_that_underflows_is_not_called_broken():
+    theta = np.array([0.4, 0.9])
+    report = check_grad(lambda t: 1e-300 * (t**2).sum(), theta, 2e-300 * theta)
+    assert report.verdict == "pass"
+    assert "breaks it silently" not in told(report)
+    assert "1e-30 times the slope is below the smallest number" in told(report)
+
+
+@pytest.mark.parametrize("method", ["complex", "central"])
+def test_theta_and_gradient_in_the_old_order(method):
+    theta, words = np.array([0.4, 0.9, 1.3]), "theta comes second and grad third"
+    cube = lambda t: (t**3).sum()  # noqa: E731
+    assert words in told(check_grad(cube, 3 * theta**2, theta, method=method))
+    assert words not in told(check_grad(cube, theta, theta, method=method))
+    assert words not in told(check_grad(cube, theta, 2.9 * theta**2, method=method))
+    assert words not in told(check_grad(np.sum, np.ones(3), 2.0 * np.ones(3), method=method))
+    raises = lambda t: (t**3).sum() if abs(t[0] - 0.4) < 0.3 else 1 / 0  # noqa: E731
+    report = check_grad(raises, theta, theta + 7.0, method=method)
+    assert report.verdict == "fail"
+    assert words not in told(report)

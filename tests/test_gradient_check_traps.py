@@ -112,7 +112,7 @@ def test_a_parameter_on_which_f_does_not_depend():
     right = {"used": grad(THETA), "unused": np.zeros(3)}
     report = check_grad(lambda p: f(p["used"]), theta, right)
     assert report.verdict == "pass"
-    assert "f does not depend on unused" in told(report)
+    assert "The slope along unused is below" in told(report)
     wrong = {**right, "unused": np.array([0.0, 1.0, 0.0])}
     assert check_grad(lambda p: f(p["used"]), theta, wrong).verdict == "fail"
 
@@ -120,7 +120,7 @@ def test_a_parameter_on_which_f_does_not_depend():
 def test_an_entry_on_which_f_does_not_depend():
     report = check_grad(lambda t: f(t[:4]), np.append(THETA, 1.0), np.append(grad(THETA), 0.0))
     assert report.verdict == "pass"
-    assert "f does not depend on theta[4]" in told(report)
+    assert "The slope along theta[4] is below" in told(report)
 
 
 # ---------------------------------------------------------------- precision
@@ -203,7 +203,7 @@ def test_a_kink_of_a_function_that_supports_the_complex_step(method):
     assert report.kinks == ["theta[2]"]
     assert report.table[0]["kinks"] == 1
     assert "1 left out" in told(report)
-    assert "does not depend on theta[1] " in told(report)
+    assert "The slope along theta[1] is below" in told(report)
     assert ("complex" in report.method) == (method != "central")
     assert report.numeric[2] == pytest.approx(0.5)
 

@@ -171,3 +171,65 @@ def test_the_inputs_of_a_pair_in_units_of_their_own(method):
         for wrong in ((1.01, 1.0), (1.0, 1.01)):
             off = lambda dy, cache, w=wrong: backward(dy, cache, w)  # noqa: E731
             assert check_vjp(forward, off, point, method=method).verdict == "fail"
+
+
+# ---------------------------------------------------------------- small slopes beside a steep one
+
+
+def two_scales(c, float_only):
+    """c W^2 + b^3 with slopes of 8 c and 3: f, theta, the right gradient."""
+
+    def f(p):
+        value = c * (p["W"] ** 2).sum() + (p["b"] ** 3).sum()
+        return float(value.real) if float_only else value
+
+    theta = {"W": np.array([1.0, 2.0]), "b": np.array([1.0])}
+    return f, theta, {"W": 2.0 * c * theta["W"], "b": 3.0 * theta["b"] ** 2}
+
+
+@pytest.mark.parametrize("float_only", [False, True])
+@pytest.mark.parametrize("exponent", range(8, 15))
+def test_an_error_in_a_small_slope_beside_a_steep_one(exponent, float_only):
+    """A wrong one fails, or it is said that it cannot be told; 1e-13 of the steepest is the end."""
+    f, theta, right = two_scales(10.0**exponent, float_only)
+    assert check_grad(f, theta, right).verdict == "pass"
+    report = check_grad(f, theta, {**right, "b": right["b"] / 3.0})
+    if exponent <= 11:
+        assert report.verdict == "fail"
+    elif not float_only:
+        assert report.verdict in ("fail", "cannot tell")
+        assert report.verdict == "fail" or "yours is 1 and numeric 3, which may be" in str(report)
+    elif report.verdict == "pass":  # no difference shows it, and the report says so
+        assert exponent >= 12
+        assert ": not resolved)" in str(report)
+        assert "The slope along b is below" in str(report)
+
+
+def test_a_difference_is_taken_with_more_steps_where_yours_differs_visibly():
+    f = lambda t: 1e11 * t[0].real ** 2 + t[1].real ** 2  # noqa: E731
+    report = check_grad(f, np.ones(2), np.array([2e11, 4.0]))
+    assert report.verdict == "fail"
+    assert report.error_bound[1] < 0.1
+    assert check_grad(f, np.ones(2), np.array([2e11, 2.0])).verdict == "pass"
+
+
+def test_a_bound_wider_than_the_slope_decides_nothing():
+    """Yours is far above its own rounding, and f too coarse to see it."""
+    f = lambda t: 1e6 * t[0].real + 1e-5 * t[1].real + 1e9  # noqa: E731
+    report = check_grad(f, np.ones(2), np.array([1e6, 2e-5]))
+    assert report.verdict == "cannot tell"
+    assert abs(report.numeric[1]) <= report.error_bound[1] <= 1e-3
+    assert "1 of 2 entries cannot be judged: at theta[1] yours is 2e-05 and numeric" in str(report)
+    assert check_grad(f, np.ones(2), np.array([1e6, 1e-2])).verdict == "fail"
+    assert check_grad(f, np.ones(2), np.array([1e6, 0.0])).verdict == "pass"
+
+
+@pytest.mark.parametrize("method", ["complex", "central"])
+@pytest.mark.parametrize("noise", [0.0, 1e-17, -3e-16])
+def test_slopes_that_are_rounding_alone_still_pass(method, noise):
+    """f cancels exactly along s, and yours is what rounding leaves of it."""
+    f = lambda p: np.sum(p["t"] ** 3) + np.sum(np.exp(p["s"]) / np.exp(p["s"]))  # noqa: E731
+    theta = {"t": np.array([0.3, 1.1, 0.7]), "s": np.array([0.1, 2.3])}
+    mine = {"t": 3.0 * theta["t"] ** 2, "s": np.array([noise, 2.0 * noise])}
+    report = check_grad(f, theta, mine, method=method)
+    assert report.verdict == "pass", report

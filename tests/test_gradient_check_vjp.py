@@ -340,3 +340,12 @@ def test_a_bias_that_was_not_summed(shape, extra, axes):
     assert report.verdict == "fail"
     assert f"b: yours must still be summed over {axes}." in told(report)
     assert report.reproduce == "print(check_vjp(f, f_backward, inputs, rng=0))"
+
+
+def test_cotangents_in_exchanged_order():
+    two = lambda x, W: (x @ W, (x, W))  # noqa: E731
+    swapped = lambda dy, cache: (cache[0].T @ dy, dy @ cache[1].T)  # noqa: E731
+    report = check_vjp(two, swapped, (X, W))
+    assert "x and W: the shapes fit when exchanged: returned in the wrong order?" in told(report)
+    transposed = lambda dy, cache: ((dy @ cache[1].T).T, cache[0].T @ dy)  # noqa: E731
+    assert "wrong order" not in told(check_vjp(two, transposed, (X, W)))

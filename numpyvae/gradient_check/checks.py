@@ -10,7 +10,7 @@ import numpy as np
 from . import estimates
 from .blas import one_blas_thread
 from .comparison import FAIL, ORDER, Comparison, Settings, explain, row
-from .diagnosis import diagnose, finding
+from .diagnosis import diagnose, exchanged, finding
 from .differences import TaylorTest, random_direction, taylor_test
 from .points import Point, Vector, check_order
 from .report import GradientReport
@@ -112,6 +112,10 @@ def run(
                 fields = _by_taylor(sample, yours, settings)
             else:
                 fields = _by_directions(sample, yours, plan, settings, notes)
+        given = not (callable(grad) or reproduce or yours.problems)
+        if given and fields.get("verdict") == "fail" and estimates.exchanged(sample, yours.vector):
+            text = "theta comes second and grad third: they seem to be exchanged."
+            fields["reasons"] = [text, *fields["reasons"]]
         look_again(sample, notes)
     if reproduce:
         fields["reproduce"] = reproduce
@@ -150,13 +154,13 @@ def _estimate(
 ) -> tuple[Plan, Estimate]:
     """The numerical gradient, entry by entry, and the method that it took in the end."""
     if plan.method == "central":
-        return plan, estimates.central_entries(sample, settings)
+        return plan, estimates.central_entries(sample, yours.vector, settings)
     estimate = estimates.complex_entries(sample)
     estimates.find_kinks(sample, plan.kinked, estimate, notes)
     broken = estimates.broken_complex_step(sample, estimate, yours.vector, settings)
     if broken and settings.method == "auto":
         reason = f"the complex step cannot be used: {broken}"
-        return Plan("central", reason), estimates.central_entries(sample, settings)
+        return Plan("central", reason), estimates.central_entries(sample, yours.vector, settings)
     if broken:
         notes.cannot_tell(f"The complex step cannot be used: {broken}.")
     return plan, estimate
@@ -168,6 +172,10 @@ def _report(
     """The report: what the form, the notes and the numbers say, in this order."""
     point, problems = sample.f.point, dict.fromkeys(yours.problems.values())
     form = [f"{text[0].upper()}{text[1:].rstrip('.')}." for text in problems]
+    if names := exchanged(point, yours.misfits):
+        form.append(
+            f"{' and '.join(names)}: the shapes fit when exchanged: returned in the wrong order?"
+        )
     bad = np.flatnonzero(~np.isfinite(yours.vector))
     if bad.size and not form and np.all(np.isfinite(point.vector)):
         form.append(
@@ -254,6 +262,7 @@ def _by_directions(
 def _weights(sample: Sample, gradient: Vector) -> Vector:
     """A natural step in each entry over the size of its parameter's gradient, (P,)."""
     along, blocks = gradient * sample.units, sample.f.point.blocks
+    along = along / (np.max(np.abs(along), initial=0.0) or 1.0)  # no square overflows
     norms = [float(np.linalg.norm(along[b.indices])) for b in blocks]
     largest = max(norms) or 1.0
     weights = np.empty(sample.units.size)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .points import Vector
 from .sampling import Candidate, Sample
-from .slopes import Estimate, Notes
+from .slopes import RESOLUTION, Estimate, Notes
 
 METHODS = ("auto", "complex", "central", "directional", "taylor")
 PASS, CANNOT_TELL, FAIL, KINK = 0, 1, 2, 3
@@ -66,7 +66,10 @@ class Comparison:
         FAIL          |yours - numeric| > tolerance + bound, or yours is not finite, with tolerance
                       = rtol |numeric| + floor
         CANNOT_TELL   otherwise, where bound > rtol |numeric| + resolution: agreement would say too
-                      little
+                      little. So it is where the two differ visibly, and would pass all the same:
+                      if the numeric one is not zero to its bound, by more than rtol |numeric| +
+                      bound + 4 roundings of the steepest slope; if it is, and yours is more than
+                      the floor, by more than the tolerance
         KINK          the one-sided slopes of f stay apart, and yours lies between them: left out
         PASS          all else
 
@@ -90,7 +93,14 @@ class Comparison:
             relative = self.error / np.fmax(unit, np.abs(yours))
         relative = np.where(self.error == 0.0, 0.0, relative)
         self.relative = np.where(np.isfinite(yours) & ~np.isnan(relative), relative, np.inf)
-        self.status = np.where(wrong, FAIL, np.where(self.bound > self.enough, CANNOT_TELL, PASS))
+        self.seen = estimate.allowed(atol, 4.0)
+        self.known = np.abs(self.numeric) > self.bound
+        self.visible = (self.error > self.tolerance) & (np.abs(yours) > self.floor)
+        by_floor = self.error > share + self.seen + self.bound
+        unclear = np.where(self.known, by_floor, self.visible) | (self.bound > self.enough)
+        self.status = np.where(wrong, FAIL, np.where(unclear, CANNOT_TELL, PASS))
+        differs = self.error > share + self.seen  # by more than can be overlooked
+        self.unsure = (self.status == CANNOT_TELL) | (differs & (self.status == PASS))
         for i, (low, high) in estimate.kinks.items():
             slack = 0.01 * (high - low) + self.tolerance[i]
             self.status[i] = KINK if low - slack <= yours[i] <= high + slack else FAIL
@@ -171,13 +181,25 @@ def explain(sample: Sample, yours: Candidate, comparison: Comparison, notes: Not
     if unclear.size:
         i = int(unclear[np.argmax(comparison.bound[unclear] / comparison.enough[unclear])])
         reasons.append(
-            f"{unclear.size} of {point.size} entries cannot be judged: at {point.entry(i)} the "
-            f"error bound is {comparison.bound[i]:.1e}, and the tolerance "
-            f"{comparison.enough[i]:.1e}; {_why_wide(sample, yours, i, comparison.estimate)}."
+            f"{unclear.size} of {point.size} entries cannot be judged: at {point.entry(i)} "
+            f"{_why_unclear(sample, yours, i, comparison)}."
         )
     if point.size and np.all(status == KINK):
         reasons.append("f has a kink at every entry: there is no gradient at this point.")
     return reasons
+
+
+def _why_unclear(sample: Sample, yours: Candidate, i: int, comparison: Comparison) -> str:
+    bound, why = comparison.bound[i], _why_wide(sample, yours, i, comparison.estimate)
+    if bound > comparison.enough[i]:
+        return (
+            f"the error bound is {bound:.1e}, and a verdict needs {comparison.enough[i]:.1e} (rtol "
+            f"times the slope, and {RESOLUTION:.0e} of the steepest); {why}"
+        )
+    both = f"yours is {comparison.yours[i]:.6g} and numeric {comparison.numeric[i]:.6g}"
+    if comparison.known[i]:
+        return f"{both}, which may be a mistake, or rounding beside the steepest slope"
+    return f"{both}, and the error bound {bound:.1e} is larger than that; {why}"
 
 
 def _why_wide(sample: Sample, yours: Candidate, i: int, estimate: Estimate) -> str:
@@ -213,16 +235,16 @@ def _warn_of_silent_parameters(sample: Sample, comparison: Comparison, notes: No
             "global copy."
         )
         return
-    limit = comparison.floor + comparison.bound
-    flat = judged & (numeric <= limit)
+    limit = comparison.seen + comparison.bound
+    flat = judged & (numeric <= limit) & np.isfinite(limit)
     silent = [b.name for b in blocks if b.indices.size and np.all(flat[b.indices])]
     if len(blocks) == 1:
         silent = [sample.f.point.entry(int(i)) for i in np.flatnonzero(flat)]
     if silent:
+        below = float(np.max(limit[flat]))
         names = ", ".join(silent[:6]) + (f" and {len(silent) - 6} more" if silent[6:] else "")
         notes.warn(
-            f"f does not depend on {names} at this point (the slopes are below "
-            f"{float(np.max(limit[flat])):.0e}): little was checked there."
+            f"The slope along {names} is below {below:.0e} at this point: little was checked there."
         )
 
 

@@ -19,7 +19,7 @@ EXACT = 1e-6  # relative: below this, an explanation is taken to be the explanat
 USUAL = {-1.0: "-1 (the sign is wrong)", 2.0: "2", 0.5: "1/2", -2.0: "-2", -0.5: "-1/2"}
 AXES = {1: ("length",), 2: ("rows", "columns")}
 LINES = {1: (("entry", "entries"),), 2: (("row", "rows"), ("column", "columns"))}
-SILENT = ", where f does not depend on them and yours is not zero"
+SILENT = ", where the slope is zero and yours is not"
 STOPPED = ", where yours is zero and should not be"
 UNITS = {  # what either means for the lines that several parameters share
     SILENT: ": inactive units, whose gradient must be stopped (the derivative of the activation?)",
@@ -64,10 +64,11 @@ def equal(y: Array, p: Array, slack: float = 0.0) -> bool:
 
 def factor_of(y: Array, a: Array, slack: float) -> float | None:
     """The c with y = c a, if at least two entries show it."""
-    square = float(np.sum(a * a))
-    if np.count_nonzero(np.abs(a) > 1e-3 * np.max(np.abs(a), initial=0.0)) < 2 or square == 0.0:
+    largest = np.max(np.abs(a), initial=0.0)
+    if np.count_nonzero(np.abs(a) > 1e-3 * largest) < 2:
         return None
-    c = float(np.sum(a * y)) / square
+    unit = a / largest  # its square does not underflow
+    c = float(np.sum(unit * (y / largest)) / np.sum(unit * unit))
     return c if abs(c - 1.0) > 2.0 * EXACT and equal(y, c * a, slack * max(1.0, abs(c))) else None
 
 
@@ -130,7 +131,10 @@ def _altered(y: Array, a: Array, t: Array) -> Iterator[tuple[Pattern, Array]]:
         for name, c in factors.items():
             text = f"is the right one times {name}, entry by entry"
             yield Pattern("chain factor", text), a * c
-    for axis in [axis for axis, n in enumerate(a.shape) if n > 1]:
+    various = np.unique(a[a != 0.0]).size >= 2
+    for axis in range(a.ndim):
+        if not various or np.max(np.count_nonzero(a, axis=axis)) < 2:
+            continue  # a mask that was forgotten would fit as well
         mean = np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
         yield Pattern("averaged", f"is the mean of the right one over axis {axis}"), mean
         total = mean * a.shape[axis]
@@ -203,7 +207,10 @@ def _fraction(x: float) -> str:
 
 
 class _Part(NamedTuple):
-    """A parameter: the error of the right gradient, yours, the right one, theta, and status."""
+    """A parameter: the error of the right gradient, yours, the right one, theta, status.
+
+    unsure  where an entry that does not fail need not be right
+    """
 
     name: str
     slack: float
@@ -211,17 +218,19 @@ class _Part(NamedTuple):
     a: Array
     t: Array
     status: Array
+    unsure: Array
 
 
 def diagnose(
     point: Point, comparison: Comparison, misfits: Mapping[str, Array], sizes: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     """All findings about a failed check, the exact patterns first."""
-    parts, whole = [], (comparison.yours, comparison.numeric, point.vector, comparison.status)
+    parts, whole = list[_Part](), (comparison.yours, comparison.numeric, point.vector)
+    marks = (comparison.status, comparison.unsure)
     for block in point.blocks:
         bound = comparison.bound[block.indices]
         slack = 2.0 * float(np.max(bound[np.isfinite(bound)], initial=0.0))
-        parts.append(_Part(block.name, slack, *map(block.take, whole)))
+        parts.append(_Part(block.name, slack, *map(block.take, whole + marks)))
     found = [f for part in parts if part.name in misfits for f in _misfit(part, misfits[part.name])]
     names, places = Names(sizes, point.blocks), list[dict[str, Any]]()
     groups: list[tuple[Pattern, list[str]]] = []  # the parameters with the same pattern and number
@@ -284,6 +293,13 @@ def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
     return []
 
 
+def exchanged(point: Point, misfits: Mapping[str, Array]) -> list[str]:
+    """The parameters whose gradients have no shape that fits, but that of another one of them."""
+    own = {b.name: b.shape for b in point.blocks if b.name in misfits}
+    came = sorted(array.shape for array in misfits.values())
+    return list(own) if len(own) > 1 and came == sorted(own.values()) else []
+
+
 def _where(part: _Part, names: Names) -> list[dict[str, Any]]:
     """Wrong rows, columns or entries of a parameter, if they are a part of it."""
     wrong, n = part.status == FAIL, part.status.ndim
@@ -305,7 +321,8 @@ def _where(part: _Part, names: Names) -> list[dict[str, Any]]:
         tail = f", where it is the right one times {names.of(factor)}"
     words = LINES[n][axis] if n in LINES else (f"axis {axis}, slice", f"axis {axis}, slices")
     some = ", ".join(str(int(k)) for k in lines[:8]) + (", ..." if lines.size > 8 else "")
-    text = f"{part.name}: wrong only in {words[lines.size > 1]} {some} (of {of}){tail}."
+    only = "at least" if np.any(part.unsure) else "only"
+    text = f"{part.name}: wrong {only} in {words[lines.size > 1]} {some} (of {of}){tail}."
     place = {"axis": axis, "lines": [int(k) for k in lines], "of": of}
     return [finding("only some", [part.name], text) | place]
 

@@ -16,8 +16,8 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from .comparison import FAIL, Comparison, Settings
-from .differences import EPS
+from .comparison import CANNOT_TELL, FAIL, Comparison, Settings
+from .differences import EPS, TINY
 from .points import Vector
 from .sampling import Sample
 from .slopes import STEP, Estimate, Notes, Phi, Slope, bounded_slope, refined_slope
@@ -103,10 +103,11 @@ def _compare_along(sample: Sample, indices: NDArray[np.intp], kinked: Groups) ->
 
 
 def _disagrees(where: str, by_complex: float, slope: Slope) -> str:
-    return (
-        f"disagrees with a difference {where} ({by_complex:.8g} against {slope.value:.8g}): f "
-        "breaks it silently (abs, .real, np.linalg.norm, a real array, ...)"
-    )
+    why = "f breaks it silently (abs, .real, np.linalg.norm, a real array, ...)"
+    if abs(slope.value) * TINY < np.finfo(np.float64).tiny / EPS:
+        why = f"{TINY:g} times the slope is below the smallest number. Multiply f by a constant"
+    numbers = f"({by_complex:.8g} against {slope.value:.8g})"
+    return f"disagrees with a difference {where} {numbers}: {why}"
 
 
 def _slope_along(sample: Sample, phi: Phi, scale: float = 1.0) -> Slope:
@@ -123,7 +124,7 @@ def complex_entries(sample: Sample) -> Estimate:
     for indices in sample.f.point.groups():
         v, units = sample.direction(indices), sample.units[indices]
         rounding = _complex_rounding(sample, v) * np.sqrt(indices.size)
-        norm = float(np.sqrt(np.mean(np.square(value[indices] * units))))
+        norm = float(np.hypot.reduce(value[indices] * units)) / np.sqrt(indices.size)
         bound[indices] += (rounding + 8.0 * sample.eps * norm) / units
     bound[~np.isfinite(value + bound)] = np.inf
     return Estimate(value, bound, sample.units, by_complex=True)
@@ -192,8 +193,12 @@ def broken_complex_step(
     return ""
 
 
-def central_entries(sample: Sample, settings: Settings) -> Estimate:
-    """Central differences at h and h/2 with Richardson: 4 P evaluations, more where needed."""
+def central_entries(sample: Sample, yours: Vector, settings: Settings) -> Estimate:
+    """Central differences at h and h/2 with Richardson: 4 P evaluations, more where needed.
+
+    An entry of yours that differs visibly, but not by more than the bound, is measured as well as
+    can be.
+    """
     value, bound = np.empty((2, sample.f.point.size))
     for i in with_progress(value.size, "entries by central differences"):
         phi, h = sample.f.along(1.0, i), STEP * float(sample.units[i])
@@ -203,13 +208,19 @@ def central_entries(sample: Sample, settings: Settings) -> Estimate:
     enough = settings.rtol * np.abs(value) + estimate.wanted(settings.atol)
     for k in np.flatnonzero(~(bound <= enough)):
         _second_look(sample, estimate, int(k), settings)
+    comparison = Comparison(yours, estimate, settings)
+    for k in np.flatnonzero(comparison.visible & (comparison.status <= CANNOT_TELL)):
+        _second_look(sample, estimate, int(k), settings, target=0.0)
     return estimate
 
 
-def _second_look(sample: Sample, estimate: Estimate, i: int, settings: Settings) -> Slope:
+def _second_look(
+    sample: Sample, estimate: Estimate, i: int, settings: Settings, target: float | None = None
+) -> Slope:
     """Entry ``i`` again by differences with several steps; the estimate takes the result."""
     phi, scale = sample.f.along(1.0, i), float(sample.units[i])
-    target = float(estimate.wanted(settings.atol)[i])
+    if target is None:
+        target = float(estimate.wanted(settings.atol)[i])
     slope = refined_slope(phi, sample.value, scale, sample.noise, target, settings.rtol)
     if slope.bound < estimate.bound[i] or slope.kind != "smooth":
         estimate.record(i, slope)
@@ -234,6 +245,26 @@ def directional_slopes(
         slope = refined_slope(phi, sample.value, 1.0, sample.noise, 0.0, 0.1 * settings.rtol)
         estimate.record(k, slope, size)
     return estimate
+
+
+def exchanged(sample: Sample, yours: Vector) -> bool:
+    """Whether theta is the gradient of f at yours, and not at theta, along a random direction."""
+    theta = sample.f.point.vector
+
+    def is_gradient(at: Vector) -> bool:
+        v = np.abs(at) * sample.rng.uniform(0.5, 1.0, at.size) * sample.signs(at.size)
+
+        def phi(t: float) -> float:
+            return sample.f.at(at + t * v)
+
+        value, size = phi(0.0), float(np.abs(theta) @ np.abs(v))
+        slope = bounded_slope(phi, value, STEP, sample.eps * abs(value))
+        near = abs(slope.value - theta @ v) <= slope.bound + 1e-9 * size
+        return bool(near and slope.bound <= 1e-6 * size and size > 0.0)
+
+    found = is_gradient(yours) and not is_gradient(theta)
+    sample.f.forget_raised()
+    return found
 
 
 def with_progress(n: int, what: str) -> Iterator[int]:

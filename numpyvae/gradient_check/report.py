@@ -150,8 +150,9 @@ def _worst_entry(w: LargestError) -> str:
     largest = max(abs(w.yours), abs(w.numeric))
     scale = w.error / float(w) if np.isfinite(w) and w > 0.0 else largest
     of = f" of {scale:.2g}, since smaller slopes are rounding" if scale > 1.05 * largest else ""
+    known = ": not resolved" if 0.0 < w.error <= w.bound >= abs(w.numeric) else ""
     return (
-        f"{w.entry}: yours {yours}, numeric {numeric} (error bound {w.bound:.1e}), "
+        f"{w.entry}: yours {yours}, numeric {numeric} (error bound {w.bound:.1e}{known}), "
         f"relative error {float(w):.1e}{of}"
     )
 

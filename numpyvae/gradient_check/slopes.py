@@ -241,15 +241,18 @@ class Estimate:
         known = (np.abs(self.value) - self.bound) * self.unit
         return np.asarray(np.max(known[np.isfinite(known)], initial=0.0) / self.unit)
 
-    def limits(self, atol: float) -> tuple[Vector, Vector]:
-        """What is allowed near zero, and how well a slope near zero must be known.
+    def allowed(self, atol: float, roundings: float = 1e3) -> Vector:
+        """What is allowed near zero: roundings of the steepest slope m, and atol.
 
-        Beside a steepest slope m the rounding of small entries is allowed, and atol, but never more
-        than atol m: a function in tiny units must not pass unseen.
+        Of atol never more than atol m: a function in tiny units must not pass unseen.
         """
         largest = self.largest()
-        floor = 1e3 * EPS * largest + atol * np.minimum(1.0, largest)
-        return floor, np.maximum(floor, RESOLUTION * largest)
+        return np.asarray(roundings * EPS * largest + atol * np.minimum(1.0, largest))
+
+    def limits(self, atol: float) -> tuple[Vector, Vector]:
+        """What is allowed near zero, and how well a slope near zero must be known."""
+        floor = self.allowed(atol)
+        return floor, np.maximum(floor, RESOLUTION * self.largest())
 
     def wanted(self, atol: float) -> Vector:
         """The error bound to try for, beside rtol |value|: a slope that may be zero needs less."""
