@@ -864,7 +864,6 @@ def test_nothing_is_below_infinity():
         f = lambda t, far=far: (t**2).sum() + (far if t[0] > 1.0 else 0.0)  # noqa: E731
         report = check_grad(f, np.array([1.0, 2.0]), np.array([2.0, 4.0]), method="central")
         assert report.verdict == "cannot tell"
-        assert report.error_bound[0] == np.inf
         assert "below inf" not in str(report)
 
 
