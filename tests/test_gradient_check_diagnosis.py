@@ -259,6 +259,8 @@ def test_a_forgotten_mask_is_no_sum():
         lambda t: (a * t**2).sum(), np.ones((2, 3)), 2 * np.array([[3.0], [0.5]]) + 0 * a
     )
     assert "sum" not in str(pooled)
+    twice = np.array([2.0, 2.0, 0.0])
+    assert "sum" not in str(check_grad(lambda t: (twice * t).sum(), np.ones(3), np.full(3, 4.0)))
     summed = np.array([1.0, 2.0, 0.0])
     report = check_grad(lambda t: (summed * t).sum(), np.ones(3), np.full(3, 3.0))
     assert report.findings[0]["pattern"] == "summed"
