@@ -63,7 +63,8 @@ def _draw_steps(ax: Axes, h: Array, curves: dict[str, Array], exact: float) -> A
     styles = zip((AMBER, BLUE, GREEN, ORANGE), MARKERS, strict=False)
     for (label, slopes), (colour, marker) in zip(curves.items(), styles, strict=False):
         error = np.maximum(np.abs(slopes - exact) / (abs(exact) or 1.0), floor)
-        ax.loglog(h, error, color=colour, marker=marker, ms=4, lw=1.5, label=label)
+        behind = {"ms": 8, "zorder": 1.9} if colour == ORANGE else {"ms": 4}  # so both are seen
+        ax.loglog(h, error, color=colour, marker=marker, lw=1.5, label=label, **behind)
     ax.axhline(EPS, color="0.3", lw=1.0, ls=":", label="rounding of float64")
     ax.set(xlabel="step h", ylabel="relative error of the slope", title="Error against step size")
     ax.set_xticks(10.0 ** np.arange(-18, 1, 3))
@@ -146,6 +147,8 @@ def plot_report(report: Report) -> Figure:
     steps = entries or bool(np.isfinite(gradient).all())
     n = 1 + entries + steps
     fig = _new_figure((5.0 * n, 4.2))
+    engine: Any = fig.get_layout_engine()
+    engine.set(w_pad=0.15)  # a colour bar's label beside the next panel's
     axes = fig.subplots(1, n, squeeze=False)[0]
     if entries:
         plot_agreement(report, ax=axes[0])
