@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -12,7 +11,15 @@ import numpy as np
 from numpyvae import training
 from numpyvae.interrupts import Interrupted, Interrupts
 from numpyvae.mpi.shards import Part, Pass, piece, some
-from numpyvae.mpi.together import check_equal, check_equal_facts, ending_the_job, on_all, world
+from numpyvae.mpi.together import (
+    check_equal,
+    check_equal_facts,
+    ending_the_job,
+    on_all,
+    settings,
+    three_rows,
+    world,
+)
 from numpyvae.numerics import Array, aligned_empty
 from numpyvae.optimizers import Adam, Optimizer
 from numpyvae.rows import as_tuple, map_arrays, n_rows, take_rows
@@ -44,22 +51,6 @@ def _why_not(model: Trainable) -> str | None:
     if getattr(model, "unknown_labels", False):
         return "part of its loss is a mean over the examples with a known label, not over all"
     return None
-
-
-def _digest(data: Data | None) -> str | None:
-    """Of three rows, which every rank reads: a piece of the data has others than the whole."""
-    found = hashlib.blake2b(digest_size=8)
-    arrays = as_tuple(map_arrays(data, np.asanyarray)) if data is not None else ()
-    for array in (a for a in arrays if len(a)):
-        for row in (array[0], array[len(array) // 2], array[-1]):
-            found.update(np.asarray(row).tobytes())
-    return found.hexdigest()
-
-
-def _settings(name: str, thing: Any) -> dict[str, Any]:
-    """The arguments that a model or an optimiser was made with, if it says them."""
-    config = thing.config() if hasattr(thing, "config") else {}
-    return {f"{name}.{setting}": value for setting, value in config.items()}
 
 
 class DataParallel:
@@ -250,13 +241,13 @@ class DataParallel:
             "batch_size": positive_int("batch_size", batch_size),
             "rows of data": n_rows(data),
             "rows of validation_data": None if validation_data is None else n_rows(validation_data),
-            "the first, middle and last row of data": _digest(data),
-            "those of validation_data": _digest(validation_data),
+            "the first, middle and last row of data": three_rows(data),
+            "those of validation_data": three_rows(validation_data),
             "parameters": self.theta.size,
             "model.seed": self.seed,
             "model.epochs_trained": self.epochs_trained,
-            **_settings("model", self.model),
-            **_settings("optimizer", optimizer or self.optimizer),
+            **settings("model", self.model),
+            **settings("optimizer", optimizer or self.optimizer),
         }
 
     def _begin_alike(self, data: Data) -> None:

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from numpyvae.interrupts import Interrupted
 from numpyvae.numerics import Array
 from numpyvae.ranks import RankGoneError, RanksDifferError
+from numpyvae.rows import Data, as_tuple, map_arrays
 from numpyvae.training import DivergenceError
 
 __all__ = [
@@ -23,6 +26,8 @@ __all__ = [
     "ending_the_job",
     "noticing_the_dead",
     "on_all",
+    "settings",
+    "three_rows",
     "world",
 ]
 
@@ -100,6 +105,22 @@ def check_equal_facts(comm: Any, look: Callable[[], dict[str, Any]]) -> None:
                     f"{name}: {facts[0][name]} on rank 0, {value} on rank {rank}; expected the "
                     "same on all ranks"
                 )
+
+
+def three_rows(data: Data | None) -> str | None:
+    """A digest of the first, middle and last row: a piece of the data has others than the whole."""
+    found = hashlib.blake2b(digest_size=8)
+    arrays = as_tuple(map_arrays(data, np.asanyarray)) if data is not None else ()
+    for array in (a for a in arrays if len(a)):
+        for row in (array[0], array[len(array) // 2], array[-1]):
+            found.update(np.asarray(row).tobytes())
+    return found.hexdigest()
+
+
+def settings(name: str, thing: Any) -> dict[str, Any]:
+    """The arguments that a model or an optimiser was made with, if it says them."""
+    config = thing.config() if hasattr(thing, "config") else {}
+    return {f"{name}.{setting}": value for setting, value in config.items()}
 
 
 def check_equal(comm: Any, theta: Array, epoch: int) -> None:
