@@ -41,6 +41,7 @@ def rst(text):
      ".. code-block:: text\n\n   name   what it is\n          and more\n   other  the rest"),
     ("Says.\n\nvae.fit(x)\nvae.save(f)",
      "Says.\n\n.. code-block:: python\n\n   vae.fit(x)\n   vae.save(f)"),
+    ("# a comment", "# a comment"),
     ("Two:\n- one\n  and a half\n- two", "Two:\n\n- one\n  and a half\n- two"),
 ])  # fmt: skip
 def test_plain_text_becomes_restructured_text(docstring, expected):

@@ -68,6 +68,8 @@ def _is_python(paragraph: list[str]) -> bool:
         body = ast.parse(textwrap.dedent("\n".join(paragraph))).body
     except SyntaxError:
         return False
+    if not body:  # a comment
+        return False
     use = isinstance(body[0], ast.Assign | ast.With)
     return use or (isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Call))
 
