@@ -31,9 +31,8 @@ def negative_elbo(log_px: Array, kl: Array, beta: float) -> tuple[Any, tuple[Arr
     leaves only reconstruction, and beta = inf only the KL: loss = mean_n KL_n.
     """
     if beta == math.inf:
-        return kl.sum() / len(kl), (log_px, beta)
-    # `mean()` takes five times as long: 3 % of the step of a small network.
-    return (beta * kl - log_px).sum() / len(kl), (log_px, beta)
+        return kl.mean(), (log_px, beta)
+    return (beta * kl - log_px).mean(), (log_px, beta)
 
 
 def negative_elbo_backward(dloss: float, cache: tuple[Array, float]) -> tuple[Array, Array]:
