@@ -460,6 +460,26 @@ def test_a_signal_on_one_rank_ends_the_training_on_all_after_the_same_step(rng):
     assert Ranks(2).run(work) == [(143, 1, 6)] * 2
 
 
+def test_a_signal_after_the_last_step_is_raised_after_the_training(rng):
+    x = binary(rng)
+
+    def work(comm):
+        parallel = DataParallel(model := small_vae(), comm)
+
+        class Late:
+            def __call__(self, model, record):
+                return False
+
+            def finish(self, model):
+                parallel._interrupts._handle(15, None)
+
+        with pytest.raises(Interrupted):
+            parallel.fit(x, 2, 8, callbacks=[Late()], **QUIET)
+        return model.epochs_trained
+
+    assert Ranks(2).run(work) == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("on_rank_1", "message"),
     [

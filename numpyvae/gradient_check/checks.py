@@ -10,7 +10,7 @@ import numpy as np
 from . import estimates
 from .blas import one_blas_thread
 from .comparison import FAIL, ORDER, Comparison, Settings, explain, row
-from .diagnosis import diagnose, exchanged, finding
+from .diagnosis import diagnose, finding, shapes_exchanged
 from .differences import TaylorTest, random_direction, taylor_test
 from .points import Point, Vector, check_order
 from .report import GradientReport
@@ -113,7 +113,11 @@ def run(
             else:
                 fields = _by_directions(sample, yours, plan, settings, notes)
         given = not (callable(grad) or reproduce or yours.problems)
-        if given and fields.get("verdict") == "fail" and estimates.exchanged(sample, yours.vector):
+        if (
+            given
+            and fields.get("verdict") == "fail"
+            and estimates.arguments_exchanged(sample, yours.vector)
+        ):
             text = "theta comes second and grad third: they seem to be exchanged."
             fields["reasons"] = [text, *fields["reasons"]]
         look_again(sample, notes)
@@ -172,7 +176,7 @@ def _report(
     """The report: what the form, the notes and the numbers say, in this order."""
     point, problems = sample.f.point, dict.fromkeys(yours.problems.values())
     form = [f"{text[0].upper()}{text[1:].rstrip('.')}." for text in problems]
-    if names := exchanged(point, yours.misfits):
+    if names := shapes_exchanged(point, yours.misfits):
         form.append(
             f"{' and '.join(names)}: the shapes fit when exchanged: returned in the wrong order?"
         )

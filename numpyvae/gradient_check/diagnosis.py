@@ -293,7 +293,7 @@ def _misfit(part: _Part, array: Array) -> list[dict[str, Any]]:
     return []
 
 
-def exchanged(point: Point, misfits: Mapping[str, Array]) -> list[str]:
+def shapes_exchanged(point: Point, misfits: Mapping[str, Array]) -> list[str]:
     """The parameters whose gradients have no shape that fits, but that of another one of them."""
     own = {b.name: b.shape for b in point.blocks if b.name in misfits}
     came = sorted(array.shape for array in misfits.values())

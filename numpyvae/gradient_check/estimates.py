@@ -247,7 +247,7 @@ def directional_slopes(
     return estimate
 
 
-def exchanged(sample: Sample, yours: Vector) -> bool:
+def arguments_exchanged(sample: Sample, yours: Vector) -> bool:
     """Whether theta is the gradient of f at yours, and not at theta, along a random direction."""
     theta = sample.f.point.vector
 

@@ -16,8 +16,8 @@ from numpyvae.mpi.together import (
     check_equal_facts,
     ending_the_job,
     on_all,
+    row_digest,
     settings,
-    three_rows,
     world,
 )
 from numpyvae.numerics import Array, aligned_empty
@@ -122,10 +122,13 @@ class DataParallel:
         on_all(self.comm, lambda: self._begin_alike(data))
         handling = self._interrupts if self._handles_signals else nullcontext()
         with handling, ending_the_job(self.comm):
-            return training.fit(
+            history = training.fit(
                 self, data, epochs, batch_size, optimizer, validation_data,
                 [_Callbacks(self, callbacks)], None, verbose and self.comm.rank == 0,
             )  # fmt: skip
+        if number := self._interrupts.take():  # it came after the last step
+            raise Interrupted(number)
+        return history
 
     @one_blas_thread
     def loss_and_grad(
@@ -241,8 +244,8 @@ class DataParallel:
             "batch_size": positive_int("batch_size", batch_size),
             "rows of data": n_rows(data),
             "rows of validation_data": None if validation_data is None else n_rows(validation_data),
-            "the first, middle and last row of data": three_rows(data),
-            "those of validation_data": three_rows(validation_data),
+            "the first, middle and last row of data": row_digest(data),
+            "those of validation_data": row_digest(validation_data),
             "parameters": self.theta.size,
             "model.seed": self.seed,
             "model.epochs_trained": self.epochs_trained,
@@ -251,10 +254,15 @@ class DataParallel:
         }
 
     def _begin_alike(self, data: Data) -> None:
-        """Theta becomes rank 0's; TypeError if the loss on some rows is no mean of its halves."""
         self.comm.Bcast(self.model.theta)
-        if self.comm.size == 1:
-            return
+        if self.comm.size > 1:
+            self._check_mean(data)
+
+    def _check_mean(self, data: Data) -> None:
+        """TypeError if the loss on the rank's first rows is not the mean of those on their halves.
+
+        It takes the same theta on all ranks: at any other, a loss may overflow.
+        """
         rows, rng = map_arrays(data, np.asanyarray), np.random.default_rng(0)
         look = Pass(rng, rows, self.comm.rank, self.comm.size, shuffle=False)
         part = look.next(CHECKED * self.comm.size, self.model, self._transform)

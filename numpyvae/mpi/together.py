@@ -26,8 +26,8 @@ __all__ = [
     "ending_the_job",
     "noticing_the_dead",
     "on_all",
+    "row_digest",
     "settings",
-    "three_rows",
     "world",
 ]
 
@@ -107,8 +107,11 @@ def check_equal_facts(comm: Any, look: Callable[[], dict[str, Any]]) -> None:
                 )
 
 
-def three_rows(data: Data | None) -> str | None:
-    """A digest of the first, middle and last row: a piece of the data has others than the whole."""
+def row_digest(data: Data | None) -> str:
+    """A digest of the first, middle and last row of x (N, D), or of x and the labels y (N,).
+
+    A piece of the data has others than the whole.
+    """
     found = hashlib.blake2b(digest_size=8)
     arrays = as_tuple(map_arrays(data, np.asanyarray)) if data is not None else ()
     for array in (a for a in arrays if len(a)):
